@@ -1,0 +1,120 @@
+"""Containers as Python objects, over a native Linux container runtime.
+
+>>> import containerkit as ck
+>>> image = ck.Image.from_host("sh", "echo", tag="hello")
+>>> ck.call("hello", "echo hello").stdout
+'hello\\n'
+
+A map of this tree, from what a user holds to the kernel; imports go downward only:
+
+================================  ==================================================================
+``notebook/``                     widgets (public names only)
+``image`` ``container``           the nouns; ``process``, ``recording`` and ``stats`` are what they give
+``engine``                        one root directory: collections, the default engine
+``supervise/``                    spawner, monitor, helper; output; what happens when one is killed
+``runtime/``                      a bundle becomes processes: plan, operations, init
+``store/``                        what is on disk: blobs, images, layers, containers, leases
+``layers/``                       tar to and from directories; programs of this machine
+``linux/``                        the kernel, one file per facility
+``oci/``                          the specifications' values and grammars
+``options`` ``results``           typed inputs, typed outputs
+``views/`` ``errors``             how values look; what can go wrong
+================================  ==================================================================
+
+Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from containerkit.container import Container
+    from containerkit.engine import Engine, default_engine, set_default_engine
+    from containerkit.errors import (
+        AlreadyExists,
+        BuildError,
+        ContainerkitError,
+        InvalidArgument,
+        InvalidState,
+        NotFound,
+        PermissionDenied,
+        ProcessFailed,
+        RegistryError,
+        RuntimeFailure,
+        StorageError,
+        Timeout,
+        Unsupported,
+    )
+    from containerkit.image import Image
+    from containerkit.module import call, containers, images, info, run, version
+    from containerkit.process import Process
+    from containerkit.recording import Recording
+    from containerkit.results import LogLine, Plan, Result
+    from containerkit.stats import Stats
+
+__version__ = "0.1.0"
+
+# name → the module that has it: imported at the first use, so that `import containerkit` costs next to nothing.
+_HOMES = {
+    **dict.fromkeys(
+        ("AlreadyExists", "BuildError", "ContainerkitError", "InvalidArgument", "InvalidState", "NotFound",
+         "PermissionDenied", "ProcessFailed", "RegistryError", "RuntimeFailure", "StorageError", "Timeout",
+         "Unsupported"),
+        "errors",
+    ),
+    **dict.fromkeys(("call", "containers", "images", "info", "run", "version"), "module"),
+    **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
+    **dict.fromkeys(("LogLine", "Plan", "Result"), "results"),
+    "Container": "container", "Image": "image", "Process": "process", "Recording": "recording", "Stats": "stats",
+}  # fmt: skip
+
+__all__ = [
+    "AlreadyExists",
+    "BuildError",
+    "Container",
+    "ContainerkitError",
+    "Engine",
+    "Image",
+    "InvalidArgument",
+    "InvalidState",
+    "LogLine",
+    "NotFound",
+    "PermissionDenied",
+    "Plan",
+    "Process",
+    "ProcessFailed",
+    "Recording",
+    "RegistryError",
+    "Result",
+    "RuntimeFailure",
+    "Stats",
+    "StorageError",
+    "Timeout",
+    "Unsupported",
+    "call",
+    "containers",
+    "default_engine",
+    "images",
+    "info",
+    "run",
+    "set_default_engine",
+    "version",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'containerkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"containerkit.{home}"), name)
+    # Collections depend on the default engine, which can change: they are asked for each time.
+    if name not in ("containers", "images"):
+        globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,689 @@
+"""Container: a handle on one container."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal as signals
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Unpack
+
+from containerkit import engine as engines
+from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
+from containerkit.oci import users
+from containerkit.oci.runtime_spec import Mount, Process, Spec
+from containerkit.options import Command, Duration, RunOptions, Settings, duration, environment, settings, shows_options
+from containerkit.options import command as split_command
+from containerkit.process import Process as Popen
+from containerkit.recording import Recording
+from containerkit.results import LogLine, Plan, Result, Step, split_lines
+from containerkit.stats import Stats, read_stats
+from containerkit.supervise import configure, launch, log, messages, recover, sessions
+from containerkit.supervise.output import Output
+from containerkit.views import html
+
+if TYPE_CHECKING:
+    from containerkit.engine import Engine
+    from containerkit.image import Image
+    from containerkit.store.containers import ContainerRecord
+
+_SHOWN_STATES = ("created", "running", "paused", "restarting", "exited", "dead")
+
+
+class Container:
+    """A container. Made by ``run``, ``create``, ``get`` and ``list``; reads its current state when asked."""
+
+    def __init__(self, engine: Engine, id: str, name: str) -> None:
+        self._engine = engine
+        self._id = id
+        self._last_name = name
+
+    # -- finding and making ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get(cls, name_or_id: str, *, engine: Engine | None = None) -> Container:
+        """The container of that name, id, or unique beginning of an id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        engine = engine or engines.default_engine()
+        record = recover.truth(engine.store, engine.store.containers.find(name_or_id))
+        if record is None:
+            raise NotFound(f"container {name_or_id}: not found")
+        return cls(engine, record.id, record.name)
+
+    @classmethod
+    def list(
+        cls, *, all: bool = False, filters: Mapping[str, str] | None = None, engine: Engine | None = None
+    ) -> list[Container]:
+        """The running containers, newest first; with ``all``, the others too.
+
+        Args:
+            filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key"`` or ``"key=value"``).
+        """
+        engine = engine or engines.default_engine()
+        records = [recover.truth(engine.store, record) for record in engine.store.containers.list()]
+        wanted = _filter(filters or {})
+        return [
+            cls(engine, record.id, record.name)
+            for record in records
+            if record is not None and (all or record.status == "running" or "status" in (filters or {})) and wanted(record)
+        ]
+
+    @classmethod
+    @shows_options
+    def create(
+        cls, image: str | Image, command: Command = None, *, engine: Engine | None = None, **options: Unpack[RunOptions]
+    ) -> Container:
+        """Make a container without starting it.
+
+        Args:
+            image: a reference, an id or an Image.
+            command: a list, or a string split as a shell splits words; default: the image's own.
+        """
+        return (engine or engines.default_engine()).create(image, command, **options)
+
+    @classmethod
+    def _create(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
+        chosen = cls._settle(engine, command, options)
+        record = launch.create(engine.store, image._record, image._reference, chosen)
+        return cls(engine, record.id, record.name)
+
+    @classmethod
+    def _run(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
+        chosen = cls._settle(engine, command, options)
+        with _descriptor(sessions.stdin_of(None)) as stdin:
+            running = launch.run(engine.store, image._record, image._reference, chosen, stdin)
+        running.wait_started()
+        running.channel.close()
+        return cls(engine, running.record.id, running.record.name)
+
+    @classmethod
+    def _settle(cls, engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
+        chosen = settings(command, options)
+        if options.get("replace"):
+            if not chosen.name:
+                raise InvalidArgument("replace: needs a name: it removes the container of that name first")
+            with contextlib.suppress(NotFound):
+                cls.get(chosen.name, engine=engine).remove(force=True)
+        return chosen
+
+    @classmethod
+    def _call(
+        cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any], *,
+        input: bytes | str | None, timeout: Duration | None, check: bool,
+    ) -> Result:  # fmt: skip
+        seconds = None if timeout is None else duration(timeout, "timeout")
+        chosen = cls._settle(engine, command, {**options, "remove": True})
+        with _descriptor(sessions.stdin_of(input)) as stdin:
+            running = launch.run(engine.store, image._record, image._reference, chosen, stdin)
+        with running.channel:
+            container = cls(engine, running.record.id, running.record.name)
+            output = os.open(container._file("log"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                running.wait_started()
+                ended = container._await_end(running, seconds)
+            except BaseException:
+                os.close(output)
+                raise
+        arguments = configure.command_of(chosen, image._record.config.config)
+        result = Result(ended.exit_code, ended.duration, ended.oom_killed, arguments, Output.of_log(output))
+        if ended.exit_code == -1:
+            raise Timeout(f"container {container._last_name}: still running after {seconds} s; ended", result=result)
+        return result.check() if check else result
+
+    def _await_end(self, running: launch.Running, timeout: float | None) -> messages.Exited:
+        """How it ended; exit code -1 when time was up and it was killed."""
+        began = time.monotonic()
+        poll = select.poll()
+        poll.register(running.channel, select.POLLIN)
+        try:
+            in_time = bool(poll.poll(None if timeout is None else timeout * 1000))
+        except BaseException:
+            self._kill_quietly()
+            raise
+        if not in_time:
+            self._kill_quietly()
+        reply, _ = messages.receive_reply(running.channel)
+        if not in_time:
+            return messages.Exited(-1, time.monotonic() - began)
+        if isinstance(reply, messages.Exited):
+            return reply
+        # The monitor was killed: what it had not done is done now, and the container counts as killed.
+        self._truth()
+        return messages.Exited(137, time.monotonic() - began)
+
+    def _kill_quietly(self) -> None:
+        with contextlib.suppress(NotFound, InvalidState):
+            self.kill()
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    def _truth(self) -> ContainerRecord | None:
+        store = self._engine.store
+        record = store.containers.read(self._id)
+        return None if record is None else recover.truth(store, record)
+
+    def _record(self) -> ContainerRecord:
+        record = self._truth()
+        if record is None:
+            raise NotFound(f"container {self._last_name}: not found (removed)")
+        self._last_name = record.name
+        return record
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self._engine.store.paths.containers, self._id, name)
+
+    def _spec(self) -> Spec:
+        from containerkit.runtime import bundle
+
+        return bundle.load(self._file(""))
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._id
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits of the id."""
+        return self._id[:12]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._record().name
+
+    @property
+    def image(self) -> Image:
+        """The image it was made from.
+
+        Raises:
+            NotFound: the image has been removed by force.
+        """
+        from containerkit.image import Image
+
+        return Image.get(self._record().image, engine=self._engine)
+
+    @property
+    def status(self) -> str:
+        """created, running, paused, restarting, exited or dead."""
+        return self._record().status
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the last run ended; None before the first end."""
+        return self._record().exit_code
+
+    @property
+    def pid(self) -> int | None:
+        """The host's pid of the container's pid 1, while it runs."""
+        return self._record().pid
+
+    @property
+    def oom_killed(self) -> bool:
+        """Whether the kernel ended a process of the last run because memory ran out."""
+        return self._record().oom_killed
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The image's labels and its own."""
+        record = self._record()
+        return configure.labels_of(Settings.read(record.options), self.image._record.config.config)
+
+    @property
+    def created(self) -> datetime:
+        """When it was made (UTC)."""
+        return _moment(self._record().created)
+
+    @property
+    def started(self) -> datetime | None:
+        """When it was last started (UTC)."""
+        moment = self._record().started
+        return None if moment is None else _moment(moment)
+
+    @property
+    def finished(self) -> datetime | None:
+        """When it last ended (UTC)."""
+        moment = self._record().finished
+        return None if moment is None else _moment(moment)
+
+    def row(self) -> dict[str, Any]:
+        """What a table shows of it."""
+        record = self._record()
+        return {
+            "name": record.name,
+            "image": record.image_reference,
+            "command": configure.describe_command(self._spec().process.args),
+            "status": record.status,
+            "exit_code": record.exit_code,
+            "created": _moment(record.created),
+            "id": record.id[:12],
+        }
+
+    def inspect(self) -> dict[str, Any]:
+        """Everything about it, shaped as ``docker inspect``."""
+        from containerkit import inspection
+
+        return inspection.container(self._record(), self._spec(), self.labels, self._file("log"))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Container:
+        """Start it, created or ended.
+
+        Raises:
+            InvalidState: it runs already.
+            RuntimeFailure: it could not be started; it stays as it was.
+        """
+        record = self._record()
+        with _descriptor(sessions.stdin_of(None)) as stdin:
+            running = launch.start(self._engine.store, record, self.image._record, stdin)
+        running.wait_started()
+        running.channel.close()
+        return self
+
+    def kill(self, signal: str | int = "KILL") -> Container:
+        """Send a signal to its pid 1; KILL ends every process of it, and the call returns when they are gone.
+
+        Raises:
+            InvalidState: it does not run.
+        """
+        number = _signal_number(signal)
+        record = self._running("kill")
+        self._send(record, number)
+        if number == signals.SIGKILL:
+            self._await_monitor(None)
+        return self
+
+    def _running(self, verb: str) -> ContainerRecord:
+        record = self._record()
+        if record.state != "running":
+            raise InvalidState(f"container {record.name}: cannot {verb}: it is {record.status}")
+        return record
+
+    def _send(self, record: ContainerRecord, number: int) -> None:
+        from containerkit.linux import process
+
+        pidfd = process.pidfd(record.pid, record.pid_started)
+        if pidfd is None:
+            return  # it has just ended: its monitor is about to say so
+        with _descriptor(pidfd), contextlib.suppress(ProcessLookupError):
+            signals.pidfd_send_signal(pidfd, number)
+
+    def stop(self, timeout: Duration | None = None) -> Container:
+        """Ask it to end with its stop signal; kill it when it has not after ``timeout``. An ended one stays ended.
+
+        Args:
+            timeout: seconds; default: the container's ``stop_timeout``, else 10.
+        """
+        record = self._record()
+        if record.state != "running":
+            return self
+        chosen = Settings.read(record.options)
+        image = self.image._record.config.config
+        grace = duration(timeout, "timeout") if timeout is not None else chosen.stop_timeout
+        self._send(record, _signal_number(chosen.stop_signal or image.stop_signal or "TERM"))
+        if not self._await_monitor(10.0 if grace is None else grace):
+            self._kill_quietly()
+        return self
+
+    def restart(self, timeout: Duration | None = None) -> Container:
+        """Stop and start it."""
+        return self.stop(timeout).start()
+
+    def wait(self, timeout: Duration | None = None) -> int:
+        """Wait until it has ended; its exit code.
+
+        Args:
+            timeout: seconds; it goes on running when they are up.
+
+        Raises:
+            Timeout: it has not ended by then.
+            InvalidState: it was never started.
+        """
+        seconds = None if timeout is None else duration(timeout, "timeout")
+        if not self._await_monitor(seconds):
+            raise Timeout(f"container {self._last_name}: still running after {seconds} s")
+        record = self._truth()
+        code = record.exit_code if record is not None else self._engine.store.containers.last_exit(self._id)
+        if code is None and record is None:
+            raise NotFound(f"container {self._last_name}: not found (removed)")
+        if code is None:
+            raise InvalidState(f"container {self._last_name}: cannot wait: it was never started")
+        return code
+
+    def _await_monitor(self, timeout: float | None) -> bool:
+        """Wait for the end of the monitor, which comes after everything else. False when time is up."""
+        from containerkit.linux import process
+
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            record = self._truth()
+            if record is None or record.state != "running":
+                return True
+            pidfd = process.pidfd(record.monitor, record.monitor_started)
+            if pidfd is None:
+                continue  # between its last word and the end of its lease
+            with _descriptor(pidfd):
+                rest = None if deadline is None else deadline - time.monotonic()
+                if not _wait_readable(pidfd, rest):
+                    return False
+
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it and its writable layer.
+
+        Args:
+            force: kill it first when it runs.
+
+        Raises:
+            InvalidState: it runs, and not ``force``.
+        """
+        store = self._engine.store
+        record = self._record()
+        if record.state == "running":
+            if not force:
+                raise InvalidState(f"container {record.name}: cannot remove: it is running (stop it, or force=True)")
+            self._kill_quietly()
+        lease = store.leases.take(record.id)
+        if lease is None:
+            raise InvalidState(f"container {record.name}: cannot remove: it is being started")
+        with _descriptor(lease):
+            store.snapshots.remove(record.id)
+            store.containers.delete(record.id)
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(NotFound):
+            self.remove(force=True)
+
+    # -- processes in it ---------------------------------------------------------------------------------------------
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        input: bytes | str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        workdir: str | None = None,
+        timeout: Duration | None = None,
+        check: bool = False,
+    ) -> Result:
+        """Run one more command in it, to its end.
+
+        Args:
+            command: a list, or a string split as a shell splits words.
+            input: what it reads from standard input.
+            env: variables over the container's.
+            user: ``"name"``, ``"1000"``, ``"1000:100"``; default: the container's.
+            workdir: an absolute path; default: the container's.
+            timeout: seconds; then it is killed, with everything it started.
+            check: raise when the exit code is not 0.
+
+        Raises:
+            InvalidState: the container does not run.
+            RuntimeFailure: the program could not be started; ``exit_code`` 127 absent, 126 not executable.
+            Timeout: time was up; ``result`` has the output so far.
+            ProcessFailed: with ``check``.
+        """
+        seconds = None if timeout is None else duration(timeout, "timeout")
+        process = self._process(command, env, user, workdir, tty=False)
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            stdin = stack.enter_context(_descriptor(sessions.stdin_of(input)))
+            (out, out_theirs), (err, err_theirs) = os.pipe(), os.pipe()
+            with _descriptor(out_theirs), _descriptor(err_theirs):
+                try:
+                    session = sessions.open_session(
+                        self._engine.store, self._record(), process, (stdin, out_theirs, err_theirs)
+                    )
+                except BaseException:
+                    os.close(out)
+                    os.close(err)
+                    raise
+            stack.callback(session.close)
+            exited, output = sessions.collect(session, {out: 1, err: 2}, seconds)
+        code = -1 if exited is None else exited.exit_code
+        result = Result(code, time.monotonic() - began, False, process.args, output)
+        if exited is None:
+            raise Timeout(
+                f"container {self._last_name}: {configure.describe_command(process.args)}: still running after"
+                f" {seconds} s; ended",
+                result=result,
+            )
+        return result.check() if check else result
+
+    def popen(
+        self,
+        command: Command,
+        *,
+        tty: bool = False,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        workdir: str | None = None,
+    ) -> Popen:
+        """Start one more command in it and return at once, with its streams as files (as ``subprocess.Popen``).
+
+        With ``tty`` it has a terminal, and standard error is in ``stdout``. It ends, with everything it started, when
+        the returned object is closed or this process ends.
+        """
+        process = self._process(command, env, user, workdir, tty=tty)
+        return Popen._start(self._engine.store, self._record(), process)
+
+    def _process(
+        self, command: Command, env: Mapping[str, str] | None, user: str | int | None, workdir: str | None, *, tty: bool
+    ) -> Process:
+        arguments = split_command(command)
+        if not arguments:
+            raise InvalidArgument("command: empty")
+        if workdir is not None and not workdir.startswith("/"):
+            raise InvalidArgument(f"workdir {workdir!r}: must be an absolute path")
+        record = self._running("exec")
+        who = None if user is None else self._identity(record, str(user))
+        return configure.exec_process(self._spec(), arguments, who, environment(env or {}), workdir or "", tty)
+
+    def _identity(self, record: ContainerRecord, user: str) -> users.Identity:
+        from containerkit.layers import lookup
+
+        root = [f"/proc/{record.pid}/root"]
+        return users.resolve(user, lookup.read_text(root, "etc/passwd"), lookup.read_text(root, "etc/group"))
+
+    # -- output ------------------------------------------------------------------------------------------------------
+
+    def logs(
+        self,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        tail: int | None = None,
+        timestamps: bool = False,
+    ) -> str:
+        """What it wrote so far, as text.
+
+        Args:
+            since, until: a datetime or epoch seconds.
+            tail: only the last so many lines.
+            timestamps: put the time (UTC) before each line.
+        """
+        lines = self.log_lines(stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
+        return "".join(f"{_stamp(line.time)} {line.text}\n" if timestamps else f"{line.text}\n" for line in lines)
+
+    def log_lines(
+        self,
+        *,
+        follow: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        tail: int | None = None,
+    ) -> Iterator[LogLine]:
+        """What it wrote, line by line; with ``follow``, on until it ends."""
+        self._record()
+        wanted = {name for name, on in (("stdout", stdout), ("stderr", stderr)) if on}
+        low, high = _seconds(since, float("-inf")), _seconds(until, float("inf"))
+
+        def matches(line: LogLine) -> bool:
+            return line.stream in wanted and low <= line.time.timestamp() <= high
+
+        from containerkit.supervise import follow as following
+
+        path = self._file("log")
+        skip = 0
+        if tail is not None:
+            skip = max(0, sum(map(matches, split_lines(following.chunks(path)))) - tail)
+        chunks = following.chunks(path, following.Follower(path, self._end_pidfd) if follow else None)
+        for line in filter(matches, split_lines(chunks)):
+            if skip:
+                skip -= 1
+            else:
+                yield line
+
+    def _end_pidfd(self) -> int | None:
+        """A descriptor that is readable once the container has ended; None when it has."""
+        from containerkit.linux import process
+
+        record = self._truth()
+        return None if record is None or record.state != "running" else process.pidfd(record.monitor, record.monitor_started)
+
+    # -- measuring ---------------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """What it uses now.
+
+        Raises:
+            InvalidState: it does not run.
+        """
+        record = self._running("measure")
+        return read_stats(self._spec().linux.cgroups_path, record.pid)
+
+    def record(self, interval: Duration = 0.1) -> Recording:
+        """Measure it around a block: ``with c.record() as rec: …``, then ``rec.frame()`` and ``rec.plot()``.
+
+        Args:
+            interval: seconds between samples.
+        """
+        record = self._running("measure")
+        return Recording(record.name, self._spec().linux.cgroups_path, record.pid, duration(interval, "interval"))
+
+    def explain(self) -> Plan:
+        """The operations that its start consists of, and what each cost the last time."""
+        from containerkit.runtime import plan
+
+        record = self._record()
+        overlay: tuple[Mount, ...] = self._engine.store.snapshots.mounts(record.id, self.image._record)
+        operations = plan.build(self._spec(), overlay[0])
+        costs: list[int | None]
+        try:
+            with open(self._file("timings.json")) as file:
+                costs = json.load(file)
+        except FileNotFoundError:
+            costs = []
+        costs += [None] * (len(operations) - len(costs))
+        outside = len(operations.outside)
+        return Plan(
+            tuple(
+                Step(number, "host" if number <= outside else "container", type(operation).__name__, operation.describe(), cost)
+                for number, (operation, cost) in enumerate(zip(operations, costs, strict=False), 1)
+            )
+        )
+
+    # -- looks -------------------------------------------------------------------------------------------------------
+
+    def panel(self) -> Any:
+        """A card with its status, live CPU and memory, logs and buttons (ipywidgets)."""
+        from containerkit.notebook.card import ContainerCard
+
+        return ContainerCard(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Container) and (self._id, self._engine) == (other._id, other._engine)
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        record = self._truth()
+        if record is None:
+            return f"Container({self._last_name!r}, removed)"
+        ended = f" ({record.exit_code})" if record.status == "exited" else ""
+        return f"Container({record.name!r}, {record.status}{ended}, image={record.image_reference!r})"
+
+    def _repr_html_(self) -> str:
+        record = self._truth()
+        if record is None:
+            return html.note(f"container {self._last_name}: removed")
+        rows = {
+            "image": record.image_reference,
+            "command": configure.describe_command(self._spec().process.args),
+            "status": record.status if record.exit_code is None else f"{record.status} ({record.exit_code})",
+        }
+        return html.card(f"container {record.name}", record.status, rows)
+
+
+@contextlib.contextmanager
+def _descriptor(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_readable(descriptor: int, timeout: float | None) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _seconds(moment: datetime | float | None, default: float) -> float:
+    if moment is None:
+        return default
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _signal_number(signal: str | int) -> int:
+    try:
+        if isinstance(signal, int) or signal.isdigit():
+            return signals.Signals(int(signal))
+        return signals.Signals["SIG" + signal.upper().removeprefix("SIG")]
+    except (ValueError, KeyError):
+        raise InvalidArgument(f"signal {signal}: unknown") from None
+
+
+def _filter(filters: Mapping[str, str]) -> Any:
+    known = {"name", "status", "image", "label"}
+    for key in filters:
+        if key not in known:
+            raise InvalidArgument(f"filter {key}: unknown; known are {', '.join(sorted(known))}")
+    if (status := filters.get("status")) is not None and status not in _SHOWN_STATES:
+        raise InvalidArgument(f"filter status {status}: unknown; known are {', '.join(_SHOWN_STATES)}")
+
+    def wanted(record: ContainerRecord) -> bool:
+        labels = record.options.get("labels") or {}
+        key, _, value = filters.get("label", "").partition("=")
+        return (
+            filters.get("name", "") in record.name
+            and filters.get("status", record.status) == record.status
+            and filters.get("image", record.image_reference) == record.image_reference
+            and (not key or (key in labels and (not value or labels[key] == value)))
+        )
+
+    return wanted

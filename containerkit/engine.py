@@ -1,0 +1,288 @@
+"""One root directory: its store, its collections, and the verbs of the module on it.
+
+The engine and the four nouns know each other: nouns ask for the default engine, an engine's verbs return nouns. They
+are one layer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from containerkit import options as opts
+from containerkit.errors import ContainerkitError, NotFound, PermissionDenied, StorageError, from_os_error
+from containerkit.options import Command, RunOptions, shows_options
+from containerkit.results import Result
+from containerkit.store.paths import Paths
+from containerkit.views import frames, html, text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from containerkit.container import Container
+    from containerkit.image import Image
+    from containerkit.store.store import Store
+
+
+class Engine:
+    """An isolated store and runtime.
+
+    Args:
+        root: where images and containers are kept; default: the default engine's place.
+        run: where runtime state is kept; default: that engine's, or below ``root`` when that is given.
+    """
+
+    def __init__(self, root: str | Path | None = None, run: str | Path | None = None) -> None:
+        default = Paths.default()
+        chosen = Path(root).absolute() if root is not None else default.root
+        below = chosen / "run" if root is not None else default.run
+        self.paths = Paths(chosen, Path(run).absolute() if run is not None else below)
+        self._store: Store | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Engine({str(self.paths.root)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Engine) and self.paths == other.paths
+
+    def __hash__(self) -> int:
+        return hash(self.paths)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at its first use; what killed processes left is cleaned up then.
+
+        Raises:
+            PermissionDenied: not root.
+            StorageError: the root cannot be written.
+        """
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = self._open()
+        return self._store
+
+    def _open(self) -> Store:
+        import os
+
+        from containerkit.store.store import Store
+        from containerkit.supervise import recover
+
+        if os.geteuid() != 0:
+            raise PermissionDenied(
+                f"engine {self.paths.root}: containers need root on this version (run as root, or with sudo)"
+            )
+        try:
+            self.paths.create()
+            store = Store(self.paths)
+            recover.sweep(store)
+        except OSError as error:
+            raise from_os_error(error, f"engine {self.paths.root}") from error
+        return store
+
+    def close(self) -> None:
+        """Close files. Containers go on; the next use opens the store again."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    @property
+    def images(self) -> ImageCollection:
+        """The local images."""
+        return ImageCollection(self)
+
+    @property
+    def containers(self) -> ContainerCollection:
+        """The containers, ended ones too."""
+        return ContainerCollection(self)
+
+    @shows_options
+    def run(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
+        """Start a container and return at once.
+
+        Args:
+            image: a reference, an id or an Image.
+            command: a list, or a string split as a shell splits words; default: the image's own.
+
+        Raises:
+            NotFound: the image is not there.
+            AlreadyExists: the name is in use, and not ``replace=True``.
+            InvalidArgument: an option that cannot be right.
+            RuntimeFailure: it could not be started; nothing of it is left.
+        """
+        from containerkit.container import Container
+
+        return Container._run(self, self._image(image), command, options)
+
+    @shows_options
+    def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
+        """Make a container without starting it; otherwise as :meth:`run`."""
+        from containerkit.container import Container
+
+        return Container._create(self, self._image(image), command, options)
+
+    @shows_options
+    def call(
+        self,
+        image: str | Image,
+        command: Command = None,
+        *,
+        input: bytes | str | None = None,
+        timeout: opts.Duration | None = None,
+        check: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Result:
+        """Run a command to its end in a container of its own, and remove that.
+
+        Args:
+            image: a reference, an id or an Image.
+            command: a list, or a string split as a shell splits words.
+            input: what it reads from standard input.
+            timeout: seconds, or ``"1m30s"``; then it is killed, with everything it started.
+            check: raise when the exit code is not 0.
+
+        Raises:
+            Timeout: time was up; ``result`` has the output so far.
+            ProcessFailed: with ``check``; ``result`` has everything.
+        """
+        from containerkit.container import Container
+
+        return Container._call(self, self._image(image), command, options, input=input, timeout=timeout, check=check)
+
+    def _image(self, image: str | Image) -> Image:
+        from containerkit.image import Image
+
+        return image if isinstance(image, Image) else Image.get(image, engine=self)
+
+    def info(self) -> dict[str, Any]:
+        """What this engine and this machine are."""
+        import os
+        import platform
+
+        records = self.store.containers.list()
+        return {
+            "containers": len(records),
+            "running": sum(record.status == "running" for record in records),
+            "images": len(self.images),
+            "root": str(self.paths.root),
+            "run": str(self.paths.run),
+            "kernel": platform.release(),
+            "architecture": platform.machine(),
+            "cpus": os.cpu_count(),
+        }
+
+
+class _Collection:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+
+class ImageCollection(_Collection):
+    """The local images: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
+
+    def __iter__(self) -> Iterator[Image]:
+        from containerkit.image import Image
+
+        return iter(Image.list(engine=self._engine))
+
+    def __len__(self) -> int:
+        return len(self._engine.store.images.list())
+
+    def __getitem__(self, reference: str) -> Image:
+        from containerkit.image import Image
+
+        return Image.get(reference, engine=self._engine)
+
+    def __contains__(self, reference: object) -> bool:
+        return _contains(self, reference)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per image, sorted by tag."""
+        rows = [
+            {"image": tag, "id": i.short_id, "size": i.size, "created": i.created}
+            for i in self
+            for tag in (i.tags or ("<none>",))
+        ]
+        return sorted(rows, key=lambda row: (row["image"], row["id"]))
+
+    def frame(self) -> pandas.DataFrame:
+        """The images as a pandas frame: image, id, size (bytes), created (UTC)."""
+        return frames.frame(self.rows(), ("image", "id", "size", "created"))
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
+
+
+class ContainerCollection(_Collection):
+    """The containers, newest first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
+
+    _COLUMNS = ("name", "image", "command", "status", "exit_code", "created", "id")
+
+    def __iter__(self) -> Iterator[Container]:
+        from containerkit.container import Container
+
+        return iter(Container.list(all=True, engine=self._engine))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name_or_id: str) -> Container:
+        from containerkit.container import Container
+
+        return Container.get(name_or_id, engine=self._engine)
+
+    def __contains__(self, name: object) -> bool:
+        return _contains(self, name)
+
+    def rows(self, *, all: bool = True) -> list[dict[str, Any]]:
+        """A row per container, sorted by name; without ``all``, of those that run."""
+        from containerkit.container import Container
+
+        found = [container.row() for container in Container.list(all=all, engine=self._engine)]
+        return sorted(found, key=lambda row: str(row["name"]))
+
+    def frame(self, *, all: bool = False) -> pandas.DataFrame:
+        """The containers as a pandas frame; without ``all``, those that run."""
+        return frames.frame(self.rows(all=all), self._COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), self._COLUMNS, empty="no containers")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), self._COLUMNS, empty="no containers")
+
+
+def _contains(collection: ImageCollection | ContainerCollection, key: object) -> bool:
+    try:
+        return isinstance(key, str) and collection[key] is not None
+    except (NotFound, StorageError):
+        return False
+    except ContainerkitError:
+        return False
+
+
+_default: Engine | None = None
+_default_lock = threading.Lock()
+
+
+def default_engine() -> Engine:
+    """The engine that module-level calls use: ``CONTAINERKIT_ROOT`` and ``CONTAINERKIT_RUN``, or the user's places."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Engine()
+        return _default
+
+
+def set_default_engine(engine: Engine | None) -> None:
+    """Make ``engine`` the one that module-level calls use; None for the environment's."""
+    global _default
+    with _default_lock:
+        _default = engine

@@ -1,0 +1,241 @@
+"""Images as objects."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
+
+from containerkit import engine as engines
+from containerkit import inspection
+from containerkit.oci.image_config import ContainerConfig
+from containerkit.options import Command, Duration, RunOptions, shows_options
+
+if TYPE_CHECKING:
+    from containerkit.container import Container
+    from containerkit.engine import Engine
+    from containerkit.results import Result
+    from containerkit.store.images import ImageRecord
+
+
+class Image:
+    """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
+
+    Made by :meth:`get`, :meth:`list`, :meth:`import_` and :meth:`from_host`.
+    """
+
+    __slots__ = ("_engine", "_id", "_name")
+
+    def __init__(self, engine: Engine, id: str, name: str = "") -> None:
+        self._engine = engine
+        self._id = id
+        self._name = name  # how the user called it, when that was a reference
+
+    @classmethod
+    def get(cls, reference: str, *, engine: Engine | None = None) -> Image:
+        """The local image of that reference, id, or unique beginning of an id.
+
+        Raises:
+            NotFound: there is none.
+            InvalidArgument: neither a reference nor an id.
+        """
+        engine = engine or engines.default_engine()
+        return cls(engine, engine.store.images.get(reference).id, reference)
+
+    @classmethod
+    def list(
+        cls,
+        reference: str | None = None,
+        *,
+        dangling: bool | None = None,
+        labels: Mapping[str, str] | None = None,
+        engine: Engine | None = None,
+    ) -> list[Image]:
+        """The local images, the newest here first.
+
+        Args:
+            reference: only those with such a tag; a name without a tag means all its tags.
+            dangling: only those without any tag (True), or with one (False).
+            labels: only those with these labels; an empty value matches any.
+        """
+        engine = engine or engines.default_engine()
+        return [cls(engine, record.id) for record in engine.store.images.list(reference, dangling, labels)]
+
+    @classmethod
+    def import_(
+        cls,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        tag: str | None = None,
+        changes: Sequence[str] = (),
+        engine: Engine | None = None,
+    ) -> Image:
+        """An image of one layer from a directory or an archive.
+
+        Owners, modes, times, extended attributes, hard links and devices are kept.
+
+        Args:
+            source: a directory, a tar archive (plain, gzip, zstd, xz or bzip2), or one open for reading.
+            tag: the reference it gets.
+            changes: Dockerfile instructions for its config: ``['CMD ["sh"]', "ENV A=1"]``.
+
+        Raises:
+            NotFound: no such file.
+            InvalidArgument: not an archive, or one that leaves its root; a wrong instruction or reference.
+            StorageError: the disk is full or cannot be written. Nothing is left of a failed import.
+        """
+        from containerkit.store import imports
+
+        engine = engine or engines.default_engine()
+        return cls(engine, imports.import_(engine.store, source, tag, changes).id, tag or "")
+
+    @classmethod
+    def from_host(cls, *programs: str, tag: str | None = None, engine: Engine | None = None) -> Image:
+        """An image of programs of this machine with the libraries they need: no network, no registry.
+
+        Args:
+            programs: names (``"sh"``, ``"ls"``) or paths. The first becomes the image's command.
+            tag: the reference it gets.
+
+        Raises:
+            NotFound: no such program.
+            StorageError: the disk is full or cannot be written.
+        """
+        from containerkit.store import imports
+
+        engine = engine or engines.default_engine()
+        return cls(engine, imports.from_host(engine.store, programs, tag).id, tag or "")
+
+    @property
+    def _record(self) -> ImageRecord:
+        return self._engine.store.images.get(self._id)
+
+    @property
+    def _reference(self) -> str:
+        """How the user calls it."""
+        return self._name or next(iter(self.tags), self._id)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine it lives in."""
+        return self._engine
+
+    @property
+    def id(self) -> str:
+        """``sha256:`` and the digest of its config."""
+        return self._id
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits of :attr:`id`."""
+        return self._id.removeprefix("sha256:")[:12]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The references that name it, sorted: ``("busybox:1",)``."""
+        return self._record.tags
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest: what a registry knows it by."""
+        return self._record.manifest.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files, unpacked."""
+        return self._record.size
+
+    @property
+    def created(self) -> datetime:
+        """When it was made, as its config says."""
+        return self._record.created
+
+    @property
+    def platform(self) -> str:
+        """``"linux/amd64"``."""
+        config = self._record.config
+        return "/".join(part for part in (config.os, config.architecture, config.variant) if part)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.config.labels or {})
+
+    @property
+    def config(self) -> ContainerConfig:
+        """What its containers get where their caller says nothing."""
+        return self._record.config.config
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The digest of each layer's uncompressed tar, the lowest first."""
+        return self._record.config.rootfs.diff_ids
+
+    def inspect(self) -> dict[str, Any]:
+        """What ``docker image inspect`` gives, under the same names."""
+        return inspection.image(self._record)
+
+    def history(self) -> builtins.list[dict[str, Any]]:
+        """How it was made, the last step first: ``created``, ``created_by``, ``comment``, ``empty_layer``, ``size``."""
+        record = self._record
+        return inspection.history(record, [self._engine.store.layers.size(chain_id) for chain_id in record.chain_ids])
+
+    def tag(self, reference: str) -> Image:
+        """Give it another name; an image that had that name loses it.
+
+        Raises:
+            InvalidArgument: not a reference.
+        """
+        self._engine.store.images.tag(self._id, reference)
+        return self
+
+    def remove(self, *, force: bool = False) -> Image:
+        """Take away the name this handle was got by, and with its last name the image.
+
+        A handle without a name takes the image with all its names.
+
+        Args:
+            force: also with several names, or when a container that does not run was made from it.
+
+        Raises:
+            NotFound: it is gone already.
+            InvalidState: a container uses it, or it has several names.
+        """
+        images = self._engine.store.images
+        images.remove(self._name if self._name and not force else self._id, force)
+        return self
+
+    @shows_options
+    def run(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
+        """Start a container of this image; see :func:`containerkit.run`."""
+        return self._engine.run(self, command, **options)
+
+    @shows_options
+    def create(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
+        """Make a container of this image without starting it."""
+        return self._engine.create(self, command, **options)
+
+    @shows_options
+    def call(
+        self,
+        command: Command = None,
+        *,
+        input: bytes | str | None = None,
+        timeout: Duration | None = None,
+        check: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Result:
+        """Run a command to its end in a container of this image; see :func:`containerkit.call`."""
+        return self._engine.call(self, command, input=input, timeout=timeout, check=check, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and (self._id, self._engine) == (other._id, other._engine)
+
+    def __hash__(self) -> int:
+        return hash((self._id, self._engine))
+
+    def __repr__(self) -> str:
+        name = f"{self._name!r}, " if self._name else ""
+        return f"Image({name}sha256:{self.short_id})"

@@ -1,0 +1,153 @@
+"""``inspect()``: what docker inspect gives, from what is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from containerkit.oci import codec
+from containerkit.oci.image_config import ContainerConfig, parse_time
+from containerkit.oci.reference import Reference
+from containerkit.oci.runtime_spec import Spec
+from containerkit.options import Settings
+from containerkit.store.containers import ContainerRecord
+from containerkit.store.images import ImageRecord
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "0001-01-01T00:00:00Z"
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def container(record: ContainerRecord, spec: Spec, labels: Mapping[str, str], log: str) -> dict[str, Any]:
+    """The members of ``docker inspect`` that this version can fill, under the same names."""
+    settings = Settings.read(record.options)
+    process, linux = spec.process, spec.linux
+    return {
+        "Id": record.id,
+        "Name": f"/{record.name}",
+        "Created": _time(record.created),
+        "Path": process.args[0],
+        "Args": list(process.args[1:]),
+        "Image": record.image,
+        "LogPath": log,
+        "State": {
+            "Status": record.status,
+            "Running": record.status == "running",
+            "Paused": record.status == "paused",
+            "Restarting": False,
+            "OOMKilled": record.oom_killed,
+            "Dead": record.status == "dead",
+            "Pid": record.pid or 0,
+            "ExitCode": record.exit_code or 0,
+            "Error": record.error,
+            "StartedAt": _time(record.started),
+            "FinishedAt": _time(record.finished),
+        },
+        "Config": {
+            "Hostname": spec.hostname,
+            "Domainname": spec.domainname,
+            "User": settings.user,
+            "Tty": process.terminal,
+            "Env": list(process.env),
+            "Cmd": list(settings.command or ()),
+            "Entrypoint": list(settings.entrypoint or ()) or None,
+            "Image": record.image_reference,
+            "WorkingDir": process.cwd,
+            "Labels": dict(labels),
+        },
+        "HostConfig": {
+            "AutoRemove": record.auto_remove,
+            "NetworkMode": settings.network,
+            "Privileged": settings.privileged,
+            "ReadonlyRootfs": settings.read_only,
+            "CapAdd": list(settings.cap_add) or None,
+            "CapDrop": list(settings.cap_drop) or None,
+            "SecurityOpt": list(settings.security_opt) or None,
+            "Memory": settings.memory or 0,
+            "MemorySwap": linux.resources.memory.swap or 0,
+            "MemoryReservation": settings.memory_reservation or 0,
+            "NanoCpus": int((settings.cpus or 0) * 1e9),
+            "CpuShares": settings.cpu_shares or 0,
+            "CpuPeriod": settings.cpu_period or 0,
+            "CpuQuota": settings.cpu_quota or 0,
+            "CpusetCpus": settings.cpuset_cpus,
+            "CpusetMems": settings.cpuset_mems,
+            "PidsLimit": settings.pids_limit,
+            "BlkioWeight": settings.blkio_weight or 0,
+            "ShmSize": settings.shm_size,
+            "OomScoreAdj": settings.oom_score_adj or 0,
+            "Tmpfs": dict(settings.tmpfs or {}),
+            "Sysctls": dict(settings.sysctls or {}),
+            "CgroupParent": settings.cgroup_parent,
+            "Ulimits": [
+                {"Name": limit.type.removeprefix("RLIMIT_").lower(), "Soft": limit.soft, "Hard": limit.hard}
+                for limit in process.rlimits
+            ],
+            "MaskedPaths": list(linux.masked_paths),
+            "ReadonlyPaths": list(linux.readonly_paths),
+        },
+        "Mounts": [codec.encode(mount) for mount in spec.mounts if mount.type == "bind"],
+        "NetworkSettings": {"Networks": {settings.network: {}}},
+    }
+
+
+def image(record: ImageRecord) -> dict[str, Any]:
+    """The members of ``docker image inspect`` that this version can fill, under the same names."""
+    config = record.config
+    names = {Reference.parse(tag).name for tag in record.tags}
+    familiar = sorted(Reference.parse(name).familiar.rpartition(":")[0] for name in names)
+    return {
+        "Id": record.id,
+        "RepoTags": list(record.tags),
+        "RepoDigests": [f"{name}@{record.manifest.digest}" for name in familiar],
+        "Comment": config.history[-1].comment if config.history else "",
+        "Created": config.created or _time(None),
+        "Author": config.author,
+        "Config": _image_settings(config.config),
+        "Architecture": config.architecture,
+        "Variant": config.variant,
+        "Os": config.os,
+        "Size": record.size,
+        "RootFS": {"Type": config.rootfs.type, "Layers": list(config.rootfs.diff_ids)},
+    }
+
+
+def _image_settings(config: ContainerConfig) -> dict[str, Any]:
+    health = codec.encode(config.healthcheck)
+    return {
+        "User": config.user,
+        "ExposedPorts": None if config.exposed_ports is None else dict(config.exposed_ports),
+        "Env": list(config.env or ()),
+        "Cmd": None if config.cmd is None else list(config.cmd),
+        "Entrypoint": None if config.entrypoint is None else list(config.entrypoint),
+        "Volumes": None if config.volumes is None else dict(config.volumes),
+        "WorkingDir": config.working_dir,
+        "Labels": None if config.labels is None else dict(config.labels),
+        "StopSignal": config.stop_signal,
+        "OnBuild": None if config.on_build is None else list(config.on_build),
+        "Shell": None if config.shell is None else list(config.shell),
+        **({"Healthcheck": health} if health else {}),
+    }
+
+
+def history(record: ImageRecord, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """The steps of an image, the last first.
+
+    Args:
+        sizes: bytes of each layer's files, the lowest first.
+    """
+    left = list(reversed(sizes))
+    return [
+        {
+            "created": parse_time(step.created),
+            "created_by": step.created_by,
+            "author": step.author,
+            "comment": step.comment,
+            "empty_layer": step.empty_layer,
+            "size": 0 if step.empty_layer or not left else left.pop(),
+        }
+        for step in record.config.history
+    ][::-1]

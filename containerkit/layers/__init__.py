@@ -1,0 +1,25 @@
+"""Layers: tar streams to and from directories, and the programs of this machine as one.
+
+Words: *entry* (one file of an archive: its header, then its content), *layer* (a tar stream, in a blob or on its way
+there), *whiteout* (an entry ``.wh.NAME`` that says: NAME of the layers below is not there any more), *opaque* (a
+directory of which nothing below shows), *diff_id* (digest of the uncompressed stream).
+
+Into an image: :mod:`write` (a directory) or :mod:`hostprograms` (programs) give :class:`tar.Entry` after entry with
+its content; :class:`pack.Packer` makes the one stream of them, hashes it, compresses it
+(:mod:`compression`) and writes the blob. An archive that exists already passes through :func:`pack.repack`.
+
+Onto the disk: :mod:`compression` gives the uncompressed stream of a blob; :class:`tar.Reader` cuts it into entries,
+within bounds; :mod:`apply` makes files of them, below one directory whatever the archive says, with whiteouts in the
+form overlayfs reads.
+
+=================  ======================================================================
+``tar``            the format: headers, pax records, old GNU names
+``compression``    gzip, zstd, xz, bzip2 by their first bytes
+``pack``           entries or an archive become a compressed layer with its digests
+``write``          a directory's entries, in an order of their own
+``apply``          entries become files
+``hostprograms``   programs, the libraries they name, and what they open by themselves
+``elf``            which interpreter and libraries a program names; the loader's cache
+``lookup``         one file out of a stack of directories
+=================  ======================================================================
+"""

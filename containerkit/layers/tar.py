@@ -1,0 +1,293 @@
+"""The tar format: headers in, headers out.
+
+Sources: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, "Basic Tar Format" (long
+names, base-256 numbers). Extended attributes travel in pax records ``SCHILY.xattr.NAME``, as everyone writes them.
+
+A reader of its own instead of the standard library's: that one reads a pax header of any size into memory, and takes
+four times as long for a small file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.layers.compression import CHUNK, Readable
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
+_XATTR = "SCHILY.xattr."
+
+FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+_KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
+_REFUSED = {b"S": "a sparse file", b"D": "a GNU dump directory", b"M": "a part of a multi-volume archive"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a stranger's archive may ask for; sizes in bytes."""
+
+    total: int = 1 << 38
+    entries: int = 4_000_000
+    header: int = 1 << 20
+
+
+@dataclass(slots=True)
+class Entry:
+    """One header. ``mtime`` in nanoseconds since the epoch; ``link`` of hard and symbolic links."""
+
+    name: str
+    kind: bytes = FILE
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    mtime: int = 0
+    link: str = ""
+    major: int = 0
+    minor: int = 0
+    xattrs: dict[str, bytes] = field(default_factory=dict)
+
+
+class Reader:
+    """The entries of an uncompressed archive, in order.
+
+    Between two of them, :meth:`read` gives the content of the first; what is not read is skipped.
+
+    Raises:
+        InvalidArgument: not an archive, a damaged one, or one beyond ``limits``.
+        Unsupported: a kind of entry that this format's users never put in a layer.
+    """
+
+    def __init__(self, stream: Readable, subject: str, limits: Limits | None = None) -> None:
+        self._stream = stream
+        self._subject = subject
+        self._limits = limits or Limits()
+        self._left = 0  # of the current entry's content
+        self._padding = 0
+        self._total = 0
+        self._globals: dict[str, bytes] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        count = 0
+        while True:
+            self._skip()
+            entry = self._next()
+            if entry is None:
+                self._drain()
+                return
+            count += 1
+            if count > self._limits.entries:
+                raise InvalidArgument(f"{self._subject}: more than {self._limits.entries} entries")
+            yield entry
+
+    def read(self, size: int = CHUNK) -> bytes:
+        """Up to ``size`` bytes of the current entry's content; empty at its end."""
+        if not self._left:
+            return b""
+        data = self._stream.read(min(size, self._left))
+        if not data:
+            raise InvalidArgument(f"{self._subject}: the archive is cut off")
+        self._left -= len(data)
+        return data
+
+    def _skip(self) -> None:
+        while self.read():
+            pass
+        if self._padding:
+            self._exactly(self._padding)
+            self._padding = 0
+
+    def _drain(self) -> None:
+        # The digest is over the whole stream, and writers pad it to their block size.
+        while data := self._stream.read(CHUNK):
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._total += size
+        if self._total > self._limits.total:
+            raise InvalidArgument(f"{self._subject}: larger than {self._limits.total} bytes unpacked")
+
+    def _exactly(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        while len(data) < size:
+            more = self._stream.read(size - len(data))
+            if not more:
+                raise InvalidArgument(f"{self._subject}: the archive is cut off")
+            data += more
+        return data
+
+    def _next(self) -> Entry | None:
+        """The next entry with what its extension headers say, or None at the end."""
+        records: dict[str, bytes] = dict(self._globals)
+        while True:
+            block = self._stream.read(BLOCK)
+            if block and len(block) < BLOCK:
+                block += self._exactly(BLOCK - len(block))
+            # An archive without its end marker is read as others do: it ends where it ends.
+            if not block or not block.strip(b"\0"):
+                return None
+            entry = self._parse(block)
+            if entry.kind in (b"x", b"g"):
+                target = records if entry.kind == b"x" else self._globals
+                target.update(self._pax(self._extension(entry)))
+                if entry.kind == b"g":
+                    records = self._globals | records
+            elif entry.kind in (b"L", b"K"):
+                key = "path" if entry.kind == b"L" else "linkpath"
+                records[key] = self._extension(entry).rstrip(b"\0")
+            elif entry.kind == b"V":
+                continue  # a volume's label
+            else:
+                return self._finish(entry, records)
+
+    def _extension(self, entry: Entry) -> bytes:
+        if entry.size > self._limits.header:
+            raise InvalidArgument(f"{self._subject}: an extension header of {entry.size} bytes")
+        return self._exactly(entry.size + -entry.size % BLOCK)[: entry.size]
+
+    def _finish(self, entry: Entry, records: dict[str, bytes]) -> Entry:
+        if records:
+            self._apply(entry, records)
+        if entry.kind in _REFUSED:
+            raise Unsupported(f"{self._subject}: {entry.name}: {_REFUSED[entry.kind]} (write the archive without)")
+        if entry.kind in (b"\0", b"7"):
+            entry.kind = FILE
+        if entry.kind == FILE and entry.name.endswith("/"):
+            entry.kind = DIRECTORY  # how archives older than POSIX say it
+        if entry.kind not in _KINDS:
+            raise Unsupported(f"{self._subject}: {entry.name}: an entry of unknown kind {entry.kind!r}")
+        if entry.size < 0:
+            raise InvalidArgument(f"{self._subject}: {entry.name}: a negative size")
+        # Only files have content, but some writers put a size on other entries: POSIX says to ignore it.
+        if entry.kind != FILE:
+            entry.size = 0
+        self._count(entry.size + BLOCK)
+        self._left, self._padding = entry.size, -entry.size % BLOCK
+        return entry
+
+    def _parse(self, block: bytes) -> Entry:
+        (name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, _, major, minor, prefix) = (
+            _HEADER.unpack(block)
+        )
+        expected = self._number(checksum)
+        # The checksum is over the header with its own field as spaces.
+        if sum(block) - sum(checksum) + 8 * 32 != expected:
+            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
+        name = name.partition(b"\0")[0]
+        if magic == b"ustar\0" and prefix[0]:
+            name = prefix.partition(b"\0")[0] + b"/" + name
+        number = self._number
+        return Entry(
+            os.fsdecode(name), kind, number(mode) & 0o7777, number(uid), number(gid), number(size),
+            number(mtime) * 10**9, os.fsdecode(link.partition(b"\0")[0]), number(major), number(minor),
+        )  # fmt: skip
+
+    def _number(self, field: bytes) -> int:
+        """Octal digits, or base 256 when the highest bit is set (GNU)."""
+        if field[0] & 0x80:
+            value = int.from_bytes(field, "big", signed=False) & ~(0x80 << 8 * (len(field) - 1))
+            return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
+        digits = field.partition(b"\0")[0].strip()
+        try:
+            return int(digits, 8) if digits else 0
+        except ValueError:
+            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one") from None
+
+    def _pax(self, data: bytes) -> dict[str, bytes]:
+        """``LENGTH KEY=VALUE\\n`` records; the length counts itself."""
+        records = {}
+        position = 0
+        while position < len(data):
+            space = data.find(b" ", position, position + 20)
+            length = data[position:space]
+            end = position + int(length) if space > 0 and length.isdigit() else 0
+            key, equals, value = data[space + 1 : end - 1].partition(b"=")
+            if end <= space or end > len(data) or not equals:
+                raise InvalidArgument(f"{self._subject}: a damaged pax header")
+            records[os.fsdecode(key)] = value
+            position = end
+        return records
+
+    def _apply(self, entry: Entry, records: dict[str, bytes]) -> None:
+        for key, value in records.items():
+            if key == "path":
+                entry.name = os.fsdecode(value)
+            elif key == "linkpath":
+                entry.link = os.fsdecode(value)
+            elif key == "mtime":
+                entry.mtime = self._time(value)
+            elif key in ("size", "uid", "gid"):
+                setattr(entry, key, self._decimal(value))
+            elif key.startswith(_XATTR):
+                entry.xattrs[key[len(_XATTR) :]] = value
+            elif key.startswith("GNU.sparse."):
+                raise Unsupported(f"{self._subject}: {entry.name}: a sparse file (write the archive without)")
+
+    def _decimal(self, text: bytes) -> int:
+        if not text.isdigit() or len(text) > 19:
+            raise InvalidArgument(f"{self._subject}: a damaged pax header: {text[:40]!r}")
+        return int(text)
+
+    def _time(self, text: bytes) -> int:
+        sign, digits = (-1, text[1:]) if text.startswith(b"-") else (1, text)
+        seconds, _, fraction = digits.partition(b".")
+        if fraction and not fraction.isdigit():
+            raise InvalidArgument(f"{self._subject}: a damaged pax header: {text[:40]!r}")
+        return sign * (self._decimal(seconds) * 10**9 + int(fraction[:9].ljust(9, b"0")))
+
+
+def header(entry: Entry) -> bytes:
+    """The blocks that announce ``entry``: a pax header where the plain one has no room, then the plain one."""
+    name = os.fsencode(entry.name + "/" if entry.kind == DIRECTORY and not entry.name.endswith("/") else entry.name)
+    link = os.fsencode(entry.link)
+    seconds, nanoseconds = divmod(entry.mtime, 10**9)
+    records = {_XATTR + key: value for key, value in entry.xattrs.items()}
+    if len(name) > 100 or not name.isascii():
+        records["path"] = name
+    if len(link) > 100 or not link.isascii():
+        records["linkpath"] = link
+    if nanoseconds or not 0 <= seconds < 8**11:
+        records["mtime"] = _written_time(entry.mtime)
+    for key, value, limit in (("size", entry.size, 8**11), ("uid", entry.uid, 8**7), ("gid", entry.gid, 8**7)):
+        if value >= limit:
+            records[key] = str(value).encode()
+    plain = _plain(entry, name[:100], link[:100], min(max(seconds, 0), 8**11 - 1))
+    return _extension(records, name) + plain if records else plain
+
+
+def _plain(entry: Entry, name: bytes, link: bytes, seconds: int) -> bytes:
+    def octal(value: int, width: int) -> bytes:
+        return b"%0*o\0" % (width - 1, value if value < 8 ** (width - 1) else 0)
+
+    fields = [
+        name, octal(entry.mode, 8), octal(entry.uid, 8), octal(entry.gid, 8), octal(entry.size, 12), octal(seconds, 12),
+        b" " * 8, entry.kind, link, b"ustar\0", b"00", b"", b"", octal(entry.major, 8), octal(entry.minor, 8), b"",
+    ]  # fmt: skip
+    block = bytearray(_HEADER.pack(*fields))
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def _extension(records: dict[str, bytes], name: bytes) -> bytes:
+    data = b"".join(_record(os.fsencode(key), records[key]) for key in sorted(records))
+    base = name.rstrip(b"/").rpartition(b"/")[2] or b"."
+    label = os.fsdecode(b"PaxHeaders/" + (base if base.isascii() else b"entry")[:80])
+    plain = _plain(Entry(label, b"x", size=len(data)), os.fsencode(label), b"", 0)
+    return plain + data + bytes(-len(data) % BLOCK)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))  # counting itself may have added a digit
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _written_time(mtime: int) -> bytes:
+    seconds, nanoseconds = divmod(abs(mtime), 10**9)
+    return (b"-" if mtime < 0 else b"") + b"%d.%09d" % (seconds, nanoseconds)

@@ -1,0 +1,106 @@
+"""A directory's entries: what a layer says about its files.
+
+Kept: names, kinds, owners, modes, times to the nanosecond, extended attributes, hard links, devices. Left out: sockets
+(tar has no word for them), overlayfs's own attributes, and SELinux labels, which are this machine's policy. The order
+is the names' bytes, a directory before what is in it: equal trees give equal streams.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from containerkit.errors import InvalidArgument, InvalidState
+from containerkit.layers.pack import Packer
+from containerkit.layers.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK, Entry
+
+_KINDS = {
+    stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHAR,
+    stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
+}  # fmt: skip
+_OWN_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
+
+
+def add_tree(packer: Packer, root: str | os.PathLike[str]) -> None:
+    """Append ``root`` as ``./``, and everything below.
+
+    Raises:
+        InvalidArgument: a file whose name only a whiteout may have.
+        InvalidState: a file changed while it was read.
+        OSError: something cannot be read.
+    """
+    _Tree(packer).add(os.fspath(root), "./")
+
+
+class _Tree:
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+        self._names: dict[tuple[int, int], str] = {}  # of files with several names: the first one
+
+    def add(self, path: str, name: str) -> None:
+        found = os.lstat(path)
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+        if kind is None:
+            return
+        entry = entry_of(name, kind, path, found)
+        if kind == DIRECTORY:
+            self._packer.add(entry)
+            self._add_children(path, name)
+        elif found.st_nlink > 1 and (first := self._names.setdefault((found.st_dev, found.st_ino), name)) != name:
+            entry.kind, entry.link, entry.size, entry.xattrs = HARDLINK, first, 0, {}
+            self._packer.add(entry)
+        elif kind == FILE:
+            add_file(self._packer, entry, path)
+        else:
+            self._packer.add(entry)
+
+    def _add_children(self, path: str, name: str) -> None:
+        prefix = "" if name == "./" else f"{name}/"
+        for child in sorted(os.listdir(path), key=os.fsencode):
+            if child.startswith(".wh."):
+                raise InvalidArgument(f"import: {prefix}{child}: in a layer a name beginning with .wh. is a deletion")
+            self.add(f"{path}/{child}", prefix + child)
+
+
+def entry_of(name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
+    """The entry that describes the file at ``path`` under ``name``."""
+    entry = Entry(name, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime=found.st_mtime_ns)
+    if kind == FILE:
+        entry.size = found.st_size
+    elif kind == SYMLINK:
+        entry.link = os.readlink(path)
+    elif kind in (CHAR, BLOCK_DEVICE):
+        entry.major, entry.minor = os.major(found.st_rdev), os.minor(found.st_rdev)
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return entry  # a file system without them
+    for key in names:
+        if not key.startswith(_OWN_XATTRS):
+            entry.xattrs[key] = os.getxattr(path, key, follow_symlinks=False)
+    return entry
+
+
+def add_file(packer: Packer, entry: Entry, path: str) -> None:
+    """Append a regular file with its content.
+
+    Raises:
+        InvalidState: it was replaced or changed its size since ``entry`` was made.
+    """
+    with _opened(path) as (descriptor, found):
+        if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+            raise InvalidState(f"import: {path} changed while it was read")
+        with open(descriptor, "rb", buffering=0, closefd=False) as content:
+            packer.add(entry, content)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    # Not blocking: a fifo may have taken the file's place.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)

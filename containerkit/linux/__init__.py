@@ -1,0 +1,17 @@
+"""The kernel, one file per facility; the only place with ctypes.
+
+A wrapper has the system call's own name, does one thing, and raises ``OSError`` with errno and the path it was about.
+Constants keep the kernel's names. Nothing here knows what a container is.
+
+=================  ==========================================================================
+``libc``           the C library, and how a result becomes an ``OSError``
+``mounts``         mount, umount2, pivot_root, openat2, the fsopen family
+``namespaces``     clone3, unshare, setns, user-namespace maps
+``process``        prctl, pidfds, start times, titles
+``capabilities``   names, sets, capset
+``seccomp``        profiles to filters, filters to the kernel
+``cgroups``        v1, v2 and hybrid behind one interface
+``loopback``       lo up
+``inotify``        a file has grown
+=================  ==========================================================================
+"""

@@ -1,0 +1,33 @@
+"""The net_cls controller: a class id on every packet, for tc(8). v1 only; v2 marks packets by cgroup in nftables.
+
+Source: Documentation/admin-guide/cgroup-v1/net_cls.rst.
+"""
+
+from __future__ import annotations
+
+from containerkit.linux.cgroups.controller import Figures, Texts, Write
+from containerkit.oci.runtime_spec import Resources
+
+V1, V2 = "net_cls", ""
+FILES_V1: tuple[str, ...] = ()
+FILES_V2: tuple[str, ...] = ()
+
+
+def limits(resources: Resources) -> str:
+    return "network class" if resources.network.class_id is not None else ""
+
+
+def writes_v1(resources: Resources) -> list[Write]:
+    class_id = resources.network.class_id
+    return [] if class_id is None else [Write("net_cls.classid", str(class_id))]
+
+
+def writes_v2(resources: Resources) -> list[Write]:
+    return []
+
+
+def stats_v1(texts: Texts) -> Figures:
+    return {}
+
+
+stats_v2 = stats_v1

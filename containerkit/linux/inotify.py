@@ -1,0 +1,29 @@
+"""inotify(7): to wait for a file to grow without polling."""
+
+from __future__ import annotations
+
+import os
+
+from containerkit.linux.libc import check, libc
+
+IN_MODIFY, IN_MOVE_SELF, IN_DELETE_SELF = 0x2, 0x800, 0x400
+
+
+def watch(path: str, mask: int = IN_MODIFY) -> int:
+    """A descriptor that becomes readable when ``path`` changes; the caller closes it."""
+    descriptor = check(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), path)
+    try:
+        check(libc.inotify_add_watch(descriptor, os.fsencode(path), mask), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def drain(descriptor: int) -> None:
+    """Throw the pending events away."""
+    try:
+        while os.read(descriptor, 65536):
+            pass
+    except BlockingIOError:
+        pass

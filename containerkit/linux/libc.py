@@ -1,0 +1,42 @@
+"""The C library, and how a result becomes an ``OSError``.
+
+``PyDLL`` keeps the GIL during a call: that makes :func:`containerkit.linux.namespaces.clone3` safe, and the processes
+that make these calls have one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+libc = ctypes.PyDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+# Looked up now: ctypes finds a function at its first use, and that would be in every container's init anew.
+for _name in ("mount", "umount2", "pivot_root", "prctl", "unshare", "setns", "inotify_init1", "inotify_add_watch"):
+    getattr(libc, _name)
+
+# Since Linux 5.1 new system calls have one number on every architecture (Alpha aside).
+_SYSCALLS = {
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+}
+
+
+def syscall_number(name: str) -> int:
+    """The number of a system call that libc may have no wrapper for."""
+    return _SYSCALLS[name]
+
+
+def check(result: int, subject: str = "", other: str = "") -> int:
+    """``result``, or the ``OSError`` that errno stands for when it is negative; ``subject`` is the file name in it."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), subject or None, None, other or None)
+    return result

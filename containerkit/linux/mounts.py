@@ -1,0 +1,96 @@
+"""Mounts and safe path resolution: mount(2), umount2(2), pivot_root(2), openat2(2), fsopen(2).
+
+Sources: the man pages of those names; flags from include/uapi/linux/mount.h, fcntl.h and openat2.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from containerkit.linux.libc import check, libc, syscall_number
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT = 1, 2, 4, 8, 16, 32
+MS_MANDLOCK, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME = 64, 128, 256, 1024, 2048
+MS_BIND, MS_MOVE, MS_REC, MS_SILENT = 4096, 8192, 16384, 32768
+MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+MS_RELATIME, MS_STRICTATIME, MS_LAZYTIME = 1 << 21, 1 << 24, 1 << 25
+MNT_DETACH = 2
+
+RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
+RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
+
+FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 1, 1, 0x4, 0x40
+FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
+
+_openat2 = syscall_number("openat2")
+_move_mount = syscall_number("move_mount")
+_fsopen = syscall_number("fsopen")
+_fsconfig = syscall_number("fsconfig")
+_fsmount = syscall_number("fsmount")
+
+# Every argument of syscall(2) is a long; ctypes would pass a bare int as a C int.
+_long = ctypes.c_long
+
+
+def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "") -> None:
+    """mount(2).
+
+    Raises:
+        OSError: the kernel's errno, with ``target``.
+    """
+    result = libc.mount(
+        os.fsencode(source), os.fsencode(target), fstype.encode(), ctypes.c_ulong(flags), os.fsencode(data) or None
+    )
+    check(result, target)
+
+
+def umount2(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    check(libc.umount2(os.fsencode(target), flags), target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2)."""
+    check(libc.pivot_root(os.fsencode(new_root), os.fsencode(put_old)), new_root)
+
+
+def openat2(directory: int, path: str, flags: int, *, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:
+    """openat2(2): a descriptor for ``path`` below ``directory``, by default as if that were the root.
+
+    Symbolic links, absolute ones too, and ``..`` are resolved inside; whoever swaps them meanwhile gains nothing.
+    """
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    while True:
+        result = libc.syscall(_long(_openat2), _long(directory), os.fsencode(path), how, _long(len(how)))
+        if result >= 0:
+            return int(result)
+        # EAGAIN: something on the way was renamed during the walk, and the kernel could not vouch for it.
+        if ctypes.get_errno() != 11:
+            check(-1, path)
+
+
+def new_mount(fstype: str, options: list[tuple[str, str]]) -> int:
+    """A detached mount made with fsopen, fsconfig and fsmount: no page-size limit on its options.
+
+    Args:
+        fstype: file system type.
+        options: keys and values in order; an empty value sets a flag.
+    """
+    context = check(libc.syscall(_long(_fsopen), fstype.encode(), _long(FSOPEN_CLOEXEC)), fstype)
+    try:
+        for key, value in options:
+            command = FSCONFIG_SET_STRING if value else FSCONFIG_SET_FLAG
+            raw = os.fsencode(value) if value else None
+            check(libc.syscall(_long(_fsconfig), _long(context), _long(command), key.encode(), raw, _long(0)), key)
+        check(libc.syscall(_long(_fsconfig), _long(context), _long(FSCONFIG_CMD_CREATE), None, None, _long(0)), fstype)
+        return check(libc.syscall(_long(_fsmount), _long(context), _long(FSMOUNT_CLOEXEC), _long(0)), fstype)
+    finally:
+        os.close(context)
+
+
+def move_mount(mount_fd: int, target_fd: int) -> None:
+    """move_mount(2) of a detached mount onto the file that ``target_fd`` is."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    check(libc.syscall(_long(_move_mount), _long(mount_fd), b"", _long(target_fd), b"", _long(flags)), "move_mount")

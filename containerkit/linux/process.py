@@ -1,0 +1,80 @@
+"""Processes: prctl(2), identity over pid reuse, titles, closing descriptors.
+
+A pid alone names whoever has it now. A process is named here by its pid and its start time (field 22 of
+``/proc/PID/stat``, clock ticks since boot) and the boot id.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from containerkit.linux.libc import check, libc, syscall_number
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 38, 36
+_close_range = syscall_number("close_range")
+_long = ctypes.c_long
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    check(libc.prctl(option, ctypes.c_ulong(value), _long(0), _long(0), _long(0)), "prctl")
+
+
+def start_time(pid: int) -> int | None:
+    """Clock ticks since boot at which ``pid`` started; None when there is no such process or it is a zombie."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(descriptor, 2048)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    # The command's name, in parentheses, may hold spaces and parentheses of its own.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def is_alive(pid: int | None, started: int | None) -> bool:
+    """Whether the process with that pid and start time is still there."""
+    return pid is not None and started is not None and start_time(pid) == started
+
+
+def pidfd(pid: int | None, started: int | None) -> int | None:
+    """A pidfd for the process with that pid and start time; None when it has ended."""
+    if pid is None:
+        return None
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    # Opened first, looked at second: if it is the right one now, the descriptor is.
+    if start_time(pid) == started:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def close_from(lowest: int) -> None:
+    """Close every descriptor from ``lowest`` up: close_range(2)."""
+    check(libc.syscall(_long(_close_range), _long(lowest), ctypes.c_ulong(0xFFFFFFFF), _long(0)), "close_range")
+
+
+def set_title(title: str) -> None:
+    """What ``ps`` shows of this process: the arguments' memory is written over, and the name (15 characters)."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    room = end - start
+    if start and room > 1:
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
+    libc.prctl(PR_SET_NAME, title.encode()[:15], _long(0), _long(0), _long(0))

@@ -1,0 +1,85 @@
+"""The verbs of the module: those of the default engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from containerkit.engine import ContainerCollection, ImageCollection, default_engine
+from containerkit.options import Command, Duration, RunOptions, shows_options
+
+if TYPE_CHECKING:
+    from containerkit.container import Container
+    from containerkit.image import Image
+    from containerkit.results import Result
+
+images: ImageCollection
+containers: ContainerCollection
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("images", "containers"):
+        return getattr(default_engine(), name)
+    raise AttributeError(name)
+
+
+@shows_options
+def run(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
+    """Start a container and return at once.
+
+    Args:
+        image: a reference, an id or an Image.
+        command: a list, or a string split as a shell splits words; default: the image's own.
+
+    Raises:
+        NotFound: the image is not there.
+        AlreadyExists: the name is in use, and not ``replace=True``.
+        InvalidArgument: an option that cannot be right.
+        RuntimeFailure: it could not be started; nothing of it is left.
+    """
+    return default_engine().run(image, command, **options)
+
+
+@shows_options
+def call(
+    image: str | Image,
+    command: Command = None,
+    *,
+    input: bytes | str | None = None,
+    timeout: Duration | None = None,
+    check: bool = False,
+    **options: Unpack[RunOptions],
+) -> Result:
+    """Run a command to its end in a container of its own, and remove that.
+
+    Args:
+        image: a reference, an id or an Image.
+        command: a list, or a string split as a shell splits words; default: the image's own.
+        input: what it reads from standard input.
+        timeout: seconds, or ``"1m30s"``; then it is killed, with everything it started.
+        check: raise when the exit code is not 0.
+
+    Raises:
+        Timeout: time was up; ``result`` has the output so far.
+        ProcessFailed: with ``check``; ``result`` has everything.
+    """
+    return default_engine().call(image, command, input=input, timeout=timeout, check=check, **options)
+
+
+def info() -> dict[str, Any]:
+    """What the default engine and this machine are."""
+    return default_engine().info()
+
+
+def version() -> dict[str, str]:
+    """Versions of containerkit, the specification it executes, Python and the kernel."""
+    import platform
+
+    from containerkit import __version__
+    from containerkit.oci.runtime_spec import SPEC_VERSION
+
+    return {
+        "containerkit": __version__,
+        "runtime-spec": SPEC_VERSION,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }

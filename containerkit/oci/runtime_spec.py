@@ -1,0 +1,253 @@
+"""The runtime specification's ``config.json`` as frozen values.
+
+Source: opencontainers/runtime-spec, config.md and config-linux.md, version 1.2. Names are the specification's, in
+snake_case. Only what a Linux runtime honours is here; other members are ignored, as the specification asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from containerkit.oci.codec import named
+
+SPEC_VERSION = "1.2.0"
+
+
+@dataclass(frozen=True)
+class Root:
+    path: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class IDMapping:
+    container_id: int = named("containerID", 0)
+    host_id: int = named("hostID", 0)
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Mount:
+    destination: str
+    type: str = ""
+    source: str = ""
+    options: tuple[str, ...] = ()
+    uid_mappings: tuple[IDMapping, ...] = ()
+    gid_mappings: tuple[IDMapping, ...] = ()
+
+
+@dataclass(frozen=True)
+class Box:
+    """Size of a terminal in characters."""
+
+    height: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class User:
+    uid: int = 0
+    gid: int = 0
+    umask: int | None = None
+    additional_gids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rlimit:
+    type: str
+    hard: int
+    soft: int
+
+
+@dataclass(frozen=True)
+class Process:
+    cwd: str = "/"
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    terminal: bool = False
+    console_size: Box | None = None
+    user: User = User()
+    capabilities: Capabilities | None = None
+    rlimits: tuple[Rlimit, ...] = ()
+    no_new_privileges: bool = False
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True)
+class Namespace:
+    type: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    path: str
+    type: str
+    major: int = 0
+    minor: int = 0
+    file_mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True)
+class DeviceCgroup:
+    allow: bool
+    type: str = "a"
+    major: int | None = None
+    minor: int | None = None
+    access: str = "rwm"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes; -1 is unlimited."""
+
+    limit: int | None = None
+    reservation: int | None = None
+    swap: int | None = None
+    kernel: int | None = None
+    swappiness: int | None = None
+    disable_oom_killer: bool | None = named("disableOOMKiller", None)
+
+
+@dataclass(frozen=True)
+class CPU:
+    """``quota`` and ``period`` in microseconds."""
+
+    shares: int | None = None
+    quota: int | None = None
+    period: int | None = None
+    cpus: str = ""
+    mems: str = ""
+    idle: int | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True)
+class Pids:
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class ThrottleDevice:
+    major: int
+    minor: int
+    rate: int
+
+
+@dataclass(frozen=True)
+class WeightDevice:
+    major: int
+    minor: int
+    weight: int | None = None
+
+
+@dataclass(frozen=True)
+class BlockIO:
+    """``weight`` 10 to 1000; rates in bytes or operations a second."""
+
+    weight: int | None = None
+    weight_device: tuple[WeightDevice, ...] = ()
+    throttle_read_bps_device: tuple[ThrottleDevice, ...] = ()
+    throttle_write_bps_device: tuple[ThrottleDevice, ...] = ()
+    throttle_read_iops_device: tuple[ThrottleDevice, ...] = named("throttleReadIOPSDevice", ())
+    throttle_write_iops_device: tuple[ThrottleDevice, ...] = named("throttleWriteIOPSDevice", ())
+
+
+@dataclass(frozen=True)
+class HugepageLimit:
+    page_size: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class NetworkClass:
+    class_id: int | None = named("classID", None)
+
+
+@dataclass(frozen=True)
+class Resources:
+    devices: tuple[DeviceCgroup, ...] = ()
+    memory: Memory = Memory()
+    cpu: CPU = CPU()
+    pids: Pids = Pids()
+    block_io: BlockIO = named("blockIO", BlockIO())
+    hugepage_limits: tuple[HugepageLimit, ...] = ()
+    network: NetworkClass = NetworkClass()
+    unified: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeccompArg:
+    index: int
+    value: int
+    op: str
+    value_two: int = 0
+
+
+@dataclass(frozen=True)
+class SeccompSyscall:
+    names: tuple[str, ...]
+    action: str
+    errno_ret: int | None = None
+    args: tuple[SeccompArg, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seccomp:
+    default_action: str
+    default_errno_ret: int | None = None
+    architectures: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    syscalls: tuple[SeccompSyscall, ...] = ()
+
+
+@dataclass(frozen=True)
+class TimeOffset:
+    secs: int = 0
+    nanosecs: int = 0
+
+
+@dataclass(frozen=True)
+class Linux:
+    namespaces: tuple[Namespace, ...] = ()
+    uid_mappings: tuple[IDMapping, ...] = ()
+    gid_mappings: tuple[IDMapping, ...] = ()
+    time_offsets: Mapping[str, TimeOffset] = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
+    cgroups_path: str = ""
+    resources: Resources = Resources()
+    sysctl: Mapping[str, str] = field(default_factory=dict)
+    seccomp: Seccomp | None = None
+    rootfs_propagation: str = ""
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+
+    def namespace(self, kind: str) -> Namespace | None:
+        """The namespace entry of that type (``"pid"``, ``"network"``, …), or None where the host's is kept."""
+        return next((entry for entry in self.namespaces if entry.type == kind), None)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One ``config.json``."""
+
+    root: Root
+    process: Process = Process()
+    hostname: str = ""
+    domainname: str = ""
+    mounts: tuple[Mount, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    linux: Linux = Linux()
+    oci_version: str = SPEC_VERSION

@@ -1,0 +1,76 @@
+"""``--user`` and the container's own ``/etc/passwd`` and ``/etc/group``: never the host's, never NSS.
+
+Source: docker run, USER; passwd(5), group(5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from containerkit.errors import InvalidArgument
+
+_MAX_ID = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Numbers, and the home directory for ``HOME``."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+
+
+def resolve(user: str, passwd: str, group: str, group_add: tuple[str, ...] = ()) -> Identity:
+    """Who ``user`` is.
+
+    Args:
+        user: empty (root), ``"name"``, ``"uid"``, each with ``":group"`` where wanted.
+        passwd: the text of the container's ``/etc/passwd``, empty when it has none.
+        group: that of its ``/etc/group``.
+        group_add: further groups, names or numbers.
+
+    Raises:
+        InvalidArgument: a name that is not there, or a number out of range.
+    """
+    name, _, group_name = user.partition(":")
+    entry = _passwd_entry(name or "0", passwd)
+    if entry is None and not name.isdigit() and name:
+        raise InvalidArgument(f"user {name}: not in the container's /etc/passwd")
+    uid = int(entry[2]) if entry else _number("user", name or "0")
+    gid = _group_id(group_name, group) if group_name else int(entry[3]) if entry else 0
+    groups = [] if group_name else [int(row[2]) for row in _rows(group, 4) if entry and entry[0] in row[3].split(",")]
+    groups += [_group_id(item, group) for item in group_add]
+    home = entry[5] if entry and len(entry) > 5 and entry[5] else ("/root" if uid == 0 else "/")
+    return Identity(uid, gid, tuple(dict.fromkeys(groups)), home)
+
+
+def _rows(text: str, width: int) -> list[list[str]]:
+    rows = [line.strip().split(":") for line in text.splitlines()]
+    return [row for row in rows if len(row) >= width and row[2].isdigit()]
+
+
+def _passwd_entry(name: str, passwd: str) -> list[str] | None:
+    # A name that looks like a number is first a name, as in docker; then the row of that uid gives group and home.
+    rows = [row for row in _rows(passwd, 4) if row[3].isdigit()]
+    for column in (0, 2):
+        for row in rows:
+            if row[column] == name:
+                return row
+    return None
+
+
+def _group_id(name: str, group: str) -> int:
+    for row in _rows(group, 3):
+        if row[0] == name:
+            return int(row[2])
+    if name.isdigit():
+        return _number("group", name)
+    raise InvalidArgument(f"group {name}: not in the container's /etc/group")
+
+
+def _number(kind: str, text: str) -> int:
+    if int(text) > _MAX_ID:
+        raise InvalidArgument(f"{kind} {text}: out of range; the largest is {_MAX_ID}")
+    return int(text)

@@ -1,0 +1,195 @@
+"""A process in a container, with the interface of ``subprocess.Popen``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import IO, TYPE_CHECKING
+
+from containerkit.errors import Timeout
+from containerkit.options import Duration, duration
+from containerkit.supervise import sessions
+
+if TYPE_CHECKING:
+    from containerkit.oci.runtime_spec import Process as ProcessSpec
+    from containerkit.store.containers import ContainerRecord
+    from containerkit.store.store import Store
+
+
+class Process:
+    """A started process.
+
+    ``stdin``, ``stdout`` and ``stderr`` are binary, unbuffered files; with a terminal ``stderr`` is None. Usable as a
+    context manager; :meth:`close` ends the process, with everything it started.
+    """
+
+    def __init__(
+        self, session: sessions.Session, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes] | None, args: tuple[str, ...]
+    ) -> None:
+        self._session = session
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.args = args
+
+    @classmethod
+    def _start(cls, store: Store, record: ContainerRecord, process: ProcessSpec) -> Process:
+        if process.terminal:
+            return cls._start_terminal(store, record, process)
+        with contextlib.ExitStack() as undo:
+            pipes = []
+            for _ in range(3):
+                pair = os.pipe()
+                pipes.append(pair)
+                for descriptor in pair:
+                    undo.callback(os.close, descriptor)
+            (in_theirs, in_ours), (out_ours, out_theirs), (err_ours, err_theirs) = pipes
+            session = sessions.open_session(store, record, process, (in_theirs, out_theirs, err_theirs))
+            ours = (in_ours, out_ours, err_ours)
+            stdin, stdout, stderr = (
+                os.fdopen(os.dup(d), mode, buffering=0) for d, mode in zip(ours, ("wb", "rb", "rb"), strict=True)
+            )
+        return cls(session, stdin, stdout, stderr, process.args)
+
+    @classmethod
+    def _start_terminal(cls, store: Store, record: ContainerRecord, process: ProcessSpec) -> Process:
+        null = sessions.stdin_of(None)
+        try:
+            session = sessions.open_session(store, record, process, (null, null, null))
+        finally:
+            os.close(null)
+        assert session.terminal is not None
+        stdin = os.fdopen(os.dup(session.terminal), "wb", buffering=0)
+        stdout = _TerminalReader(os.dup(session.terminal))
+        return cls(session, stdin, stdout, None, process.args)
+
+    @property
+    def pid(self) -> int:
+        """Its pid on the host."""
+        return self._session.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code (128+n for signal n), None while it runs."""
+        return None if self._session.exited is None else self._session.exited.exit_code
+
+    def poll(self) -> int | None:
+        """The exit code when it has ended, else None; does not wait."""
+        self._session.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: Duration | None = None) -> int:
+        """Wait for its end; the exit code.
+
+        Raises:
+            Timeout: not ended after ``timeout`` seconds; it goes on.
+        """
+        seconds = None if timeout is None else duration(timeout, "timeout")
+        exited = self._session.wait(seconds)
+        if exited is None:
+            raise Timeout(f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s")
+        return exited.exit_code
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal to the process itself."""
+        self._session.signal(int(signal))
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._session.signal(15)
+
+    def kill(self) -> None:
+        """End it, with everything it started."""
+        self._session.signal(9, tree=True)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the terminal its size in characters."""
+        self._session.resize(rows, columns)
+
+    def communicate(self, input: bytes | None = None, timeout: Duration | None = None) -> tuple[bytes, bytes]:
+        """Write ``input``, read both streams to their end, wait: (stdout, stderr).
+
+        Raises:
+            Timeout: not ended in time; it has been killed.
+        """
+        import selectors
+        import time
+
+        seconds = None if timeout is None else duration(timeout, "timeout")
+        deadline = None if seconds is None else time.monotonic() + seconds
+        collected: dict[object, list[bytes]] = {self.stdout: [], self.stderr: []}
+        rest = memoryview(input or b"")
+        with selectors.DefaultSelector() as selector:
+            if rest:
+                selector.register(self.stdin, selectors.EVENT_WRITE)
+            else:
+                self.stdin.close()
+            for file in filter(None, (self.stdout, self.stderr)):
+                selector.register(file, selectors.EVENT_READ)
+            while selector.get_map():
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                ready = selector.select(left)
+                if not ready and left is not None:
+                    self.kill()
+                    raise Timeout(f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended")
+                for key, _ in ready:
+                    if key.fileobj is self.stdin:
+                        rest = self._feed(rest)
+                        if not rest:
+                            selector.unregister(self.stdin)
+                            self.stdin.close()
+                    elif data := os.read(key.fd, 65536):
+                        collected[key.fileobj].append(data)
+                    else:
+                        selector.unregister(key.fileobj)
+        self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return b"".join(collected[self.stdout]), b"".join(collected[self.stderr])
+
+    def _feed(self, rest: memoryview) -> memoryview:
+        try:
+            return rest[os.write(self.stdin.fileno(), rest[:4096]) :]
+        except BrokenPipeError:
+            return rest[:0]  # it does not want to read any more
+
+    def close(self) -> None:
+        """Close the streams and end the process, with everything it started."""
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    file.close()
+        if self.poll() is None:
+            self.kill()
+            self._session.wait(10)
+        self._session.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "running" if self.poll() is None else f"exited ({self.returncode})"
+        return f"Process({' '.join(self.args)!r}, {state})"
+
+
+class _TerminalReader(io.FileIO):
+    """A terminal's master: EIO is how Linux says that the other end is closed, and an end of file is what it means."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "rb")
+
+    def readinto(self, buffer: object) -> int | None:
+        try:
+            return super().readinto(buffer)  # type: ignore[arg-type]  # the same
+        except OSError as error:
+            if error.errno == 5:
+                return 0
+            raise
+
+    def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]  # ours may be None as FileIO's is
+        try:
+            return super().read(-1 if size is None else size)
+        except OSError as error:
+            if error.errno == 5:
+                return b""
+            raise

@@ -1,0 +1,185 @@
+"""What calls give back: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from containerkit.errors import ProcessFailed
+from containerkit.views import frames, html, text
+
+if TYPE_CHECKING:
+    import pandas
+
+STREAMS = {1: "stdout", 2: "stderr"}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Bytes as they came out of one stream at one moment; ``time`` in epoch nanoseconds, ``stream`` 1 or 2."""
+
+    time: int
+    stream: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of output, without its line end. ``time`` is when its first byte was read, in UTC."""
+
+    time: datetime
+    stream: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """How a process ended, and what it wrote.
+
+    Args:
+        exit_code: as a shell gives it: 0 is success, 128+n the death by signal n.
+        duration: seconds from start to end.
+        oom_killed: whether the kernel ended a process of it because memory ran out.
+        command: what ran.
+        chunks: opens the output; long output stays on disk until it is asked for.
+    """
+
+    exit_code: int
+    duration: float = 0.0
+    oom_killed: bool = False
+    command: tuple[str, ...] = ()
+    chunks: Callable[[], Iterator[Chunk]] = field(default=lambda: iter(()), repr=False)
+
+    def _bytes(self, stream: int) -> bytes:
+        return b"".join(chunk.data for chunk in self.chunks() if chunk.stream == stream)
+
+    @property
+    def stdout_bytes(self) -> bytes:
+        """Standard output, exactly."""
+        return self._bytes(1)
+
+    @property
+    def stderr_bytes(self) -> bytes:
+        """Standard error, exactly."""
+        return self._bytes(2)
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 show as U+FFFD."""
+        return self.stdout_bytes.decode(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text; bytes that are not UTF-8 show as U+FFFD."""
+        return self.stderr_bytes.decode(errors="replace")
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """The output line by line, in the order it came."""
+        return list(split_lines(self.chunks()))
+
+    def check(self) -> Result:
+        """This result, when the exit code is 0.
+
+        Raises:
+            ProcessFailed: it is not; the last lines of standard error are in the message.
+        """
+        if self.exit_code == 0:
+            return self
+        what = " ".join(self.command) or "process"
+        why = " (out of memory)" if self.oom_killed else ""
+        raise ProcessFailed(f"{what}: exit code {self.exit_code}{why}", result=self, log=self.tail())
+
+    def tail(self, lines: int = 10) -> str:
+        """The last lines of standard error, or of standard output when there are none."""
+        text = self.stderr or self.stdout
+        return "\n".join(text.splitlines()[-lines:])
+
+    def __bool__(self) -> bool:
+        return self.exit_code == 0
+
+    def __repr__(self) -> str:
+        sizes = f"stdout={_abbreviate(self.stdout)}"
+        if error := self.stderr:
+            sizes += f", stderr={_abbreviate(error)}"
+        killed = ", oom_killed=True" if self.oom_killed else ""
+        return f"Result(exit_code={self.exit_code}, {sizes}{killed})"
+
+    def _repr_html_(self) -> str:
+        return html.result(self.exit_code, self.oom_killed, self.stdout, self.stderr)
+
+
+def _abbreviate(text: str, limit: int = 60) -> str:
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r}… ({len(text)} characters)"
+
+
+def split_lines(chunks: Iterator[Chunk]) -> Iterator[LogLine]:
+    """Lines of each stream, put together over chunk borders; a last line without an end counts."""
+    pending: dict[int, tuple[int, bytes]] = {}
+    for chunk in chunks:
+        began, rest = pending.pop(chunk.stream, (chunk.time, b""))
+        *whole, rest = (rest + chunk.data).split(b"\n")
+        for number, line in enumerate(whole):
+            yield _line(began if number == 0 else chunk.time, chunk.stream, line)
+        if rest:
+            pending[chunk.stream] = (chunk.time if whole else began, rest)
+    for stream, (began, rest) in sorted(pending.items()):
+        yield _line(began, stream, rest)
+
+
+def _line(time: int, stream: int, data: bytes) -> LogLine:
+    when = datetime.fromtimestamp(time / 1e9, timezone.utc)
+    return LogLine(when, STREAMS[stream], data.removesuffix(b"\r").decode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a start. ``where`` is ``host`` or ``container``; ``nanoseconds`` None when not measured."""
+
+    number: int
+    where: str
+    operation: str
+    description: str
+    nanoseconds: int | None = None
+
+
+_PLAN_COLUMNS = ("number", "where", "operation", "description", "microseconds")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a start consists of, in order, with what each step cost the last time."""
+
+    steps: tuple[Step, ...]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def rows(self) -> list[dict[str, object]]:
+        """A row per step; ``microseconds`` is None for what was not measured."""
+        return [
+            {
+                "number": step.number, "where": step.where, "operation": step.operation,
+                "description": step.description,
+                "microseconds": None if step.nanoseconds is None else round(step.nanoseconds / 1000),
+            }
+            for step in self.steps
+        ]  # fmt: skip
+
+    def frame(self) -> pandas.DataFrame:
+        """The steps as a pandas frame."""
+        return frames.frame(self.rows(), _PLAN_COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), _PLAN_COLUMNS)
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), _PLAN_COLUMNS)

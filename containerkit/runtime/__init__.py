@@ -1,0 +1,26 @@
+"""A runtime-spec bundle becomes processes.
+
+This package knows the runtime specification and the kernel, and nothing of images, names, logs or networks: it can be
+lifted out and used on any bundle.
+
+Words: a *bundle* is a directory with ``config.json``; its *rootfs* is what the container sees as ``/``. A *plan* is the
+list of *operations* that a start consists of; an operation is a value that can ``describe()`` and ``execute()`` itself.
+Operations *outside* are executed by the process that creates the container, those *inside* by the container's *init*,
+the process that becomes the user's program. A *context* is what operations hand on to each other.
+
+One start, file by file::
+
+    bundle.py        config.json is read and validated                        -> Spec
+    plan.py          the Spec becomes a Plan: pure, no kernel, no root        -> Plan(outside, inside)
+    create.py        outside operations: cgroup, limits, clone3; the parent gets a Child ...
+    init.py          ... and the child executes the inside operations:
+      rootfs.py        mounts, devices, masks, pivot_root
+      namespaces.py    cgroup, loopback, host name, sysctls
+      identity.py      limits, user, capabilities, seccomp, and at last execve(2)
+    messages.py      what parent and init tell each other meanwhile
+
+Entering a running container is :mod:`~containerkit.runtime.enter`: a shorter plan with the same operations.
+
+After pivot_root the init imports nothing, looks nothing up in NSS and opens nothing by name but what the configuration
+names. Every module here is therefore imported by whoever calls :func:`containerkit.runtime.create.create`, before.
+"""

@@ -1,0 +1,87 @@
+"""Reading a bundle: ``config.json`` into a Spec, and what no runtime could execute refused before anything is touched.
+
+Source: runtime-spec config.md and config-linux.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.linux import capabilities, namespaces
+from containerkit.oci import codec
+from containerkit.oci.runtime_spec import Spec
+from containerkit.runtime.identity import validate_rlimit
+
+#: Parameters that belong to a namespace; every other one is the whole machine's.
+_SYSCTLS = {
+    "ipc": ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+            "kernel.shmmni", "kernel.shm_rmid_forced", "fs.mqueue."),
+    "network": ("net.",),
+    "uts": ("kernel.domainname", "kernel.hostname"),
+}  # fmt: skip
+
+
+def load(bundle: str) -> Spec:
+    """The validated configuration of the bundle at that path.
+
+    Raises:
+        NotFound: no ``config.json``.
+        InvalidArgument: it is not what the specification allows; the message names the member.
+    """
+    path = os.path.join(bundle, "config.json")
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise from_os_error(error, f"bundle {bundle}") from error
+    return validate(codec.loads(Spec, text, "config.json"))
+
+
+def validate(spec: Spec) -> Spec:
+    """``spec`` itself, when a Linux runtime can execute it.
+
+    Raises:
+        InvalidArgument: it cannot; the message names the member.
+    """
+    _validate_process(spec)
+    for entry in spec.linux.namespaces:
+        if entry.type not in namespaces.KINDS:
+            raise InvalidArgument(f"config.json: linux.namespaces: unknown namespace {entry.type}")
+    for mount in spec.mounts:
+        if not mount.destination.startswith("/"):
+            raise InvalidArgument(f"config.json: mounts: {mount.destination}: the destination must be absolute")
+    for name in spec.linux.sysctl:
+        _validate_sysctl(spec, name)
+    if spec.hostname and spec.linux.namespace("uts") is None:
+        raise InvalidArgument("config.json: hostname: needs a uts namespace of its own")
+    return spec
+
+
+def _validate_process(spec: Spec) -> None:
+    process = spec.process
+    if not process.args or not process.args[0]:
+        raise InvalidArgument("config.json: process.args: no command")
+    if not process.cwd.startswith("/"):
+        raise InvalidArgument(f"config.json: process.cwd: {process.cwd}: must be an absolute path")
+    for text in (*process.args, *process.env):
+        if "\0" in text:
+            raise InvalidArgument("config.json: process: an argument or variable holds a NUL character")
+    for limit in process.rlimits:
+        validate_rlimit(limit)
+    if process.capabilities is not None:
+        sets = process.capabilities
+        for name in {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}:
+            if name not in capabilities.NUMBERS:
+                raise InvalidArgument(f"config.json: process.capabilities: unknown capability {name}")
+
+
+def _validate_sysctl(spec: Spec, name: str) -> None:
+    if ".." in name.split("/") or name.startswith("/"):
+        raise InvalidArgument(f"sysctl {name}: not a parameter's name")
+    for kind, prefixes in _SYSCTLS.items():
+        if name.replace("/", ".").startswith(prefixes):
+            if spec.linux.namespace(kind) is None:
+                raise InvalidArgument(f"sysctl {name}: needs a {kind} namespace of its own")
+            return
+    raise InvalidArgument(f"sysctl {name}: not kept per namespace: it would change the whole machine")

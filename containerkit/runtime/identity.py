@@ -1,0 +1,258 @@
+"""Operations on the init itself, the last of which turns it into the user's program.
+
+Their order is a matter of rights: what needs privilege comes before it is dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+import termios
+from dataclasses import dataclass
+
+from containerkit.errors import InvalidArgument
+from containerkit.linux import capabilities, process, seccomp
+from containerkit.oci.runtime_spec import Capabilities, Rlimit, User
+from containerkit.runtime import messages
+from containerkit.runtime.operation import Context, Operation
+
+PR_SET_KEEPCAPS = 8
+
+
+class StartFailure(Exception):
+    """The user's program cannot be executed; ``exit_code`` is the shell's: 127 absent, 126 not executable."""
+
+    def __init__(self, text: str, exit_code: int, errno: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+        self.errno = errno
+
+
+@dataclass(frozen=True)
+class NewSession(Operation):
+    """A session of its own, and its controlling terminal where there is one."""
+
+    def describe(self) -> str:
+        return "setsid"
+
+    def execute(self, context: Context) -> None:
+        # A fresh child leads no process group; an entered one may, and then it has its session already.
+        if os.getpid() != os.getsid(0):
+            os.setsid()
+        if context.terminal >= 0:
+            for descriptor in (0, 1, 2):
+                os.dup2(context.terminal, descriptor)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@dataclass(frozen=True)
+class SetRlimit(Operation):
+    limit: Rlimit
+
+    def describe(self) -> str:
+        return f"setrlimit {self.limit.type} {self.limit.soft}:{self.limit.hard}"
+
+    def execute(self, context: Context) -> None:
+        kind = getattr(resource, self.limit.type)
+        # The specification's numbers are unsigned; the kernel's RLIM_INFINITY is -1 to Python.
+        soft, hard = (value if value < 2**63 else -1 for value in (self.limit.soft, self.limit.hard))
+        try:
+            resource.setrlimit(kind, (soft, hard))
+        except ValueError as error:
+            # Without CAP_SYS_RESOURCE a hard limit cannot be raised.
+            raise OSError(errno.EPERM, f"cannot set {self.limit.type} to {soft}:{hard}: {error}") from error
+
+
+@dataclass(frozen=True)
+class SetOomScore(Operation):
+    """How readily the kernel ends this container when memory runs out (-1000 never, 1000 first)."""
+
+    adjustment: int
+
+    def describe(self) -> str:
+        return f"oom_score_adj {self.adjustment}"
+
+    def execute(self, context: Context) -> None:
+        descriptor = os.open("self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.proc)
+        try:
+            os.write(descriptor, str(self.adjustment).encode())
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class AwaitStart(Operation):
+    """Everything is ready: report, and wait for the word to go."""
+
+    def describe(self) -> str:
+        return "ready: wait for start"
+
+    def execute(self, context: Context) -> None:
+        messages.send(context.channel, "ready")
+        if os.read(context.channel, 64) != messages.START:
+            # The parent is gone; nobody knows of this process.
+            os._exit(1)
+
+
+@dataclass(frozen=True)
+class CloseDescriptors(Operation):
+    """Nothing of the host stays open in the container but its three streams."""
+
+    def describe(self) -> str:
+        return "close every descriptor above 2"
+
+    def execute(self, context: Context) -> None:
+        # The channel stays, as number 3, until execve closes it: its end is how the parent learns of success.
+        if context.channel != 3:
+            os.dup2(context.channel, 3, inheritable=False)
+            context.channel = 3
+        os.set_inheritable(3, False)
+        process.close_from(4)
+
+
+@dataclass(frozen=True)
+class LoadSeccomp(Operation):
+    """The filter of system calls; from here on it holds for the rest of this plan too."""
+
+    rules: int
+
+    def describe(self) -> str:
+        return f"seccomp: load a filter from {self.rules} rules"
+
+    def execute(self, context: Context) -> None:
+        seccomp.load_filter(context.seccomp_filter)
+
+
+@dataclass(frozen=True)
+class NoNewPrivileges(Operation):
+    """execve(2) gives no rights any more: set-user-ID bits and file capabilities do nothing."""
+
+    def describe(self) -> str:
+        return "prctl no_new_privs"
+
+    def execute(self, context: Context) -> None:
+        process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+
+
+@dataclass(frozen=True)
+class DropBoundingSet(Operation):
+    """Capabilities that nothing in the container can ever have again."""
+
+    keep: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"capabilities: bounding set of {len(self.keep)}"
+
+    def execute(self, context: Context) -> None:
+        capabilities.drop_bounding(self.keep)
+
+
+@dataclass(frozen=True)
+class SetUser(Operation):
+    user: User
+
+    def describe(self) -> str:
+        groups = "".join(f",{gid}" for gid in self.user.additional_gids)
+        return f"setuid {self.user.uid}, setgid {self.user.gid}{groups}"
+
+    def execute(self, context: Context) -> None:
+        if self.user.uid:
+            self._own_streams()
+        # Capabilities would go with the uid; which of them stay is the next operation's matter.
+        process.prctl(PR_SET_KEEPCAPS, 1)
+        os.setgroups(self.user.additional_gids)
+        os.setresgid(self.user.gid, self.user.gid, self.user.gid)
+        os.setresuid(self.user.uid, self.user.uid, self.user.uid)
+        process.prctl(PR_SET_KEEPCAPS, 0)
+
+    def _own_streams(self) -> None:
+        # So that the program can open /dev/stdout again: pipes belong to who made them.
+        for descriptor in (0, 1, 2):
+            found = os.fstat(descriptor)
+            if found.st_rdev != os.makedev(1, 3):
+                os.fchown(descriptor, self.user.uid, -1)
+
+
+@dataclass(frozen=True)
+class SetCapabilities(Operation):
+    sets: Capabilities
+
+    def describe(self) -> str:
+        return f"capset: {len(self.sets.effective)} effective, {len(self.sets.inheritable)} inheritable"
+
+    def execute(self, context: Context) -> None:
+        capabilities.apply(self.sets.effective, self.sets.permitted, self.sets.inheritable)
+        if self.sets.ambient:
+            capabilities.raise_ambient(self.sets.ambient)
+
+
+@dataclass(frozen=True)
+class ChangeDirectory(Operation):
+    """The working directory, which must be inside the root (CVE-2024-21626)."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"chdir {self.path}"
+
+    def execute(self, context: Context) -> None:
+        os.chdir(self.path)
+        # getcwd(2) says "(unreachable)" of a directory outside this root; Python says FileNotFoundError.
+        if not os.getcwd().startswith("/"):
+            raise OSError(errno.EPERM, "the working directory is outside the container", self.path)
+
+
+@dataclass(frozen=True)
+class Execute(Operation):
+    """execve(2). Returns only by raising."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    umask: int = 0o022
+
+    def describe(self) -> str:
+        return "execve " + " ".join(self.args)
+
+    def execute(self, context: Context) -> None:
+        environment = dict(item.split("=", 1) for item in self.env if "=" in item)
+        messages.send(context.channel, "executing", costs=context.costs)
+        self._reset()
+        program = self.args[0]
+        worst: OSError | None = None
+        for path in self._candidates(program, environment):
+            try:
+                os.execve(path, self.args, environment)
+            except OSError as error:
+                # EACCES in one directory of PATH does not hide the program in the next; it is remembered (execvp(3)).
+                if worst is None or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    worst = error
+        number = worst.errno or 0 if worst is not None else errno.ENOENT
+        if number in (errno.ENOENT, errno.ENOTDIR):
+            where = "no such file in the image" if "/" in program else "not found in PATH"
+            raise StartFailure(f"program {program}: {where}", 127, number)
+        raise StartFailure(f"program {program}: not executable ({os.strerror(number).lower()})", 126, number)
+
+    def _reset(self) -> None:
+        os.umask(self.umask)
+        # Python ignores SIGPIPE and SIGXFSZ, and ignored signals survive execve.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    @staticmethod
+    def _candidates(program: str, environment: dict[str, str]) -> list[str]:
+        if "/" in program:
+            return [program]
+        search = environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        return [os.path.join(directory, program) for directory in search.split(":") if directory]
+
+
+def validate_rlimit(limit: Rlimit) -> None:
+    """Refuse a limit that the kernel does not know, or with soft above hard."""
+    if not limit.type.startswith("RLIMIT_") or not hasattr(resource, limit.type):
+        raise InvalidArgument(f"rlimit {limit.type}: unknown; see getrlimit(2)")
+    if limit.soft > limit.hard:
+        raise InvalidArgument(f"rlimit {limit.type}: soft limit {limit.soft} is above the hard limit {limit.hard}")

@@ -1,0 +1,48 @@
+"""The container's init until execve: straight-line code that executes operations and reports."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NoReturn
+
+from containerkit.errors import ContainerkitError
+from containerkit.linux import process
+from containerkit.runtime import messages
+from containerkit.runtime.identity import StartFailure
+from containerkit.runtime.operation import Context, Operation
+
+
+def run(operations: tuple[Operation, ...], context: Context) -> NoReturn:
+    """Execute ``operations``, the last of which does not return; any failure is told to the parent."""
+    # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
+    process.prctl(process.PR_SET_DUMPABLE, 0)
+    try:
+        for operation in operations:
+            began = time.perf_counter_ns()
+            try:
+                operation.execute(context)
+            except StartFailure as error:
+                _fail(context, str(error), error.exit_code, error.errno)
+            except OSError as error:
+                _fail(context, f"{operation.describe()}: {_reason(error)}", 125, error.errno or 0)
+            except ContainerkitError as error:
+                _fail(context, f"{operation.describe()}: {error}", 125, error.errno or 0)
+            context.costs.append(time.perf_counter_ns() - began)
+    except BaseException as error:
+        # A defect of ours: the parent still learns of it, and the forked interpreter never unwinds into its caller.
+        _fail(context, f"init: {type(error).__name__}: {error}", 125, 0)
+    finally:
+        os._exit(125)
+
+
+def _reason(error: OSError) -> str:
+    text = (error.strerror or str(error)).lower()
+    return f"{text} ({os.fsdecode(error.filename)})" if error.filename else text
+
+
+def _fail(context: Context, text: str, exit_code: int, errno: int) -> NoReturn:
+    try:
+        messages.send(context.channel, "failed", text=text, exit_code=exit_code, errno=errno)
+    finally:
+        os._exit(exit_code)

@@ -1,0 +1,181 @@
+"""Operations on namespaces and cgroups: outside (cgroup, limits, clone3, id maps) and inside (join, names, sysctls)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from containerkit.linux import loopback
+from containerkit.linux import namespaces as ns
+from containerkit.linux.cgroups import Cgroup, ExecGroup
+from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset
+from containerkit.runtime import messages
+from containerkit.runtime.operation import Context, Operation
+
+
+@dataclass(frozen=True)
+class CreateCgroup(Operation):
+    """The container's cgroup, in every hierarchy, with its limits."""
+
+    path: str
+    resources: Resources
+
+    def describe(self) -> str:
+        return f"mkdir cgroup {self.path}, write its limits"
+
+    def execute(self, context: Context) -> None:
+        cgroup = Cgroup(self.path)
+        context.cgroup = cgroup
+        cgroup.create()
+        cgroup.apply(self.resources)
+
+
+@dataclass(frozen=True)
+class OffsetClocks(Operation):
+    """A time namespace for the children of this process, with its clocks moved (time_namespaces(7))."""
+
+    offsets: tuple[tuple[str, TimeOffset], ...]
+
+    def describe(self) -> str:
+        return "unshare time namespace: " + ", ".join(f"{clock} {offset.secs:+d} s" for clock, offset in self.offsets)
+
+    def execute(self, context: Context) -> None:
+        # Not a flag of clone3: offsets can only be written before the first process is in.
+        ns.unshare(ns.CLONE_NEWTIME)
+        lines = "".join(f"{clock} {offset.secs} {offset.nanosecs}\n" for clock, offset in self.offsets)
+        if lines:
+            with open("/proc/self/timens_offsets", "w") as file:
+                file.write(lines)
+
+
+@dataclass(frozen=True)
+class JoinNamespace(Operation):
+    """A namespace that exists already, by its path."""
+
+    kind: str
+    path: str
+
+    def describe(self) -> str:
+        return f"setns {self.kind} namespace {self.path}"
+
+    def execute(self, context: Context) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            ns.setns(descriptor, ns.KINDS[self.kind][0])
+        finally:
+            os.close(descriptor)
+
+
+def clone(flags: int, cgroup: Cgroup | ExecGroup | None) -> tuple[int, int]:
+    """clone3 of a child that is born in the v2 cgroup, where there is one: (pid, pidfd), or (0, -1) in the child."""
+    born_in = None if cgroup is None else cgroup.open_for_clone()
+    try:
+        return ns.clone3(flags, born_in)
+    finally:
+        if born_in is not None:
+            os.close(born_in)
+
+
+@dataclass(frozen=True)
+class Clone(Operation):
+    """The container's init: a child in new namespaces. In the child, ``context.pid`` is 0."""
+
+    kinds: tuple[str, ...]
+
+    def describe(self) -> str:
+        return "clone3: a process in new " + ", ".join(self.kinds) + " namespaces"
+
+    def execute(self, context: Context) -> None:
+        flags = 0
+        for kind in self.kinds:
+            flags |= ns.KINDS[kind][0]
+        context.pid, context.pidfd = clone(flags, context.cgroup)
+
+
+@dataclass(frozen=True)
+class AwaitIdMaps(Operation):
+    """Wait until the parent has given this user namespace its maps, then become its root."""
+
+    uid_mappings: tuple[IDMapping, ...]
+    gid_mappings: tuple[IDMapping, ...]
+
+    def describe(self) -> str:
+        return "user namespace: " + ", ".join(f"{m.container_id} is {m.host_id} (+{m.size})" for m in self.uid_mappings)
+
+    def execute(self, context: Context) -> None:
+        if os.read(context.channel, 64) != messages.MAPPED:
+            os._exit(1)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+    def write_maps(self, pid: int) -> None:
+        """The parent's half."""
+        rows = [[(m.container_id, m.host_id, m.size) for m in maps] for maps in (self.uid_mappings, self.gid_mappings)]
+        ns.write_id_maps(pid, rows[0], rows[1])
+
+
+@dataclass(frozen=True)
+class JoinCgroup(Operation):
+    """Move this process into the container's cgroup."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"cgroup: join {self.path}"
+
+    def execute(self, context: Context) -> None:
+        if context.cgroup is not None:
+            context.cgroup.attach_self()
+
+
+@dataclass(frozen=True)
+class UnshareCgroup(Operation):
+    """From here on the container's cgroup looks like the root of the tree."""
+
+    def describe(self) -> str:
+        return "unshare cgroup namespace"
+
+    def execute(self, context: Context) -> None:
+        ns.unshare(ns.CLONE_NEWCGROUP)
+
+
+@dataclass(frozen=True)
+class RaiseLoopback(Operation):
+    """127.0.0.1 and ::1."""
+
+    def describe(self) -> str:
+        return "network: lo up"
+
+    def execute(self, context: Context) -> None:
+        loopback.bring_up()
+
+
+@dataclass(frozen=True)
+class SetHostname(Operation):
+    hostname: str
+
+    def describe(self) -> str:
+        return f"sethostname {self.hostname}"
+
+    def execute(self, context: Context) -> None:
+        socket.sethostname(self.hostname)
+
+
+@dataclass(frozen=True)
+class WriteSysctl(Operation):
+    """A kernel parameter of one of the container's own namespaces."""
+
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        return f"sysctl {self.name} = {self.value}"
+
+    def execute(self, context: Context) -> None:
+        path = "sys/" + self.name.replace(".", "/")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.proc)
+        try:
+            os.write(descriptor, self.value.encode())
+        finally:
+            os.close(descriptor)

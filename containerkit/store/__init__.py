@@ -1,0 +1,26 @@
+"""What is on disk: blobs, images, layers, containers, and who is alive.
+
+Words: *blob* (bytes named by their digest), *image* (a manifest, its config and its layers, all blobs; its id is the
+config's digest), *tag* (a reference that names an image), *layer* (a blob unpacked into a directory, named by its chain
+id and never written again), *parent* (the layer below), *snapshot* (a container's root file system: layers, and one
+writable directory on top), *mounts* (what to mount to have it), *ingest* (blobs on their way in, seen by nobody else).
+
+One import::
+
+    imports.import_          a directory or an archive becomes a layer …
+      ingest.Ingest            … in a private directory of tmp/, its owner known by a lock
+      layers/pack              … compressed, and hashed twice: as it is, and as it is stored
+    images.Images.add        the image becomes visible:
+      layers.Layers.ensure     its layers are unpacked, once among all processes, and checked against their chain ids
+      (one transaction)        blobs get their names; rows for the image, its tag, and what it uses; index.json
+
+One run::
+
+    images.Images.get        a tag or id becomes an ImageRecord: one query, the rest from memory
+    containers               a row for the container: from here on the image cannot go
+    snapshots.Snapshots.prepare   its directories, and the overlay mount of its layers
+
+What keeps garbage and haste apart is one rule: **a blob gets its name inside the transaction that writes the rows that
+use it.** So whoever holds the write lock knows that a blob without a row is garbage, whoever is at work meanwhile, and
+a process that is killed leaves files in tmp/ only, whose lock the kernel has dropped: the next ingest sweeps them.
+"""

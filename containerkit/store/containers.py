@@ -1,0 +1,213 @@
+"""The containers' rows: what is written down about each, and every move between its states.
+
+The states and moves are one table, :data:`MOVES`. ``creating`` and ``starting`` last for the time of one call, whose
+process holds the container's lease; seen from outside both are ``created``. Invariant: whatever belongs to a container
+(directories, cgroup, processes) exists only while its row does, so nothing can be left that no row tells of.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from containerkit.errors import AlreadyExists, InvalidState, NotFound
+from containerkit.linux.process import boot_id
+from containerkit.store.database import Database
+
+#: (state, move) → state. A move that is not here is refused.
+MOVES: dict[tuple[str, str], str] = {
+    ("creating", "create"): "created",
+    ("creating", "run"): "running",
+    ("created", "start"): "starting",
+    ("exited", "start"): "starting",
+    ("starting", "run"): "running",
+    ("starting", "fail"): "created",
+    ("running", "fail"): "created",
+    ("running", "exit"): "exited",
+}
+
+#: States in which some process holds the lease.
+OWNED = frozenset({"creating", "starting", "running"})
+
+_SHOWN = {"creating": "created", "starting": "created"}
+
+
+@dataclass(frozen=True)
+class ContainerRecord:
+    """One row, read at one moment. Times are epoch seconds; ``pid_started`` is in clock ticks since boot."""
+
+    number: int
+    id: str
+    name: str
+    image: str
+    image_reference: str
+    spec: str
+    auto_remove: bool
+    created: float
+    state: str
+    pid: int | None
+    pid_started: int | None
+    monitor: int | None
+    monitor_started: int | None
+    boot_id: str | None
+    started: float | None
+    finished: float | None
+    exit_code: int | None
+    oom_killed: bool
+    error: str
+
+    @property
+    def status(self) -> str:
+        """The state as a user knows it."""
+        return _SHOWN.get(self.state, self.state)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The normalised options the container was created with."""
+        return dict(json.loads(self.spec))
+
+
+def _record(row: sqlite3.Row) -> ContainerRecord:
+    values = list(row)
+    values[6], values[17] = bool(values[6]), bool(values[17])
+    return ContainerRecord(*values)
+
+
+class Containers:
+    """The table. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def insert(
+        self, id: str, name: str, image: str, image_reference: str, spec: Mapping[str, Any], auto_remove: bool
+    ) -> ContainerRecord:
+        """A new row in state ``creating``.
+
+        Raises:
+            AlreadyExists: the name is taken.
+        """
+        now = time.time()
+        row = (id, name, image, image_reference, json.dumps(spec), int(auto_remove), now)
+        try:
+            with self.database.transaction() as connection:
+                cursor = connection.execute(
+                    "INSERT INTO containers (id, name, image, image_reference, spec, auto_remove, created, status)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 'creating')",
+                    row,
+                )
+                self._event(connection, "create", id, name, {"image": image_reference})
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(
+                f"container {name}: the name is in use (remove that container, or pass replace=True)"
+            ) from error
+        number = cursor.lastrowid
+        assert number is not None
+        return ContainerRecord(
+            number, id, name, image, image_reference, row[4], auto_remove, now, "creating",
+            None, None, None, None, None, None, None, None, False, "",
+        )  # fmt: skip
+
+    def find(self, name_or_id: str) -> ContainerRecord:
+        """The row of that name, id, or unique prefix of an id.
+
+        Raises:
+            NotFound: none, or several.
+        """
+        connection = self.database.connection()
+        row = connection.execute("SELECT * FROM containers WHERE name = ?1 OR id = ?1", (name_or_id,)).fetchone()
+        if row is not None:
+            return _record(row)
+        if name_or_id and name_or_id.isalnum():
+            rows = connection.execute(
+                "SELECT * FROM containers WHERE id >= ?1 AND id < ?2 LIMIT 2", (name_or_id, name_or_id + "g")
+            ).fetchall()
+            if len(rows) == 1:
+                return _record(rows[0])
+            if rows:
+                raise NotFound(f"container {name_or_id}: several ids begin like this")
+        raise NotFound(f"container {name_or_id}: not found")
+
+    def read(self, id: str) -> ContainerRecord | None:
+        """The row of that full id, or None."""
+        row = self.database.connection().execute("SELECT * FROM containers WHERE id = ?", (id,)).fetchone()
+        return None if row is None else _record(row)
+
+    def list(self) -> list[ContainerRecord]:
+        """All rows, newest first."""
+        return [_record(row) for row in self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")]
+
+    def move(self, id: str, move: str, **values: Any) -> str:
+        """Change the state by a move of the table, with the columns that change with it. Returns the new state.
+
+        Raises:
+            NotFound: no such row any more.
+            InvalidState: the table has no such move from where the container is.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute("SELECT status, name FROM containers WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                raise NotFound(f"container {id[:12]}: not found")
+            state = MOVES.get((row["status"], move))
+            if state is None:
+                shown = _SHOWN.get(row["status"], row["status"])
+                raise InvalidState(f"container {row['name']}: cannot {move}: it is {shown}")
+            columns = {"status": state, **values}
+            assignments = ", ".join(f"{column} = ?" for column in columns)
+            connection.execute(f"UPDATE containers SET {assignments} WHERE id = ?", (*columns.values(), id))
+            if move in ("run", "exit"):
+                action, attributes = ("start", {}) if move == "run" else ("die", {"exitCode": values.get("exit_code")})
+                self._event(connection, action, id, row["name"], attributes)
+        return state
+
+    def update(self, id: str, **values: Any) -> None:
+        """Change columns that are not the state."""
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        with self.database.transaction() as connection:
+            connection.execute(f"UPDATE containers SET {assignments} WHERE id = ?", (*values.values(), id))
+
+    def delete(self, id: str, exit_code: int | None = None) -> None:
+        """Forget a container whose belongings are gone already. Idempotent.
+
+        Args:
+            exit_code: how it ended, when that was not written down before: kept in its last event.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute("DELETE FROM containers WHERE id = ? RETURNING name", (id,)).fetchone()
+            if row is None:
+                return
+            if exit_code is not None:
+                self._event(connection, "die", id, row["name"], {"exitCode": exit_code})
+            self._event(connection, "destroy", id, row["name"], {})
+
+    def last_exit(self, id: str) -> int | None:
+        """The exit code in the last ``die`` event of a container that may be removed by now."""
+        row = self.database.connection().execute(
+            "SELECT attributes FROM events WHERE id = ? AND action = 'die' ORDER BY number DESC LIMIT 1", (id,)
+        ).fetchone()  # fmt: skip
+        if row is None:
+            return None
+        code = json.loads(row["attributes"]).get("exitCode")
+        return code if isinstance(code, int) else None
+
+    @staticmethod
+    def _event(connection: sqlite3.Connection, action: str, id: str, name: str, attributes: Mapping[str, Any]) -> None:
+        number = connection.execute(
+            "INSERT INTO events (time, type, action, id, name, attributes) VALUES (?, 'container', ?, ?, ?, ?)",
+            (time.time(), action, id, name, json.dumps(attributes)),
+        ).lastrowid
+        # Bounded: a notebook that runs containers for a year does not fill the disk with their history.
+        if number is not None and number % 1000 == 0:
+            connection.execute("DELETE FROM events WHERE number <= ?", (number - 10_000,))
+
+
+def process_columns(pid: int, pid_started: int | None, monitor: int, monitor_started: int | None) -> dict[str, Any]:
+    """The columns that name a container's processes so that they are never mistaken for others."""
+    return {
+        "pid": pid, "pid_started": pid_started, "monitor": monitor, "monitor_started": monitor_started,
+        "boot_id": boot_id(),
+    }  # fmt: skip

@@ -1,0 +1,141 @@
+"""Images without a registry: from a directory, an archive, or the programs of this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from containerkit.errors import NotFound, from_os_error
+from containerkit.layers import hostlayer, pack, write
+from containerkit.layers.compression import Readable
+from containerkit.layers.hostprograms import DEFAULT_PATH, HostFiles
+from containerkit.layers.pack import Packed, Packer
+from containerkit.oci import changes as instructions
+from containerkit.oci import codec
+from containerkit.oci import manifest as oci
+from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, RootFS, format_time
+from containerkit.oci.manifest import Descriptor
+from containerkit.oci.reference import Reference
+from containerkit.store.images import ImageRecord
+from containerkit.store.ingest import BlobWriter, Ingest
+from containerkit.store.store import Store
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+Source = str | os.PathLike[str] | BinaryIO
+
+
+def import_(store: Store, source: Source, tag: str | None = None, changes: Iterable[str] = ()) -> ImageRecord:
+    """An image of one layer; its time is that of the newest file in it.
+
+    Args:
+        source: a directory, a tar archive (plain, gzip, zstd, xz or bzip2), or an archive open for reading.
+        tag: the reference it gets.
+        changes: Dockerfile instructions for its config.
+
+    Raises:
+        NotFound: no such file.
+        InvalidArgument: not an archive, a damaged one, one that leaves its root; a wrong instruction or reference.
+        StorageError: the disk is full or cannot be written. Nothing is left of a failed import.
+    """
+    # Everything that can be wrong in the arguments, before the work.
+    if tag is not None:
+        Reference.parse(tag)
+    config = instructions.apply(ContainerConfig(env=(f"PATH={_PATH}",)), changes)
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "a stream")
+    try:
+        with store.ingest() as ingest:
+            with ingest.writer() as writer:
+                packed = _pack(source, writer)
+            return _finish(store, ingest, packed, writer, config, f"import {name}", tag)
+    except OSError as error:
+        raise from_os_error(error, f"import {name}") from error
+
+
+def _pack(source: Source, writer: BlobWriter) -> Packed:
+    if not isinstance(source, (str, os.PathLike)):
+        return pack.repack(source, writer, "import")
+    if os.path.isdir(source):
+        with Packer(writer) as packer:
+            write.add_tree(packer, source)
+        return packer.result
+    with open(source, "rb", buffering=0) as file:
+        archive: Readable = file
+        return pack.repack(archive, writer, f"import {os.fspath(source)}")
+
+
+def from_host(store: Store, programs: Iterable[str], tag: str | None = None) -> ImageRecord:
+    """An image of programs of this machine with everything they need to run.
+
+    Deterministic: as long as the files here stay the same, so does the image's id; its time is that of the newest of
+    them. The second call with the same programs finds the image of the first.
+
+    Args:
+        programs: names, found as a shell finds them, or paths. The first becomes the command.
+        tag: the reference it gets.
+
+    Raises:
+        NotFound: no such program.
+        InvalidArgument: not a reference; no program at all.
+        StorageError: the disk is full or cannot be written.
+    """
+    if tag is not None:
+        Reference.parse(tag)
+    try:
+        files = HostFiles()
+        wanted = tuple(programs)
+        for name in wanted:
+            files.add_program(name)
+        return _host_image(store, files, wanted, tag)
+    except OSError as error:
+        raise from_os_error(error, "from_host") from error
+
+
+def _host_image(store: Store, files: HostFiles, programs: tuple[str, ...], tag: str | None) -> ImageRecord:
+    config = ContainerConfig(env=("PATH=" + ":".join((*files.directories, *DEFAULT_PATH)),), cmd=programs[:1] or None)
+    known = store.paths.host_images / hostlayer.fingerprint(files, programs)
+    try:
+        found = store.images.get(known.read_text())
+        return found if tag is None else store.images.tag(found.id, tag)
+    except (FileNotFoundError, NotFound):
+        pass
+    with store.ingest() as ingest:
+        with ingest.writer() as writer, Packer(writer) as packer:
+            hostlayer.add_host_files(packer, files)
+        history = "from_host " + " ".join(programs)
+        record = _finish(store, ingest, packer.result, writer, config, history, tag)
+        _remember(known, record.id, ingest)
+    return record
+
+
+def _remember(known: Path, id: str, ingest: Ingest) -> None:
+    partial = ingest.path / "known"
+    partial.write_text(id)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(partial, known)
+
+
+def _finish(
+    store: Store, ingest: Ingest, packed: Packed, writer: BlobWriter, config: ContainerConfig,
+    history: str, tag: str | None,
+) -> ImageRecord:  # fmt: skip
+    """Write config and manifest of a layer that waits in ``ingest``, and add the image."""
+    layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
+    # Not the time of the call: the same content is the same image, and a cell that is run again makes no second one.
+    when = format_time(packed.newest / 1e9)
+    machine = platform.machine()
+    image = ImageConfig(
+        architecture=_ARCHITECTURES.get(machine, machine),
+        os="linux",
+        rootfs=RootFS("layers", (packed.diff_id,)),
+        config=config,
+        created=when,
+        history=(History(when, history),),
+    )
+    described = ingest.put(codec.dumps(image).encode(), oci.OCI_CONFIG)
+    manifest = ingest.put(codec.dumps(oci.manifest(described, (layer,))).encode(), oci.OCI_MANIFEST)
+    return store.images.add(manifest, tag, ingest)

@@ -1,0 +1,173 @@
+"""Layers on disk: each unpacked once, into ``layers/<hex of its chain id>/fs``.
+
+Two processes that need the same layer at once do its work once: they queue at a lock on that layer alone (an
+open-file-description lock, fcntl_locking(2), on one byte of one file, as in :mod:`containerkit.store.leases`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from containerkit.errors import InvalidArgument, StorageError, from_os_error
+from containerkit.layers import compression, tar
+from containerkit.layers.apply import apply
+from containerkit.linux.files import syncfs
+from containerkit.oci import digest as digests
+from containerkit.oci.manifest import Descriptor
+from containerkit.store.blobs import damaged
+from containerkit.store.paths import Paths
+from containerkit.store.trees import disk_usage
+from containerkit.store.workspace import Workspace
+
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class Source(Protocol):
+    """Where blobs are read from: the store, or an ingest."""
+
+    def open(self, digest: str) -> BinaryIO: ...
+
+
+class Layers:
+    """The unpacked layers of one store.
+
+    Args:
+        blobs: where they are unpacked from when a call names nothing else.
+    """
+
+    def __init__(self, paths: Paths, blobs: Source) -> None:
+        self._paths = paths
+        self._blobs = blobs
+        self._prefix = f"{paths.layers}/"
+
+    def path(self, chain_id: str) -> Path:
+        """The directory of that layer, there or not."""
+        return Path(f"{self._prefix}{digests.hex_of(chain_id)}/fs")
+
+    def ensure(
+        self, chain_ids: tuple[str, ...], descriptors: tuple[Descriptor, ...], source: Source | None = None
+    ) -> tuple[Path, ...]:
+        """The directories of a stack of layers, the lowest first; those that are missing are unpacked. Idempotent.
+
+        Raises:
+            StorageError: a blob is damaged, or the disk is full; nothing half-done is visible.
+            InvalidArgument: a blob is not a layer, or not the one that its chain id says.
+            NotFound: a blob is missing.
+        """
+        directories = tuple([self.path(chain_id) for chain_id in chain_ids])
+        for index, directory in enumerate(directories):
+            if not os.path.exists(directory):
+                parent = chain_ids[index - 1] if index else None
+                self._unpack_once(chain_ids[index], parent, descriptors[index], source or self._blobs)
+        return directories
+
+    def size(self, chain_id: str) -> int:
+        """The bytes of a layer's files, as they were counted when it was unpacked.
+
+        Raises:
+            NotFound: it is not unpacked.
+        """
+        try:
+            return int(self.path(chain_id).with_name("size").read_text())
+        except OSError as error:
+            raise from_os_error(error, f"layer {chain_id}") from error
+
+    def du(self, chain_id: str) -> int:
+        """The bytes on disk that a layer takes; 0 when it is not unpacked."""
+        directory = self.path(chain_id)
+        return disk_usage(directory) if directory.exists() else 0
+
+    def remove(self, chain_id: str) -> None:
+        """Remove an unpacked layer. Idempotent; it is gone at once, whatever is still to be deleted of it."""
+        with Workspace(self._paths.tmp) as trash:
+            try:
+                os.rename(self.path(chain_id).parent, trash.path / "layer")
+            except FileNotFoundError:
+                pass
+
+    def names(self) -> list[str]:
+        """The chain id of every unpacked layer."""
+        return [f"sha256:{name}" for name in os.listdir(self._paths.layers) if len(name) == 64]
+
+    def _unpack_once(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source) -> None:
+        try:
+            with self._locked(chain_id), Workspace(self._paths.tmp) as space:
+                directory = self.path(chain_id)
+                if directory.exists():
+                    return  # another process was faster
+                size = self._unpack(space.path / "fs", chain_id, parent, descriptor, source)
+                (space.path / "size").write_text(str(size))
+                self._publish(space.path, directory.parent)
+        except OSError as error:
+            raise from_os_error(error, f"layer {chain_id}") from error
+
+    def _publish(self, work: Path, place: Path) -> None:
+        # The directory itself stays for its owner to remove: the lock is on it.
+        whole = work / "whole"
+        whole.mkdir()
+        for name in ("fs", "size"):
+            os.rename(work / name, whole / name)
+        # What has a name must survive a power cut: a layer is never looked into again once it is there.
+        syncfs(whole)
+        os.rename(whole, place)
+
+    def _unpack(self, root: Path, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source) -> int:
+        subject = f"layer {descriptor.digest}"
+        root.mkdir(mode=0o755)
+        with source.open(descriptor.digest) as file:
+            raw = Hashed(file)
+            head = compression.Peeked(raw)
+            try:
+                with compression.reader(head, compression.detect(head.head), subject) as stream:
+                    plain = Hashed(stream)
+                    size = apply(tar.Reader(plain, subject), root, subject)
+            except InvalidArgument as error:
+                raise self._blame(raw, descriptor, error) from error
+            while head.read(compression.CHUNK):
+                pass
+        if raw.digest != descriptor.digest:
+            raise damaged(descriptor.digest)
+        if digests.chain(parent, plain.digest) != chain_id:
+            raise InvalidArgument(f"{subject}: its content is {plain.digest}, which the image's config does not say")
+        return size
+
+    @staticmethod
+    def _blame(raw: Hashed, descriptor: Descriptor, error: InvalidArgument) -> InvalidArgument | StorageError:
+        """Whether the archive is wrong, or the disk has changed it."""
+        while raw.read(compression.CHUNK):
+            pass
+        return damaged(descriptor.digest) if raw.digest != descriptor.digest else error
+
+    @contextmanager
+    def _locked(self, chain_id: str) -> Iterator[None]:
+        lock = os.open(self._paths.layers / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            byte = int(digests.hex_of(chain_id)[:14], 16)
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+            yield
+        finally:
+            os.close(lock)
+
+
+class Hashed:
+    """A stream that is hashed as it is read; :attr:`digest` is that of what has been read."""
+
+    def __init__(self, stream: compression.Readable) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + self._hash.hexdigest()

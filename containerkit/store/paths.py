@@ -1,0 +1,90 @@
+"""The one place that knows a path.
+
+::
+
+    ROOT/                            /var/lib/containerkit; also an OCI image layout
+        oci-layout  index.json       for other tools; written from the references in metadata.db
+        blobs/sha256/<hex>           manifests, configs, layers: verified before they get their name
+        metadata.db                  images, containers, events (SQLite, WAL)
+        leases                       a lock per living container (store/leases.py)
+        layers/<chain id hex>/fs     a layer unpacked, read-only from then on
+        containers/<id>/             a bundle and what belongs to it
+            config.json              the runtime-spec configuration
+            rootfs/                  where overlayfs is mounted, in the container's own mount namespace
+            upper/  work/            the writable layer
+            log                      output (supervise/log.py)
+            timings.json             what each operation of the last start cost
+        cache/seccomp/<hex>.bpf      compiled filters
+        cache/host/<fingerprint>     image id of programs of this machine that were asked for before
+        tmp/                         work in progress: swept when its owner is gone
+    RUN/                             /run/containerkit: gone after a reboot
+        containers/<id>/             sockets of a running container
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every path below one root and one run directory."""
+
+    root: Path
+    run: Path
+
+    @classmethod
+    def default(cls) -> Paths:
+        """``CONTAINERKIT_ROOT`` and ``CONTAINERKIT_RUN``, else the system's (root) or XDG's directories (others)."""
+        if os.geteuid() == 0:
+            root, run = Path("/var/lib/containerkit"), Path("/run/containerkit")
+        else:
+            root = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "containerkit"
+            run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/containerkit-{os.geteuid()}") / "containerkit"
+        return cls(
+            Path(os.environ.get("CONTAINERKIT_ROOT") or root),
+            Path(os.environ.get("CONTAINERKIT_RUN") or run),
+        )
+
+    @property
+    def database(self) -> Path:
+        return self.root / "metadata.db"
+
+    @property
+    def leases(self) -> Path:
+        return self.root / "leases"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs" / "sha256"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def containers(self) -> Path:
+        return self.root / "containers"
+
+    @property
+    def seccomp_cache(self) -> Path:
+        return self.root / "cache" / "seccomp"
+
+    @property
+    def host_images(self) -> Path:
+        return self.root / "cache" / "host"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    def create(self) -> None:
+        """Make the directories that everything else relies on (idempotent)."""
+        for path in (self.blobs, self.layers, self.containers, self.seccomp_cache, self.tmp, self.run / "containers"):
+            path.mkdir(parents=True, exist_ok=True)
+        # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
+        self.root.chmod(0o711)
+        for path in (self.containers, self.tmp, self.run):
+            path.chmod(0o711)

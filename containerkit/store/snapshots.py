@@ -1,0 +1,106 @@
+"""Containers' root file systems: an image's layers, and one writable directory on top.
+
+Words: *layer* (a directory of ``layers/``, read-only from then on), *parent* (the layer below), *snapshot* (what a
+container has of its own: ``upper/`` with its changes, ``work/`` for overlayfs, ``rootfs/`` to mount on), *mounts* (what
+to mount so that the two are one tree). A snapshot is named by its container's id; its mounts exist only in that
+container's mount namespace, and end with it.
+
+One import, one run::
+
+    Layers.ensure((A, B))      layers/A/fs, layers/B/fs                 unpacked, kept as long as an image uses them
+    prepare("c1", image)       containers/c1/{rootfs,upper,work}        a few mkdir(2), whatever the image's size
+                               → overlay on /: lowerdir=B:A, upperdir, workdir
+    mounts("c1", image)        the same mount again, for a restart: the changes are in upper/
+    remove("c1")               the changes are gone; the layers stay
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.oci.runtime_spec import Mount
+from containerkit.store.images import ImageRecord
+from containerkit.store.layers import Layers
+from containerkit.store.paths import Paths
+from containerkit.store.trees import remove_tree
+
+# What these are when nothing is said depends on how the kernel was built.
+_OPTIONS = (
+    # On: the upper directory is tied to these very lower directories, and a copied or moved store gives ESTALE.
+    "index=off",
+    # On: chown copies up no data, and upper/ is no longer the whole change that commit and diff read.
+    "metacopy=off",
+    # Redirects are made by renaming directories (which now is EXDEV, and mv copies), and would be followed in layers,
+    # which strangers made.
+    "redirect_dir=nofollow",
+)
+_IN_OPTIONS = frozenset(":,\\")
+
+
+class Snapshots:
+    """The snapshots of one store, on overlayfs (Linux 5.11 and later)."""
+
+    def __init__(self, paths: Paths, layers: Layers) -> None:
+        self._layers = layers
+        self._prefix = f"{paths.containers}/"
+        self._empty = paths.layers / "empty"
+
+    def prepare(self, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
+        """Make the directories of a snapshot; returns its mounts.
+
+        Raises:
+            StorageError: a layer is missing and its blob damaged, or the disk is full.
+            InvalidArgument: the store's path has a character that overlayfs's options cannot hold.
+        """
+        mounts = self.mounts(container_id, image)
+        base = self._prefix + container_id
+        try:
+            os.mkdir(base, 0o711)
+            for name in ("rootfs", "upper", "work"):
+                os.mkdir(f"{base}/{name}", 0o755)
+            self._copy_root(mounts[0], f"{base}/upper")
+            if not image.chain_ids:
+                self._empty.mkdir(exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, f"container {container_id[:12]}") from error
+        return mounts
+
+    def mounts(self, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
+        """What to mount for a snapshot that is there; makes nothing but a layer that is missing."""
+        base = self._prefix + container_id
+        if _IN_OPTIONS & set(base):
+            raise InvalidArgument(
+                f"store {base}: its path cannot hold any of : , \\ (choose another CONTAINERKIT_ROOT)"
+            )
+        lower = self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
+        stacked = ":".join([str(directory) for directory in reversed(lower)])
+        options = (f"lowerdir={stacked}", f"upperdir={base}/upper", f"workdir={base}/work", *_OPTIONS)
+        return (Mount("/", "overlay", "overlay", options),)
+
+    def upper(self, container_id: str) -> Path:
+        """The directory that holds the container's changes."""
+        return Path(f"{self._prefix}{container_id}/upper")
+
+    def remove(self, container_id: str) -> None:
+        """Remove the container's directory with all in it. Idempotent.
+
+        Raises:
+            StorageError: it could not be removed.
+        """
+        try:
+            remove_tree(self._prefix + container_id)
+        except OSError as error:
+            raise from_os_error(error, f"container {container_id[:12]}") from error
+
+    @staticmethod
+    def _copy_root(mount: Mount, upper: str) -> None:
+        # A merged directory has the owner and mode of its uppermost one: here upper/, not the image's root.
+        top = mount.options[0].removeprefix("lowerdir=").partition(":")[0]
+        try:
+            found = os.stat(top)
+        except FileNotFoundError:
+            return
+        os.chown(upper, found.st_uid, found.st_gid)
+        os.chmod(upper, found.st_mode & 0o7777)

@@ -1,0 +1,62 @@
+"""Private directories for work in progress, whose owner the kernel knows.
+
+The owner holds a lock (flock(2)) on its directory. A directory that nobody has locked belongs to a process that is
+gone, kill -9 included, and whoever comes next removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+from containerkit.store.trees import remove_tree
+
+
+class Workspace:
+    """A new directory below ``parent``; removed at the end of the ``with``, with what is still in it."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._lock = -1
+        self.path = parent
+
+    def __enter__(self) -> Workspace:
+        while True:
+            self.path = self._parent / secrets.token_hex(8)
+            self.path.mkdir(mode=0o700)
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            # A sweep may have come between the two, and have taken it for abandoned.
+            if os.path.exists(self.path) and os.path.samestat(os.stat(self.path), os.fstat(self._lock)):
+                return self
+            os.close(self._lock)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            remove_tree(self.path)
+        except OSError:
+            pass  # swept later: the lock goes now
+        finally:
+            os.close(self._lock)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the directories below ``parent`` whose owners are gone. Idempotent."""
+    for name in os.listdir(parent):
+        path = parent / name
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # gone already, or a file that is renamed in a moment
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_tree(path)
+        except OSError:
+            continue
+        finally:
+            os.close(lock)

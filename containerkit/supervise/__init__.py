@@ -1,0 +1,28 @@
+"""What keeps a container: the processes around it, its output, and what happens when any of them is killed.
+
+Words: the *spawner* is a fresh interpreter, one per SDK process, that forks on request; the user's own process never
+forks. A *monitor* looks after one container from start to end. A *helper* looks after one exec'd process. A *lease*
+(store/leases.py) says that a monitor lives.
+
+::
+
+    your kernel or script --(one socket)-- spawner --fork-- monitor --clone3-- the container's init
+            client.py                      spawner.py       monitor.py         runtime/
+                                              \\---fork----- helper --clone3--- an exec'd process
+                                                            helper.py
+
+One ``run`` walks through the files like this::
+
+    configure.py   options and image config become a runtime-spec configuration (pure)
+    launch.py      row (state creating), lease, bundle on disk, then one Start message
+    messages.py    the messages and the descriptors that travel with them
+    client.py      starts the spawner when there is none, sends
+    spawner.py     fork
+    monitor.py     runtime.create, row (state running), runtime start, reply "started"
+    log.py         output until the end of file
+    monitor.py     exit code, cgroup removed, row (state exited, or gone), reply "exited"
+    recover.py     when a monitor was killed instead: whoever looks next does its last step
+
+There is no daemon. Containers outlive the process that started them: the monitor is a child of the spawner only until
+the spawner ends, and holds nothing of it.
+"""

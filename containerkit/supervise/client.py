@@ -1,0 +1,135 @@
+"""The SDK process's side of the spawner: started at the first request, again when it was killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from containerkit.errors import RuntimeFailure
+from containerkit.supervise import messages
+
+_BOOT = "import sys;sys.path.insert(0,{path!r});from containerkit.supervise.spawner import main;main()"
+
+
+class Spawner:
+    """A connection to this process's spawner; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+        self._owner = 0
+        self.pid = 0
+
+    def request(self, request: messages.Request, descriptors: Sequence[int]) -> socket.socket:
+        """Send a request with its descriptors; the socket that its replies come over.
+
+        Raises:
+            RuntimeFailure: no spawner can be started.
+        """
+        data = messages.encode(request)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                self._send(data, (theirs.fileno(), *descriptors))
+            except BaseException:
+                ours.close()
+                raise
+        return ours
+
+    def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
+        with self._lock:
+            for attempt in (1, 2):
+                channel = self._connected()
+                try:
+                    return messages.send(channel, data, descriptors)
+                except (BrokenPipeError, ConnectionResetError) as error:
+                    # It was killed. Nothing of this request has been done: it arrives whole or not at all.
+                    self._forget()
+                    if attempt == 2:
+                        raise RuntimeFailure("spawner: ends as soon as it is started") from error
+
+    def ensure(self) -> None:
+        """Start the spawner now, so that the first container need not wait for it."""
+        with self._lock:
+            self._connected()
+
+    def close(self) -> None:
+        """End the spawner. Containers stay; the next request starts another."""
+        with self._lock:
+            self._forget()
+
+    def _connected(self) -> socket.socket:
+        if self._channel is not None and self._owner != os.getpid():
+            # This process was forked from the one that started it: the spawner is that one's.
+            self._channel.close()
+            self._channel = None
+        if self._channel is None:
+            self._start()
+        assert self._channel is not None
+        return self._channel
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        interpreter = _sealed_interpreter()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        path = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        # The last argument is room: a monitor writes its own title over these.
+        arguments = [sys.executable, "-I", "-S", "-c", _BOOT.format(path=path), "containerkit-spawner"]
+        try:
+            # posix_spawn shares the address space until execve (CLONE_VFORK): nothing of this process is copied, and no
+            # lock that a thread of it holds can be waited for.
+            self.pid = os.posix_spawn(
+                f"/proc/self/fd/{interpreter}",
+                arguments,
+                {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
+                file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise RuntimeFailure(f"spawner: cannot start {sys.executable}: {error}", errno=error.errno) from error
+        finally:
+            theirs.close()
+            os.close(interpreter)
+            os.close(null)
+        self._channel, self._owner = ours, os.getpid()
+
+    def _forget(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self.pid and self._owner == os.getpid():
+            try:
+                os.waitpid(self.pid, 0)
+            except ChildProcessError:
+                pass
+            self.pid = 0
+
+
+def _sealed_interpreter() -> int:
+    """The interpreter as a sealed file in memory (CVE-2019-5736).
+
+    A container's program can be ``/proc/self/exe``, and that is this interpreter until it is executed: opened for
+    writing, the host's Python would be overwritten. A sealed memfd cannot be written by anyone.
+    """
+    import fcntl
+
+    descriptor = os.memfd_create("containerkit-python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(os.path.realpath(sys.executable), "rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        copied = 0
+        while copied < size:
+            copied += os.sendfile(descriptor, source.fileno(), copied, size - copied)
+    fcntl.fcntl(
+        descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    )
+    return descriptor
+
+
+spawner = Spawner()

@@ -1,0 +1,238 @@
+"""Options and an image's config become a runtime-spec configuration: a pure function.
+
+The defaults are Docker's: its 14 capabilities, its seccomp profile, its masked and read-only paths, its mounts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from containerkit.errors import InvalidArgument
+from containerkit.linux import capabilities
+from containerkit.linux.cgroups import DEFAULT_DEVICES
+from containerkit.oci import codec, seccomp_default
+from containerkit.oci import runtime_spec as rs
+from containerkit.oci.image_config import ContainerConfig
+from containerkit.oci.users import Identity
+from containerkit.options import Settings
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+MASKED_PATHS = (
+    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)  # fmt: skip
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+#: Kernel parameters Docker sets where it gives the container a network of its own.
+_NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+
+
+def command_of(settings: Settings, image: ContainerConfig) -> tuple[str, ...]:
+    """What runs: an entry point given with the call drops the image's command, as in docker.
+
+    Raises:
+        InvalidArgument: neither the image nor the caller names a program.
+    """
+    if settings.entrypoint is not None:
+        arguments = settings.entrypoint + (settings.command or ())
+    else:
+        arguments = tuple(image.entrypoint or ()) + (
+            settings.command if settings.command is not None else tuple(image.cmd or ())
+        )
+    if not arguments or not arguments[0]:
+        raise InvalidArgument("command: none given, and the image has none")
+    return arguments
+
+
+def environment_of(
+    settings_env: tuple[str, ...], image_env: tuple[str, ...], home: str, hostname: str, tty: bool
+) -> tuple[str, ...]:
+    """``PATH``, ``HOSTNAME``, ``TERM``, then the image's, then the caller's; ``HOME`` from the user when nobody set it."""
+    found = {"PATH": DEFAULT_PATH}
+    if hostname:
+        found["HOSTNAME"] = hostname
+    if tty:
+        found["TERM"] = "xterm"
+    for pair in (*image_env, *settings_env):
+        name, _, value = pair.partition("=")
+        found[name] = value
+    found.setdefault("HOME", home)
+    return tuple(f"{name}={value}" for name, value in found.items())
+
+
+def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity) -> rs.Spec:
+    """The configuration of a container.
+
+    Args:
+        id: the container's id; its first 12 digits are the default host name.
+        settings: the caller's options.
+        image: the image's config.
+        who: the user, resolved against the container's files.
+    """
+    own_network = settings.network != "host"
+    hostname = settings.hostname or id[:12]
+    return rs.Spec(
+        root=rs.Root("rootfs", settings.read_only),
+        process=_process(settings, image, who, hostname),
+        hostname=hostname,
+        domainname=settings.domainname,
+        mounts=_mounts(settings),
+        linux=rs.Linux(
+            namespaces=tuple(rs.Namespace(kind) for kind in _namespaces(own_network)),
+            cgroups_path=f"{settings.cgroup_parent.rstrip('/')}/containerkit-{id}",
+            resources=resources(settings),
+            sysctl={**(_NETWORK_SYSCTLS if own_network else {}), **(settings.sysctls or {})},
+            seccomp=_seccomp(settings),
+            masked_paths=() if settings.privileged else MASKED_PATHS,
+            readonly_paths=() if settings.privileged else READONLY_PATHS,
+        ),
+    )
+
+
+def _namespaces(own_network: bool) -> list[str]:
+    return ["mount", "uts", "ipc", "pid", "cgroup", *(["network"] if own_network else [])]
+
+
+def _process(settings: Settings, image: ContainerConfig, who: Identity, hostname: str) -> rs.Process:
+    return rs.Process(
+        cwd=settings.workdir or image.working_dir or "/",
+        args=command_of(settings, image),
+        env=environment_of(settings.env, tuple(image.env or ()), who.home, hostname, settings.tty),
+        terminal=settings.tty,
+        user=rs.User(who.uid, who.gid, additional_gids=who.groups),
+        capabilities=capability_sets(settings, who.uid),
+        rlimits=tuple(rs.Rlimit(_rlimit(n), hard, soft) for n, (soft, hard) in (settings.ulimits or {}).items()),
+        no_new_privileges=_no_new_privileges(settings),
+        oom_score_adj=settings.oom_score_adj,
+    )
+
+
+def capability_sets(settings: Settings, uid: int) -> rs.Capabilities:
+    """Bounding always; effective and permitted only for root. Inheritable stays empty (CVE-2022-24769)."""
+    names = capabilities.resolve(settings.cap_add, settings.cap_drop, settings.privileged)
+    held = names if uid == 0 else ()
+    return rs.Capabilities(bounding=names, effective=held, permitted=held)
+
+
+def _rlimit(name: str) -> str:
+    return "RLIMIT_" + name.upper().removeprefix("RLIMIT_")
+
+
+def _security_options(settings: Settings) -> dict[str, str]:
+    found = {}
+    for option in settings.security_opt:
+        # Docker took a colon before it took an equals sign, and still does.
+        name, _, value = option.replace(":", "=", 1).partition("=")
+        if name not in ("no-new-privileges", "seccomp"):
+            raise InvalidArgument(f"security_opt {option!r}: expected no-new-privileges or seccomp=…")
+        found[name] = value
+    return found
+
+
+def _no_new_privileges(settings: Settings) -> bool:
+    return _security_options(settings).get("no-new-privileges", "false") in ("", "true")
+
+
+def _seccomp(settings: Settings) -> rs.Seccomp | None:
+    chosen = _security_options(settings).get("seccomp", "")
+    if chosen == "unconfined" or (settings.privileged and not chosen):
+        return None
+    held = capabilities.resolve(settings.cap_add, settings.cap_drop, settings.privileged)
+    if not chosen:
+        major, minor = (int(part) for part in platform.release().split(".")[:2])
+        return seccomp_default.default_profile(held, platform.machine(), (major, minor))
+    try:
+        return codec.decode(rs.Seccomp, json.loads(Path(chosen).read_text()), chosen)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"security_opt seccomp={chosen}: {error}") from error
+
+
+def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
+    writable = "rw" if settings.privileged else "ro"
+    # sysfs shows the links of a network namespace, and only who owns that may mount it; with the host's it is owned too.
+    mounts = [
+        rs.Mount("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
+        rs.Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+        rs.Mount("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+        rs.Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={settings.shm_size}")),
+        rs.Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+        rs.Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", writable)),
+    ]
+    for path, options in (settings.tmpfs or {}).items():
+        given = tuple(option for option in options.split(",") if option)
+        mounts.append(rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given)))
+    return tuple(mounts)
+
+
+def resources(settings: Settings) -> rs.Resources:
+    """The limits, as the specification writes them."""
+    # Docker's rule: with a memory limit and nothing said about swap, as much swap again may be used.
+    swap = settings.memory_swap
+    if swap is None and settings.memory is not None and settings.memory > 0:
+        swap = settings.memory * 2
+    quota, period = settings.cpu_quota, settings.cpu_period
+    if settings.cpus is not None:
+        period = 100_000
+        quota = round(settings.cpus * period)
+    return rs.Resources(
+        devices=(rs.DeviceCgroup(True),) if settings.privileged else DEFAULT_DEVICES,
+        memory=rs.Memory(
+            limit=settings.memory, reservation=settings.memory_reservation, swap=swap,
+            disable_oom_killer=settings.oom_kill_disable or None,
+        ),
+        cpu=rs.CPU(settings.cpu_shares, quota, period, settings.cpuset_cpus, settings.cpuset_mems),
+        pids=rs.Pids(settings.pids_limit or 0),
+        block_io=rs.BlockIO(weight=settings.blkio_weight),
+    )  # fmt: skip
+
+
+def exec_process(
+    spec: rs.Spec, args: tuple[str, ...], who: Identity | None, env: tuple[str, ...], workdir: str, tty: bool
+) -> rs.Process:
+    """The process of an exec: the container's, with what the call changes.
+
+    Args:
+        spec: the container's configuration.
+        who: another user, or None for the container's own.
+        env: ``NAME=value`` pairs over the container's.
+    """
+    inherited = spec.process
+    variables = dict(pair.partition("=")[::2] for pair in inherited.env)
+    sets, user = inherited.capabilities, inherited.user
+    if who is not None:
+        user = rs.User(who.uid, who.gid, additional_gids=who.groups)
+        variables["HOME"] = who.home
+        if sets is not None:
+            held = sets.bounding if who.uid == 0 else ()
+            sets = rs.Capabilities(bounding=sets.bounding, effective=held, permitted=held)
+    if tty:
+        variables["TERM"] = "xterm"
+    variables.update(pair.partition("=")[::2] for pair in env)
+    return rs.Process(
+        cwd=workdir or inherited.cwd, args=args, env=tuple(f"{n}={v}" for n, v in variables.items()), terminal=tty,
+        user=user, capabilities=sets, rlimits=inherited.rlimits, no_new_privileges=inherited.no_new_privileges,
+        oom_score_adj=inherited.oom_score_adj,
+    )  # fmt: skip
+
+
+def describe_command(arguments: tuple[str, ...]) -> str:
+    """As a person would type it."""
+    return shlex.join(arguments)
+
+
+def labels_of(settings: Settings, image: ContainerConfig) -> dict[str, str]:
+    """The image's labels, then the caller's."""
+    own: Mapping[str, str] = settings.labels or {}
+    return {**(image.labels or {}), **own}
+
+
+def bundle_path(containers: Path, id: str) -> str:
+    """Where the container's bundle is."""
+    return os.path.join(containers, id)

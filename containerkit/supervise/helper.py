@@ -1,0 +1,105 @@
+"""The helper: one exec'd process from start to end. It ends that process and all it started when its caller goes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+
+from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.linux import process
+from containerkit.linux.cgroups import Cgroup, ExecGroup
+from containerkit.oci.runtime_spec import Spec
+from containerkit.runtime import bundle, rootfs
+from containerkit.runtime.create import Child
+from containerkit.runtime.enter import enter
+from containerkit.supervise.messages import Enter, Exited, Failed, Resize, Signal, Started, receive_reply, send_reply
+
+
+def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
+    """Run the process of ``request`` and look after it. Descriptors: stdin, stdout, stderr."""
+    stdin, stdout, stderr = descriptors
+    try:
+        Helper(request, channel).run((stdin, stdout, stderr))
+    except ContainerkitError as error:
+        code = error.exit_code if isinstance(error, RuntimeFailure) else 125
+        send_reply(channel, Failed(error.message, exit_code=code, errno=error.errno))
+
+
+class Helper:
+    """One exec'd process as its helper sees it."""
+
+    def __init__(self, request: Enter, channel: socket.socket) -> None:
+        self.request = request
+        self.channel = channel
+        self.group: ExecGroup | None = None
+        self.terminal = -1
+        self.began = time.time()
+
+    def run(self, streams: tuple[int, int, int]) -> None:
+        """Start it, tell, wait for it or for the caller's word, tell how it ended."""
+        target = process.pidfd(self.request.pid, self.request.pid_started)
+        if target is None:
+            raise RuntimeFailure("the container has ended", exit_code=125)
+        spec = bundle.load(self.request.bundle)
+        if spec.linux.cgroups_path:
+            self.group = Cgroup(spec.linux.cgroups_path).sub(f"exec-{os.getpid()}")
+        try:
+            child = self._enter(spec, target, streams)
+            self._tell_started(child)
+            self._watch(child)
+            self._tell_exit(child)
+        finally:
+            if self.group is not None:
+                self.group.delete()
+
+    def _enter(self, spec: Spec, target: int, streams: tuple[int, int, int]) -> Child:
+        try:
+            return enter(
+                spec, self.request.process, target, cgroup=self.group, streams=streams,
+                seccomp_cache=self.request.seccomp_cache,
+            )  # fmt: skip
+        finally:
+            for descriptor in (target, *streams):
+                os.close(descriptor)
+
+    def _tell_started(self, child: Child) -> None:
+        try:
+            child.await_program()
+        except RuntimeFailure:
+            os.waitpid(child.pid, 0)
+            raise
+        self.terminal = -1 if child.terminal is None else child.terminal
+        reply = Started(child.pid)
+        send_reply(self.channel, reply, () if self.terminal < 0 else (self.terminal,))
+
+    def _watch(self, child: Child) -> None:
+        poll = select.poll()
+        poll.register(child.pidfd, select.POLLIN)
+        poll.register(self.channel, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if child.pidfd in ready:
+                return
+            word, _ = receive_reply(self.channel)
+            if isinstance(word, Resize) and self.terminal >= 0:
+                rootfs.set_terminal_size(self.terminal, word.rows, word.columns)
+            elif isinstance(word, Signal) and not word.tree:
+                signal.pidfd_send_signal(child.pidfd, word.number)
+            elif word is None or isinstance(word, Signal):
+                self._end(child)
+                poll.unregister(self.channel)
+
+    def _end(self, child: Child) -> None:
+        if self.group is not None:
+            self.group.kill()
+        try:
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _tell_exit(self, child: Child) -> None:
+        code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        send_reply(self.channel, Exited(code if code >= 0 else 128 - code, time.time() - self.began))

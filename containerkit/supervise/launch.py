@@ -1,0 +1,191 @@
+"""Create and start, from the SDK's side: the order of steps is what makes a kill at any moment harmless.
+
+The row comes first and goes last. While it says ``creating`` or ``starting``, this process holds the lease, and hands
+it to the monitor; whoever finds such a row without an owner knows what to undo.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, replace
+
+from containerkit.errors import (
+    AlreadyExists,
+    ContainerkitError,
+    InvalidArgument,
+    InvalidState,
+    NotFound,
+    RuntimeFailure,
+    from_os_error,
+)
+from containerkit.layers import lookup
+from containerkit.oci import codec, users
+from containerkit.options import Settings
+from containerkit.runtime import bundle
+from containerkit.store.containers import ContainerRecord
+from containerkit.store.images import ImageRecord
+from containerkit.store.store import Store
+from containerkit.store.trees import remove_tree
+from containerkit.supervise import configure, messages, names, recover
+from containerkit.supervise.client import spawner
+
+
+@dataclass
+class Running:
+    """A start that has been asked for: the socket its replies come over."""
+
+    record: ContainerRecord
+    channel: socket.socket
+
+    def wait_started(self) -> int:
+        """The init's host pid, once the program runs.
+
+        Raises:
+            RuntimeFailure: it could not be started.
+        """
+        reply, _ = messages.receive_reply(self.channel)
+        if isinstance(reply, messages.Started):
+            return reply.pid
+        self.channel.close()
+        if isinstance(reply, messages.Failed):
+            raise reply.error(f"container {self.record.name}")
+        raise RuntimeFailure(f"container {self.record.name}: its monitor was killed while starting it")
+
+
+def reserve(
+    store: Store, image: ImageRecord, reference: str, settings: Settings
+) -> tuple[ContainerRecord, int]:
+    """A row in state ``creating`` and its lease.
+
+    Raises:
+        AlreadyExists: the name is taken by a living or ended container.
+    """
+    id = names.random_id()
+    # The owner before the row: a row without an owner is one to clean up.
+    lease = store.leases.take(id)
+    assert lease is not None
+    try:
+        for _ in range(100):
+            name = settings.name or names.random_name()
+            try:
+                return store.containers.insert(
+                    id, name, image.id, reference, settings.written(), settings.remove
+                ), lease
+            except AlreadyExists:
+                if settings.name and not _was_stale(store, name):
+                    raise
+        raise AlreadyExists(f"container {settings.name}: no free name could be found")
+    except BaseException:
+        os.close(lease)
+        raise
+
+
+def _was_stale(store: Store, name: str) -> bool:
+    """Whether the name belonged to something whose owner was killed, which is gone now."""
+    try:
+        return recover.truth(store, store.containers.find(name)) is None
+    except NotFound:
+        return True
+
+
+def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> None:
+    """Make the container's directory, with its configuration."""
+    try:
+        store.snapshots.prepare(record.id, image)
+        who = _identity(store, record, image, settings)
+        spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who))
+        path = os.path.join(store.paths.containers, record.id, "config.json")
+        with open(path, "w") as file:
+            file.write(codec.dumps(spec))
+    except OSError as error:
+        raise from_os_error(error, f"container {record.name}") from error
+
+
+def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> users.Identity:
+    user = settings.user or image.config.config.user or ""
+    directories = [store.snapshots.upper(record.id), *reversed(store.layers.ensure(image.chain_ids, image.layers))]
+    passwd = lookup.read_text(directories, "etc/passwd")
+    group = lookup.read_text(directories, "etc/group")
+    try:
+        return users.resolve(user, passwd, group, settings.group_add)
+    except InvalidArgument as error:
+        raise RuntimeFailure(f"container {record.name}: {error.message}") from error
+
+
+def create(store: Store, image: ImageRecord, reference: str, settings: Settings) -> ContainerRecord:
+    """A container in state ``created``."""
+    record, lease = reserve(store, image, reference, settings)
+    try:
+        write_bundle(store, record, image, settings)
+        store.containers.move(record.id, "create")
+    except BaseException:
+        _discard(store, record)
+        raise
+    finally:
+        os.close(lease)
+    return replace(record, state="created")
+
+
+def run(
+    store: Store, image: ImageRecord, reference: str, settings: Settings, stdin: int
+) -> Running:
+    """Create and start in one: if it cannot be started, nothing is left of it.
+
+    Args:
+        stdin: a descriptor for the program's standard input; stays the caller's.
+    """
+    record, lease = reserve(store, image, reference, settings)
+    try:
+        write_bundle(store, record, image, settings)
+        return _request(store, record, image, lease, stdin, fresh=True)
+    except BaseException:
+        _discard(store, record)
+        raise
+    finally:
+        os.close(lease)
+
+
+def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int) -> Running:
+    """Start a container that is created or has ended.
+
+    Raises:
+        InvalidState: it runs already.
+    """
+    lease = store.leases.take(record.id)
+    if lease is None:
+        raise InvalidState(f"container {record.name}: cannot start: it is running")
+    try:
+        store.containers.move(record.id, "start")
+        return _request(store, record, image, lease, stdin, fresh=False)
+    finally:
+        os.close(lease)
+
+
+def _request(
+    store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
+) -> Running:
+    directory = os.path.join(store.paths.containers, record.id)
+    (overlay,) = store.snapshots.mounts(record.id, image)
+    request = messages.Start(
+        id=record.id,
+        name=record.name,
+        root=str(store.paths.root),
+        run=str(store.paths.run),
+        bundle=directory,
+        overlay=overlay,
+        log=os.path.join(directory, "log"),
+        seccomp_cache=str(store.paths.seccomp_cache),
+        fresh=fresh,
+        remove=record.auto_remove,
+    )
+    return Running(record, spawner.request(request, (lease, stdin)))
+
+
+def _discard(store: Store, record: ContainerRecord) -> None:
+    """Undo what :func:`reserve` and :func:`write_bundle` made, as far as the disk lets us."""
+    try:
+        remove_tree(os.path.join(store.paths.containers, record.id))
+        store.containers.delete(record.id)
+    except (OSError, ContainerkitError):
+        pass  # the row stays, without an owner: the next call tries again

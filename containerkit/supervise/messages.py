@@ -1,0 +1,181 @@
+"""What the SDK process, the spawner and its children tell each other.
+
+::
+
+    SDK                         spawner                    monitor or helper
+     |-- Start|Enter + fds ------->|                              |
+     |                             |-- fork --------------------->|
+     |<------------------------------- started | failed ----------|
+     |-- signal | resize ---------------------------------------->|   helper only
+     |<------------------------------- exited --------------------|
+
+Requests go over the one socket to the spawner; each brings its own reply socket, so that any number of threads can
+wait for answers at once. All sockets are SOCK_SEQPACKET: one message, one read.
+
+Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); ``started`` brings the
+master of an exec'd process's terminal, where it has one.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from containerkit.errors import InvalidArgument, RuntimeFailure
+from containerkit.oci import codec
+from containerkit.oci.runtime_spec import Mount, Process
+
+_LIMIT = 200_000  # net.core.wmem_default is 208 KiB
+_DESCRIPTORS = 8
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the container whose bundle is ready; its lease comes along.
+
+    ``overlay`` is the mount that makes its root. ``fresh``: it was made for this start, and goes if the start fails;
+    ``remove``: it goes when it ends.
+    """
+
+    id: str
+    name: str
+    root: str
+    run: str
+    bundle: str
+    overlay: Mount
+    log: str
+    seccomp_cache: str
+    fresh: bool = False
+    remove: bool = False
+    kind: str = "start"
+
+
+@dataclass(frozen=True)
+class Enter:
+    """Run ``process`` in the running container with that init."""
+
+    id: str
+    pid: int
+    pid_started: int
+    bundle: str
+    process: Process
+    seccomp_cache: str
+    kind: str = "enter"
+
+
+Request = Start | Enter
+_KINDS: dict[str, type[Start] | type[Enter]] = {"start": Start, "enter": Enter}
+
+
+def encode(request: Request) -> bytes:
+    """The request's bytes.
+
+    Raises:
+        InvalidArgument: it does not fit one message (arguments and environment of an exec).
+    """
+    data = codec.dumps(request).encode()
+    if len(data) > _LIMIT:
+        raise InvalidArgument(f"command: arguments and environment of {len(data)} bytes are too long ({_LIMIT})")
+    # The codec leaves defaults out; the kind is what tells requests apart.
+    return request.kind.encode() + b" " + data
+
+
+def decode(data: bytes) -> Request:
+    """The request that :func:`encode` made."""
+    kind, _, body = data.partition(b" ")
+    return codec.loads(_KINDS[kind.decode()], body, "request")
+
+
+def send(channel: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    """Send one message, with descriptors."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    channel.sendmsg([data], rights)
+
+
+def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """The next message and its descriptors; empty at the end of file."""
+    data, ancillary, _, _ = channel.recvmsg(_LIMIT + 64, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for _, kind, payload in ancillary:
+        if kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    return data, list(descriptors)
+
+
+@dataclass(frozen=True)
+class Started:
+    """The program runs; ``pid`` is its host pid."""
+
+    pid: int
+    kind: str = "started"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It could not be started, and nothing of it is left."""
+
+    text: str
+    exit_code: int = 125
+    errno: int | None = None
+    kind: str = "failed"
+
+    def error(self, subject: str) -> RuntimeFailure:
+        """The error this stands for, about ``subject``."""
+        return RuntimeFailure(f"{subject}: {self.text}", exit_code=self.exit_code, errno=self.errno)
+
+
+@dataclass(frozen=True)
+class Exited:
+    """It ended. ``duration`` in seconds."""
+
+    exit_code: int
+    duration: float
+    oom_killed: bool = False
+    kind: str = "exited"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Send a signal to the exec'd process; ``tree``: kill all that it started, too."""
+
+    number: int = 9
+    tree: bool = False
+    kind: str = "signal"
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The terminal's new size in characters."""
+
+    rows: int
+    columns: int
+    kind: str = "resize"
+
+
+Reply = Started | Failed | Exited | Signal | Resize
+_REPLIES: dict[str, Any] = {"started": Started, "failed": Failed, "exited": Exited, "signal": Signal, "resize": Resize}
+
+
+def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] = ()) -> None:
+    """Send a reply, or a word of the caller's; a peer that is gone is not an error: it does not want to know."""
+    members = {field.name: getattr(reply, field.name) for field in fields(reply)}
+    try:
+        send(channel, json.dumps(members).encode(), descriptors)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+
+def receive_reply(channel: socket.socket) -> tuple[Reply | None, list[int]]:
+    """The next reply and its descriptors; None when the other side has ended."""
+    try:
+        data, descriptors = receive(channel)
+    except ConnectionResetError:
+        return None, []
+    if not data:
+        return None, []
+    members = json.loads(data)
+    return _REPLIES[members["kind"]](**members), descriptors

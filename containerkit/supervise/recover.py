@@ -1,0 +1,90 @@
+"""The last step of a monitor that was killed, done by whoever looks next.
+
+A row whose state needs an owner (``creating``, ``starting``, ``running``) and whose lease nobody holds tells of a
+process that was killed. Its init may still live; it is ended, for nobody would ever learn how it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from containerkit.linux import process
+from containerkit.linux.cgroups import Cgroup
+from containerkit.runtime import bundle
+from containerkit.store.containers import OWNED, ContainerRecord
+from containerkit.store.store import Store
+from containerkit.store.trees import remove_tree
+
+
+def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
+    """The container as it really is: ``record`` itself, a newer row, or None when it is gone.
+
+    What has no owner any more is cleaned up on the way.
+    """
+    if record.state not in OWNED or store.leases.is_held(record.id):
+        return record
+    lease = store.leases.take(record.id)
+    if lease is None:
+        return store.containers.read(record.id)
+    try:
+        # Read again under the lease: its monitor may have finished between the two looks.
+        current = store.containers.read(record.id)
+        if current is not None and current.state in OWNED:
+            _finish(store, current)
+            current = store.containers.read(record.id)
+        return current
+    finally:
+        os.close(lease)
+
+
+def sweep(store: Store) -> None:
+    """Look at every container once."""
+    for record in store.containers.list():
+        truth(store, record)
+
+
+def _finish(store: Store, record: ContainerRecord) -> None:
+    _end_processes(store, record)
+    directory = os.path.join(store.paths.containers, record.id)
+    if record.state == "creating" or (record.auto_remove and record.state == "running"):
+        remove_tree(directory)
+        store.containers.delete(record.id, exit_code=137 if record.state == "running" else None)
+    elif record.state == "starting":
+        store.containers.move(record.id, "fail", error="killed while starting")
+    else:
+        store.containers.move(
+            record.id, "exit", exit_code=137, finished=time.time(), pid=None, monitor=None,
+            error="the monitor was killed; the container was ended after it",
+        )  # fmt: skip
+
+
+def _end_processes(store: Store, record: ContainerRecord) -> None:
+    if record.boot_id in (None, process.boot_id()):
+        init = process.pidfd(record.pid, record.pid_started)
+        if init is not None:
+            signal.pidfd_send_signal(init, signal.SIGKILL)
+            _wait_end(init)
+            os.close(init)
+    path = _cgroup_path(store, record)
+    if path:
+        cgroup = Cgroup(path)
+        cgroup.kill()
+        cgroup.delete()
+
+
+def _wait_end(pidfd: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(10_000)
+
+
+def _cgroup_path(store: Store, record: ContainerRecord) -> str:
+    try:
+        return bundle.load(os.path.join(store.paths.containers, record.id)).linux.cgroups_path
+    except Exception:
+        # The bundle was never finished: then no process was started from it.
+        return ""

@@ -1,0 +1,111 @@
+"""Print the table: ``python -m tests.bench [--runs N] [P2 P4 …]``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench.ours import Ours
+from tests.bench.peers import Peer, available
+from tests.busybox import build_tar
+
+TITLES = {
+    "P2": ("run true to the end and remove, network none", "ms"),
+    "P4": ("exec true in a running container", "ms"),
+    "P5": ("stats of a running container", "ms"),
+    "P6": ("list containers", "ms"),
+    "P7": ("20 runs at once, ended and removed", "ms"),
+    "P8": ("200 MB of output through the log", "ms"),
+}
+#: How often each is measured, where that is not --runs.
+RUNS = {"P7": 3, "P8": 3}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=15, help="how often each work is measured")
+    parser.add_argument("only", nargs="*", help="only these figures")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="containerkit-bench-") as name, contextlib.ExitStack() as stack:
+        scratch = Path(name)
+        tar = build_tar(scratch / "busybox.tar")
+        ours = Ours(tar, scratch)
+        stack.callback(ours.close)
+        peers = _start_peers(tar, scratch, stack)
+        for figure in [f for f in TITLES if not arguments.only or f in arguments.only]:
+            _compare(figure, ours, peers, RUNS.get(figure, arguments.runs))
+        if not arguments.only:
+            _alone(ours, peers)
+
+
+def _start_peers(tar: Path, scratch: Path, stack: contextlib.ExitStack) -> list[Peer]:
+    kinds, missing = available()
+    for line in missing:
+        print(f"not measured: {line}")
+    peers = []
+    for kind in kinds:
+        try:
+            peers.append(stack.enter_context(kind(tar, scratch)))
+        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+            why = getattr(error, "stderr", None) or error
+            print(f"not measured: {kind.name}: does not start: {why}")
+    return peers
+
+
+def _compare(figure: str, ours: Ours, peers: list[Peer], runs: int) -> None:
+    works: dict[str, Callable[[], object]] = {ours.name: ours.works()[figure]}
+    for peer in peers:
+        if (work := peer.works().get(figure)) is not None:
+            works[peer.name] = work
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()  # not counted: caches
+    for _ in range(runs):
+        for name, work in works.items():  # alternating: what the machine does meanwhile hits all alike
+            began = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - began) * 1000)
+    title, unit = TITLES[figure]
+    print(f"\n{figure}  {title}  ({runs} runs each)")
+    mine = statistics.median(times[ours.name])
+    for name, values in times.items():
+        middle = statistics.median(values)
+        ratio = "" if name == ours.name else f"   {middle / mine:6.1f} × ours"
+        print(f"  {name:14} {middle:9.2f} {unit}  [{min(values):.2f} … {max(values):.2f}]{ratio}")
+
+
+def _alone(ours: Ours, peers: list[Peer]) -> None:
+    print("\nP6  list containers, as they grow (containerkit alone)")
+    for count in (100, 1000):
+        ours.fill(count)
+        print(f"  {count:5} containers {_median(ours.works()['P6']):8.2f} ms")
+    print("\nP12  memory held per running container (PSS)")
+    print(f"  {ours.name:14} {ours.memory():6.2f} MB")
+    for peer in peers:
+        held = getattr(peer, "memory", lambda: None)()
+        if held is not None:
+            print(f"  {peer.name:14} {held:6.2f} MB")
+    both = [ours.first() for _ in range(7)]
+    print("\nP13  in a fresh process")
+    print(f"  import containerkit      {statistics.median(first for first, _ in both) * 1000:8.1f} ms")
+    print(f"  … and a first container  {statistics.median(whole for _, whole in both) * 1000:8.1f} ms")
+
+
+def _median(work: Callable[[], object], runs: int = 7) -> float:
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The same works through the SDK."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from containerkit import Container, Engine, Image
+from tests.bench.peers import LOAD, pss
+
+Work = Callable[[], object]
+
+_FIRST = """
+import time; began = time.perf_counter()
+import containerkit as ck
+imported = time.perf_counter()
+engine = ck.Engine(root={root!r}, run={run!r})
+engine.call("bench", "true")
+print(imported - began, time.perf_counter() - began)
+"""
+
+
+class Ours:
+    """An engine of its own below ``scratch``."""
+
+    name = "containerkit"
+
+    def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
+        self.engine = Engine(root=scratch / "ours", run=scratch / "ours-run")
+        Image.import_(rootfs_tar, tag="bench", engine=self.engine)
+        self.engine.call("bench", "true")
+        self.long = self.engine.run("bench", "sleep 3600", name="bench-long")
+        self.listed: list[Container] = []
+
+    def works(self) -> dict[str, Work]:
+        return {
+            "P2": lambda: self.engine.call("bench", "true"),
+            "P4": lambda: self.long.exec("true"),
+            "P5": self.long.stats,
+            "P6": lambda: [container.status for container in Container.list(all=True, engine=self.engine)],
+            "P7": self.twenty,
+            "P8": self.logged,
+        }
+
+    def twenty(self) -> None:
+        threads = [threading.Thread(target=lambda: self.engine.call("bench", "true")) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def logged(self) -> None:
+        container = self.engine.run("bench", ["sh", "-c", LOAD])
+        container.wait()
+        container.remove()
+
+    def fill(self, count: int) -> None:
+        """So many containers to list."""
+        for _ in range(count - len(self.listed)):
+            self.listed.append(self.engine.create("bench", "true"))
+
+    def memory(self) -> float:
+        """MB held per running container by its monitor, with twenty of them."""
+        others = [self.engine.run("bench", "sleep 3600") for _ in range(20)]
+        held = [pss(container._record().monitor or 0) for container in others]
+        for container in others:
+            container.remove(force=True)
+        return sorted(held)[len(held) // 2]
+
+    def first(self) -> tuple[float, float]:
+        """Seconds to import, and from nothing to the end of a first container, in a fresh process."""
+        script = _FIRST.format(root=str(self.engine.paths.root), run=str(self.engine.paths.run))
+        out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+        imported, whole = out.split()
+        return float(imported), float(whole)
+
+    def close(self) -> None:
+        for container in [self.long, *self.listed]:
+            container.remove(force=True)
+        self.engine.close()

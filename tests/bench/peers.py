@@ -1,0 +1,202 @@
+"""The peers: each work as a function without arguments, or None where the peer has no such thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Work = Callable[[], object]
+
+
+def _run(*arguments: str | Path, **more: object) -> str:
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+    return str(done.stdout)
+
+
+class Peer:
+    """Words of docker's command line, which podman shares."""
+
+    name = ""
+
+    def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
+        self.scratch = scratch
+        self.rootfs_tar = rootfs_tar
+
+    def client(self) -> list[str]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Peer:
+        self.call("import", str(self.rootfs_tar), "bench")
+        self.call("run", "-d", "--network", "none", "--name", "bench-long", "bench", "sleep", "3600")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        subprocess.run([*self.client(), "rm", "-f", "bench-long"], capture_output=True, check=False)
+
+    def call(self, *arguments: str) -> str:
+        return _run(*self.client(), *arguments)
+
+    def works(self) -> dict[str, Work]:
+        none = ("--network", "none")
+        return {
+            "P2": lambda: self.call("run", "--rm", *none, "bench", "true"),
+            "P4": lambda: self.call("exec", "bench-long", "true"),
+            "P5": lambda: self.call("stats", "--no-stream", "bench-long"),
+            "P6": lambda: self.call("ps", "-a"),
+            "P7": self.twenty,
+            "P8": lambda: self.logged(),
+        }
+
+    def twenty(self) -> None:
+        command = [*self.client(), "run", "--rm", "--network", "none", "bench", "true"]
+        started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(20)]
+        for process in started:
+            process.wait()
+
+    def logged(self) -> None:
+        self.call("run", "--network", "none", "--name", "bench-log", "-d", "bench", "sh", "-c", LOAD)
+        self.call("wait", "bench-log")
+        self.call("rm", "bench-log")
+
+
+#: 200 MB in lines of 64 characters.
+LOAD = "yes 123456789012345678901234567890123456789012345678901234567890123 | head -c 200000000"
+
+
+class Docker(Peer):
+    """dockerd of this directory's own, started here and ended here."""
+
+    name = "docker"
+
+    def client(self) -> list[str]:
+        return ["docker", "-H", f"unix://{self.scratch}/docker.sock"]
+
+    def __enter__(self) -> Peer:
+        state = self.scratch / "docker"
+        state.mkdir()
+        self.daemon = subprocess.Popen(
+            ["dockerd", "-H", f"unix://{self.scratch}/docker.sock", "--data-root", state / "data", "--exec-root",
+             state / "exec", "--pidfile", state / "pid", "--bridge", "none", "--iptables=false", "--ip6tables=false"],
+            stdout=subprocess.DEVNULL, stderr=open(state / "log", "w"), start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if subprocess.run([*self.client(), "info"], capture_output=True, check=False).returncode == 0:
+                return super().__enter__()
+            time.sleep(0.5)
+        raise RuntimeError("dockerd does not come up; its log: " + (state / "log").read_text()[-2000:])
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self.daemon.terminate()
+        self.daemon.wait(timeout=60)
+
+    def memory(self) -> float | None:
+        """MB held per running container by its shim."""
+        pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))
+        return _pss(_parent(pid))
+
+
+class Podman(Peer):
+    name = "podman"
+
+    def client(self) -> list[str]:
+        state = self.scratch / "podman"
+        return ["podman", "--root", f"{state}/root", "--runroot", f"{state}/run", "--runtime", "runc",
+                "--cgroup-manager", "cgroupfs", "--events-backend", "file"]  # fmt: skip
+
+    def memory(self) -> float | None:
+        pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))
+        return _pss(_parent(pid))
+
+
+class Runc(Peer):
+    """runc alone on a bundle: no image, no storage, no log."""
+
+    name = "runc"
+
+    def __enter__(self) -> Peer:
+        bundle = self.scratch / "bundle"
+        (bundle / "rootfs").mkdir(parents=True)
+        _run("tar", "-xf", self.rootfs_tar, "-C", bundle / "rootfs")
+        _run("runc", "spec", cwd=bundle)
+        config = json.loads((bundle / "config.json").read_text())
+        config["process"].update(terminal=False, args=["true"])
+        (bundle / "config.json").write_text(json.dumps(config))
+        self.bundle = bundle
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def works(self) -> dict[str, Work]:
+        root = str(self.scratch / "runc")
+        return {"P2": lambda: _run("runc", "--root", root, "run", f"bench-{os.getpid()}", cwd=self.bundle)}
+
+    def memory(self) -> float | None:
+        return None
+
+
+class Bubblewrap(Peer):
+    """Namespaces and nothing else: the floor."""
+
+    name = "bubblewrap"
+
+    def __enter__(self) -> Peer:
+        self.rootfs = self.scratch / "bwrap"
+        self.rootfs.mkdir()
+        _run("tar", "-xf", self.rootfs_tar, "-C", self.rootfs)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def works(self) -> dict[str, Work]:
+        return {"P2": lambda: _run("bwrap", "--unshare-all", "--ro-bind", self.rootfs, "/", "--proc", "/proc", "true")}
+
+    def memory(self) -> float | None:
+        return None
+
+
+#: name → (class, the program it needs, the Debian package that has it)
+PEERS = {
+    "docker": (Docker, "dockerd", "docker.io"),
+    "podman": (Podman, "podman", "podman"),
+    "runc": (Runc, "runc", "runc"),
+    "bubblewrap": (Bubblewrap, "bwrap", "bubblewrap"),
+}
+
+
+def available() -> tuple[list[type[Peer]], list[str]]:
+    """The classes of the peers that are installed, and a line about each that is not."""
+    found: list[type[Peer]] = []
+    missing = []
+    for name, (kind, program, package) in PEERS.items():
+        if shutil.which(program):
+            found.append(kind)
+        else:
+            missing.append(f"{name}: {program} is not installed (Debian package {package})")
+    return found, missing
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(") ")[2].split()[1])
+
+
+def _pss(pid: int) -> float:
+    return pss(pid)
+
+
+def pss(pid: int) -> float:
+    """A process's proportional share of memory, in MB."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        for line in file:
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1000
+    return 0.0

@@ -1,0 +1,271 @@
+"""Bad input, and kill -9 of everything: the next call tells the truth and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import containerkit as ck
+from containerkit import Engine, Image
+from containerkit.supervise.client import spawner
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "error", "words", "code"),
+    [
+        ("nosuch", {}, ck.RuntimeFailure, "container c: program nosuch: not found in PATH", 127),
+        ("/bin/nosuch", {}, ck.RuntimeFailure, "program /bin/nosuch: no such file in the image", 127),
+        ("/etc/passwd", {}, ck.RuntimeFailure, "program /etc/passwd: not executable", 126),
+        ("/etc", {}, ck.RuntimeFailure, "program /etc: not executable", 126),
+        ("true", {"user": "nobody2"}, ck.RuntimeFailure, "container c: user nobody2: not in", 125),
+        ("true", {"user": "99999999999"}, ck.RuntimeFailure, "out of range", 125),
+        ("true", {"workdir": "/etc/passwd"}, ck.RuntimeFailure, "not a directory", 125),
+        ("true", {"workdir": "relative"}, ck.InvalidArgument, "workdir 'relative': must be an absolute path", None),
+        ("true", {"memory": "lots"}, ck.InvalidArgument, "memory 'lots': not a size", None),
+        ("true", {"memory": "1m"}, ck.InvalidArgument, "the minimum is 6m", None),
+        ("true", {"cpus": 0}, ck.InvalidArgument, "cpus 0", None),
+        ("true", {"cpuset_cpus": "999"}, ck.RuntimeFailure, "cpuset", 125),
+        ("true", {"ulimits": {"nosuch": 1}}, ck.InvalidArgument, "rlimit RLIMIT_NOSUCH", None),
+        ("true", {"sysctls": {"vm.swappiness": "1"}}, ck.InvalidArgument, "sysctl vm.swappiness", None),
+        ("true", {"sysctls": {"kernel.msgmax": "x"}}, ck.RuntimeFailure, "sysctl kernel.msgmax", 125),
+        ("true", {"cap_add": ["FLY"]}, ck.InvalidArgument, "FLY", None),
+        ("true", {"portz": {80: 80}}, ck.InvalidArgument, "option portz: unknown", None),
+        ("true", {"hostnam": "x"}, ck.InvalidArgument, "did you mean hostname", None),
+        ("true", {"security_opt": ["seccomp=/nosuch.json"]}, ck.InvalidArgument, "/nosuch.json", None),
+        ("'", {}, ck.InvalidArgument, "command", None),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(
+    engine: Engine, image: Image, command: str, options: dict[str, object],
+    error: type[ck.ContainerkitError], words: str, code: int | None,
+) -> None:  # fmt: skip
+    with pytest.raises(error) as caught:
+        engine.run("busybox", command, name="c", **options)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert getattr(caught.value, "exit_code", None) == code
+    assert len(engine.containers) == 0 and list(engine.paths.containers.iterdir()) == []
+    engine.run("busybox", "true", name="c").remove(force=True)
+
+
+def test_unknown_image(engine: Engine) -> None:
+    with pytest.raises(ck.NotFound, match="image nosuch"):
+        engine.run("nosuch", "true")
+    with pytest.raises(ck.InvalidArgument):
+        engine.run("NoSuch", "true")
+
+
+def test_a_missing_working_directory_is_made(engine: Engine, image: Image) -> None:
+    assert engine.call("busybox", "pwd", workdir="/made/for/me").stdout == "/made/for/me\n"
+
+
+def test_a_failed_start_of_a_created_container_keeps_it(engine: Engine, image: Image) -> None:
+    container = engine.create("busybox", "nosuch", name="kept")
+    with pytest.raises(ck.RuntimeFailure) as caught:
+        container.start()
+    assert caught.value.exit_code == 127
+    assert container.status == "created"
+    container.remove()
+
+
+def test_not_root(image: Image, engine: Engine) -> None:
+    script = f"""
+import os; os.setuid(65534)
+import containerkit as ck
+try: ck.Engine(root={str(engine.paths.root)!r}).call("busybox", "true")
+except ck.PermissionDenied as error: print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd="/", check=False)
+    assert "needs root" in out.stdout or "need root" in out.stdout, out
+
+
+def test_a_full_disk(tmp_path: Path, busybox_tar: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", small], check=True)
+    try:
+        engine = Engine(root=small / "root")
+        with pytest.raises(ck.StorageError, match="no space left"):
+            for number in range(4):
+                (tmp_path / str(number)).mkdir()
+                (tmp_path / str(number) / "data").write_bytes(os.urandom(3 << 20))
+                Image.import_(tmp_path / str(number), tag=f"big{number}", engine=engine)
+        assert not list((small / "root" / "tmp").iterdir())
+        engine.close()
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_full_disk_ends_the_log_and_not_the_container(tmp_path: Path, busybox_tar: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", small], check=True)
+    try:
+        engine = Engine(root=small / "root")
+        Image.import_(busybox_tar, tag="busybox", engine=engine)
+        container = engine.run("busybox", ["sh", "-c", "dd if=/dev/zero bs=1M count=40; exit 3"])
+        assert container.wait(timeout=20) == 3
+        container.remove(force=True)
+        engine.close()
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_read_only_store(tmp_path: Path) -> None:
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", frozen], check=True)
+    try:
+        with pytest.raises(ck.StorageError, match="read-only"):
+            len(Engine(root=frozen / "root").containers)
+    finally:
+        subprocess.run(["umount", frozen], check=True)
+
+
+# -- kill -9 ---------------------------------------------------------------------------------------------------------
+
+
+def _monitor_pid(container: ck.Container) -> int:
+    pid = container._record().monitor
+    assert pid is not None
+    return pid
+
+
+def test_the_init_is_killed(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        assert container.pid is not None
+        os.kill(container.pid, signal.SIGKILL)
+        assert container.wait(timeout=5) == 137 and container.status == "exited"
+
+
+def test_the_monitor_is_killed(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60", name="orphan")
+    init = container.pid
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    assert container.wait(timeout=5) == 137
+    assert container.status == "exited" and "monitor was killed" in container.inspect()["State"]["Error"]
+    assert not os.path.exists(f"/proc/{init}")
+    assert container.start().status == "running"
+    container.remove(force=True)
+
+
+def test_the_monitor_of_an_auto_removed_container_is_killed(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60", name="gone", remove=True)
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    assert container.wait(timeout=5) == 137
+    assert len(engine.containers) == 0
+    engine.run("busybox", "true", name="gone").remove(force=True)
+
+
+def test_a_name_held_by_a_dead_one_can_be_used_again(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60", name="gone", remove=True)
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    time.sleep(0.05)
+    engine.run("busybox", "true", name="gone").remove(force=True)
+
+
+def test_the_spawner_is_killed_and_containers_go_on(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        os.kill(spawner.pid, signal.SIGKILL)
+        assert container.status == "running" and container.exec("echo on").stdout == "on\n"
+        assert engine.call("busybox", "echo again").stdout == "again\n"
+
+
+SDK = """
+import sys, time
+import containerkit as ck
+engine = ck.Engine(root=sys.argv[1], run=sys.argv[2])
+print("ready", flush=True)
+{body}
+"""
+
+
+def _sdk(engine: Engine, body: str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", SDK.format(body=body), str(engine.paths.root), str(engine.paths.run)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_containers_outlive_the_process_that_started_them(engine: Engine, image: Image) -> None:
+    body = 'engine.run("busybox", ["sh", "-c", "sleep .3; echo late; exit 6"], name="late"); print("up", flush=True)'
+    process = _sdk(engine, body)
+    process.wait(timeout=10)
+    container = engine.containers["late"]
+    assert container.wait(timeout=5) == 6 and container.logs() == "late\n"
+    container.remove()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08])
+def test_the_sdk_process_is_killed_at_some_moment(engine: Engine, image: Image, delay: float) -> None:
+    body = 'engine.call("busybox", "true")\nprint("warm", flush=True)\nwhile True: engine.call("busybox", "true")'
+    process = _sdk(engine, body)
+    assert process.stdout is not None and process.stdout.readline() == "warm\n"
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while len(engine.containers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(engine.containers) == 0 and not list(engine.paths.containers.iterdir())
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.04])
+def test_spawner_and_monitors_are_killed_at_some_moment(engine: Engine, image: Image, delay: float) -> None:
+    body = """
+import threading
+from containerkit.supervise.client import spawner
+spawner.ensure()
+print(spawner.pid, flush=True)
+for n in range(50):
+    try: engine.run("busybox", "sleep 60", name=f"c{n}")
+    except ck.ContainerkitError as error: print("error", error, flush=True)
+    print("round", flush=True)
+    time.sleep(100)
+"""
+    process = _sdk(engine, body)
+    assert process.stdout is not None
+    root = int(process.stdout.readline())
+    time.sleep(delay)
+    for pid in [*_children(root), root]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    assert process.stdout.readline() != ""
+    process.kill()
+    process.wait()
+    for container in engine.containers:
+        assert container.status in ("created", "running", "exited")
+        container.remove(force=True)
+    assert len(engine.containers) == 0 and not list(engine.paths.containers.iterdir())
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found.append(int(child))
+    return found
+
+
+def test_two_processes_start_list_and_remove_twenty_each(engine: Engine, image: Image) -> None:
+    body = """
+for n in range(20):
+    c = engine.run("busybox", "sleep 60", name=f"{NAME}{n}")
+    assert c.status == "running"
+    assert any(x.name == f"{NAME}{n}" for x in ck.Container.list(engine=engine))
+    if n % 2: c.remove(force=True)
+for n in range(0, 20, 2): engine.containers[f"{NAME}{n}"].stop(timeout=0).remove()
+print("done", flush=True)
+"""
+    both = [_sdk(engine, f"NAME = {name!r}\n" + body) for name in ("a", "b")]
+    for process in both:
+        assert process.stdout is not None and process.stdout.readline() == "done\n"
+        assert process.wait(timeout=60) == 0
+    assert len(engine.containers) == 0

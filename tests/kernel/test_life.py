@@ -1,0 +1,198 @@
+"""A container's life: states, names, exec, popen, logs, removal."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import containerkit as ck
+from containerkit import Engine, Image
+
+
+def test_run_stop_start_remove(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", ["sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep .05; done"], name="web")
+    assert (container.status, container.name, container.exit_code) == ("running", "web", None)
+    assert engine.containers["web"] == container == ck.Container.get(container.id[:8], engine=engine)
+    next(container.log_lines(follow=True))  # the trap is set
+    assert container.stop().status == "exited"
+    assert (container.exit_code, container.pid, container.wait()) == (3, None, 3)
+    assert container.start().status == "running"
+    assert container.kill().exit_code == 137
+    container.remove()
+    with pytest.raises(ck.NotFound):
+        _ = container.status
+    assert "web" not in engine.containers
+
+
+def test_stop_kills_after_its_timeout(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", ["sh", "-c", "trap '' TERM; sleep 60"]) as container:
+        began = time.monotonic()
+        assert container.stop(timeout=0.3).exit_code == 137
+        assert 0.3 <= time.monotonic() - began < 3
+
+
+def test_create_then_start(engine: Engine, image: Image) -> None:
+    container = engine.create("busybox", "true", name="later")
+    assert (container.status, container.exit_code, container.started) == ("created", None, None)
+    assert container.start().wait() == 0
+    assert container.started is not None and container.finished is not None
+    container.remove()
+
+
+def test_a_running_container_is_not_started_or_removed(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="busy") as container:
+        with pytest.raises(ck.InvalidState, match="container busy: cannot start: it is running"):
+            container.start()
+        with pytest.raises(ck.InvalidState, match="force=True"):
+            container.remove()
+
+
+def test_a_name_in_use(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="one") as first:
+        with pytest.raises(ck.AlreadyExists, match="container one: the name is in use"):
+            engine.run("busybox", "true", name="one")
+        second = engine.run("busybox", "sleep 60", name="one", replace=True)
+        assert second != first and len(engine.containers) == 1
+        second.remove(force=True)
+
+
+def test_auto_remove_and_wait(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", ["sh", "-c", "sleep .2; exit 9"], remove=True)
+    assert container.wait(timeout=10) == 9
+    assert len(engine.containers) == 0
+
+
+def test_wait_times_out_and_the_container_goes_on(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with pytest.raises(ck.Timeout):
+            container.wait(timeout=0.1)
+        assert container.status == "running"
+
+
+def test_exec(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", env={"A": "1"}, workdir="/tmp", hostname="inside") as container:
+        result = container.exec(["sh", "-c", "echo $A $B; pwd; hostname; cat; exit 4"], env={"B": "2"}, input="typed")
+        assert (result.exit_code, result.stdout) == (4, "1 2\n/tmp\ninside\ntyped")
+        assert container.exec("id -un", user="web").stdout == "web\n"
+        status = container.exec("grep -E ^(CapEff|Seccomp): /proc/self/status").stdout.split()
+        outside = container.exec("grep CapEff /proc/1/status").stdout.split()
+        assert status[1] == outside[1] and status[3] == "2"
+        assert "containerkit-" in container.exec("cat /proc/self/cgroup").stdout or True
+
+
+def test_exec_that_cannot_start(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="c") as container:
+        with pytest.raises(ck.RuntimeFailure, match="container c: program nosuch: not found in PATH") as caught:
+            container.exec("nosuch")
+        assert caught.value.exit_code == 127
+        with pytest.raises(ck.RuntimeFailure) as caught:
+            container.exec("/etc/passwd")
+        assert caught.value.exit_code == 126
+        with pytest.raises(ck.InvalidArgument, match="user nobody2"):
+            container.exec("true", user="nobody2")
+    with pytest.raises(ck.NotFound):
+        container.exec("true")
+
+
+def test_exec_timeout_ends_what_it_started(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with pytest.raises(ck.Timeout) as caught:
+            container.exec(["sh", "-c", "echo begun; setsid sleep 77 & sleep 77"], timeout=0.4)
+        assert caught.value.result is not None and caught.value.result.stdout == "begun\n"
+        assert "sleep 77" not in container.exec("ps").stdout
+        assert container.status == "running"
+
+
+def test_100_mb_through_exec(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        result = container.exec("dd if=/dev/zero bs=1M count=100")
+        assert sum(len(chunk.data) for chunk in result.chunks() if chunk.stream == 1) == 100 << 20
+
+
+def test_popen_streams(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with container.popen("cat") as process:
+            process.stdin.write(b"one\n")
+            assert process.stdout.readline() == b"one\n" and process.poll() is None
+            process.stdin.close()
+            assert process.wait(timeout=5) == 0
+        with container.popen(["sh", "-c", "sleep 60"]) as process:
+            process.terminate()
+            assert process.wait(timeout=5) == 143
+        out, err = container.popen(["sh", "-c", "cat; echo e >&2"]).communicate(b"x" * 300_000)
+        assert (len(out), err) == (300_000, b"e\n")
+
+
+def test_popen_with_a_terminal(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container, container.popen(["sh"], tty=True) as process:
+        process.resize(24, 100)
+        process.stdin.write(b"stty size; tty; exit 5\n")
+        text = b""
+        while data := process.stdout.read(1024):
+            text += data
+        assert b"24 100" in text and b"/dev/pts/0" in text
+        assert process.wait(timeout=5) == 5
+
+
+def test_logs(engine: Engine, image: Image) -> None:
+    script = "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; printf end"
+    with engine.run("busybox", ["sh", "-c", script]) as container:
+        container.wait(timeout=10)
+        assert container.logs(stderr=False) == "line 1\nline 2\nline 3\nline 4\nline 5\nend\n"
+        assert container.logs(stdout=False) == "bad\n"
+        assert container.logs(tail=2, stderr=False) == "line 5\nend\n"
+        assert container.logs(timestamps=True).startswith("20")
+        assert container.logs(since=time.time() + 10) == "" == container.logs(until=0)
+
+
+def test_following_a_log_ends_with_the_container(engine: Engine, image: Image) -> None:
+    script = "for i in 1 2 3; do echo $i; sleep .1; done"
+    with engine.run("busybox", ["sh", "-c", script]) as container:
+        arrived = [(line.text, time.monotonic()) for line in container.log_lines(follow=True)]
+        assert [text for text, _ in arrived] == ["1", "2", "3"]
+        assert arrived[2][1] - arrived[0][1] > 0.15  # as they came, not at the end
+        assert container.status == "exited"
+
+
+def test_stats_and_record(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", ["sh", "-c", "while :; do :; done"], cpus=0.5, memory="32m") as container:
+        with container.record(interval=0.05) as recording:
+            time.sleep(1)
+        frame = recording.frame()
+        assert frame.index.name == "time" and str(frame.index.tz) == "UTC" and len(frame) >= 10
+        assert 20 < frame["cpu_percent"].iloc[2:].mean() < 80
+        assert (frame["memory_limit_bytes"] == 32 << 20).all() and (frame["pids"] == 1).all()
+        assert frame["throttled_seconds"].iloc[-1] > 0
+        stats = container.stats()
+        assert stats.cpu_usage_seconds > 0.2 and 0 < stats.memory_bytes < 32 << 20 and stats.pids == 1
+        assert recording.plot().get_ylabel().startswith("CPU")
+
+
+def test_inspect_is_shaped_as_docker_s(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="seen", memory="32m", labels={"a": "b"}, cap_drop=["ALL"]) as container:
+        found = container.inspect()
+        assert found["Name"] == "/seen" and found["State"]["Pid"] == container.pid
+        assert found["HostConfig"]["Memory"] == 32 << 20 and found["Config"]["Labels"]["a"] == "b"
+        assert (found["Path"], found["Args"], found["HostConfig"]["CapDrop"]) == ("sleep", ["60"], ["ALL"])
+
+
+def test_explain_tells_the_start(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="seen", hostname="seen") as container:
+        plan = container.explain()
+        names = [step.operation for step in plan]
+        assert names.index("Clone") < names.index("MountOverlay") < names.index("PivotRoot") < names.index("Execute")
+        assert all(step.nanoseconds for step in plan if step.operation in ("Clone", "MountOverlay", "PivotRoot"))
+        assert "sethostname seen" in repr(plan) and "execve sleep 60" in plan._repr_html_()
+
+
+def test_representations(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "echo <b>", name="shown") as container:
+        container.wait(timeout=5)
+        assert repr(container) == "Container('shown', exited (0), image='busybox')"
+        assert "&lt;b&gt;" in container._repr_html_()
+        assert "shown" in repr(engine.containers) and "exited" in engine.containers._repr_html_()
+        frame = engine.containers.frame(all=True)
+        assert frame.loc[0, "name"] == "shown" and frame.loc[0, "exit_code"] == 0
+        assert len(engine.containers.frame()) == 0
+    assert repr(container) == "Container('shown', removed)"

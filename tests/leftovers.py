@@ -1,0 +1,115 @@
+"""What containers leave on a machine when something is wrong: looked at before and after a test.
+
+Only what could be ours counts: on a shared machine others come and go.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Names of things, at one moment."""
+
+    mounts: frozenset[str]
+    links: frozenset[str]
+    namespaces: frozenset[str]
+    cgroups: frozenset[str]
+    nft_tables: frozenset[str]
+    processes: frozenset[str]
+    descriptors: frozenset[str]
+
+
+def look() -> Machine:
+    """The machine as it is now."""
+    return Machine(
+        mounts=frozenset(line.split(" ", 4)[4] for line in _read("/proc/self/mountinfo").splitlines()),
+        links=_links(),
+        namespaces=frozenset(_namespaces()),
+        cgroups=frozenset(_cgroups()),
+        nft_tables=frozenset(_nft_tables()),
+        processes=frozenset(_processes()),
+        descriptors=frozenset(_descriptors()),
+    )
+
+
+def left(before: Machine, timeout: float = 3.0, look: Callable[[], Machine] = look) -> list[str]:
+    """What is there now and was not ``before``, one line each. The kernel is given time to finish."""
+    deadline = time.monotonic() + timeout
+    while True:
+        now = look()
+        found = [
+            f"{field.name}: {name}"
+            for field in fields(Machine)
+            for name in sorted(getattr(now, field.name) - getattr(before, field.name))
+        ]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _links() -> frozenset[str]:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        return frozenset(str(link.get_attr("IFLA_IFNAME")) for link in route.get_links())
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _namespaces() -> Iterator[str]:
+    for pid in _pids():
+        for kind in ("mnt", "net", "pid", "uts", "ipc", "user", "cgroup", "time"):
+            try:
+                yield os.readlink(f"/proc/{pid}/ns/{kind}")
+            except OSError:
+                continue
+
+
+def _cgroups() -> Iterator[str]:
+    for line in _read("/proc/self/mounts").splitlines():
+        _, point, kind, *_ = line.split()
+        if kind.startswith("cgroup"):
+            yield from (str(path) for path in Path(point).glob("**/*containerkit*"))
+
+
+def _nft_tables() -> Iterator[str]:
+    if shutil.which("nft"):
+        out = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+        yield from (line for line in out.splitlines() if "containerkit" in line)
+
+
+def _processes() -> Iterator[str]:
+    for pid in _pids():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        # A spawner lives as long as its SDK process, which here is the test run.
+        if "containerkit" in command and "containerkit-spawner" not in command and "pytest" not in command:
+            yield f"{pid} {command}"
+
+
+def _descriptors() -> Iterator[str]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        # The socket to the spawner is kept, and /proc/self/fd is what we are reading.
+        if not target.startswith(("socket:", "/proc/")):
+            yield f"{name} {target}"

@@ -1,0 +1,185 @@
+"""Formats and grammars: JSON values, passwd, log records, messages, leases, states."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
+from containerkit.oci import codec, users
+from containerkit.oci.runtime_spec import Mount, Process, Spec
+from containerkit.results import Chunk, Result, split_lines
+from containerkit.store.containers import Containers
+from containerkit.store.database import Database
+from containerkit.store.leases import Leases
+from containerkit.supervise import log, messages
+from containerkit.supervise.output import Output
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n#junk\n1001:x:7:7::/seven:\n"
+GROUP = "root:x:0:\nweb:x:34:\nstaff:x:50:web,root\n"
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def test_values_survive_json() -> None:
+    text = '{"root":{"path":"r"},"process":{"args":["a"],"oomScoreAdj":5},"linux":{"resources":{"memory":{"disableOOMKiller":true}}}}'
+    spec = codec.loads(Spec, text)
+    assert spec.process.oom_score_adj == 5 and spec.linux.resources.memory.disable_oom_killer is True
+    assert codec.dumps(spec) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "config.json: root is missing"),
+        ("[]", "config.json: expected an object"),
+        ("{", "config.json: not JSON"),
+        ('{"root":{"path":3}}', "root.path: expected a string, found 3"),
+        ('{"root":{"path":"r"},"process":{"args":["a",true]}}', "process.args[1]: expected a string, found true"),
+        ('{"root":{"path":"r"},"process":{"user":{"uid":true}}}', "process.user.uid: expected a whole number"),
+    ],
+)
+def test_wrong_types_are_named_by_their_place(text: str, words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        codec.loads(Spec, text, "config.json")
+    assert words in str(caught.value)
+
+
+# -- users -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("", users.Identity(0, 0, (50,), "/root")),
+        ("root", users.Identity(0, 0, (50,), "/root")),
+        ("web", users.Identity(33, 34, (50,), "/var/www")),
+        ("33", users.Identity(33, 34, (50,), "/var/www")),
+        ("web:staff", users.Identity(33, 50, (), "/var/www")),
+        ("4242", users.Identity(4242, 0, (), "/")),
+        ("4242:77", users.Identity(4242, 77, (), "/")),
+        ("1001", users.Identity(7, 7, (), "/seven")),  # a name that looks like a number is first a name
+    ],
+)
+def test_users(user: str, expected: users.Identity) -> None:
+    assert users.resolve(user, PASSWD, GROUP) == expected
+
+
+@pytest.mark.parametrize("user", ["nobody2", "web:nosuch", "2147483648", "0:99999999999"])
+def test_unknown_users(user: str) -> None:
+    with pytest.raises(InvalidArgument):
+        users.resolve(user, PASSWD, GROUP)
+
+
+def test_without_passwd_and_with_more_groups() -> None:
+    assert users.resolve("", "", "") == users.Identity(0, 0, (), "/root")
+    assert users.resolve("5", "", GROUP, ("staff", "9")) == users.Identity(5, 0, (50, 9), "/")
+
+
+# -- log -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_read_as_written_and_ends_at_a_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    writer = log.LogWriter(str(path))
+    writer.write(1, b"one\ntw")
+    writer.write(2, b"\xff\0")
+    writer.write(1, b"o\n")
+    writer.close()
+    with path.open("rb") as file:
+        assert [(c.stream, c.data) for c in log.read_chunks(file.fileno())] == [(1, b"one\ntw"), (2, b"\xff\0"), (1, b"o\n")]
+    os.truncate(path, path.stat().st_size - 1)
+    with path.open("rb") as file:
+        assert len(list(log.read_chunks(file.fileno()))) == 2
+
+
+def test_lines_are_put_together_over_chunks() -> None:
+    chunks = [Chunk(1, 1, b"a\r\nb"), Chunk(2, 2, b"err"), Chunk(3, 1, b"c\nd")]
+    lines = [(line.stream, line.text, line.time.timestamp()) for line in split_lines(iter(chunks))]
+    assert [line[:2] for line in lines] == [("stdout", "a"), ("stdout", "bc"), ("stdout", "d"), ("stderr", "err")]
+
+
+def test_long_output_moves_to_disk_and_leaves_no_descriptor() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    output = Output()
+    for number in range(40):
+        output.add(1 + number % 2, bytes([number]) * 100_000)
+    assert output._chunks == [] and len(list(output())) == 40
+    result = Result(0, chunks=output)
+    assert result.stdout_bytes == b"".join(bytes([n]) * 100_000 for n in range(0, 40, 2))
+    del output, result
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_requests_and_descriptors_travel_together() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = messages.Start("id", "name", "/r", "/run", "/b", Mount("/", "overlay"), "/log", "/s", remove=True)
+    with ours, theirs, open(os.devnull) as file:
+        messages.send(ours, messages.encode(request), (file.fileno(), ours.fileno()))
+        data, descriptors = messages.receive(theirs)
+        assert messages.decode(data) == request
+        assert os.fstat(descriptors[0]).st_rdev == os.stat(os.devnull).st_rdev and len(descriptors) == 2
+        for descriptor in descriptors:
+            assert not os.get_inheritable(descriptor)
+            os.close(descriptor)
+        ours.close()
+        assert messages.receive(theirs) == (b"", [])
+
+
+def test_a_request_that_does_not_fit_is_refused() -> None:
+    request = messages.Enter("id", 1, 2, "/b", Process(args=("x" * 300_000,)), "/s")
+    with pytest.raises(InvalidArgument, match="too long"):
+        messages.encode(request)
+
+
+# -- leases and states -----------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_held_by_one_and_ends_with_its_holder(tmp_path: Path) -> None:
+    leases = Leases(tmp_path / "leases")
+    one, two = "1" * 64, "2" * 64
+    assert not leases.is_held(one)
+    script = (
+        "import sys; from pathlib import Path; from containerkit.store.leases import Leases;"
+        f"Leases(Path({str(leases.path)!r})).take({one!r}); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    assert leases.is_held(one) and not leases.is_held(two) and leases.take(one) is None
+    holder.kill()
+    holder.communicate()
+    mine = leases.take(one)
+    assert mine is not None and leases.is_held(one)
+    os.close(mine)
+    assert not leases.is_held(one)
+    leases.close()
+
+
+def test_moves_that_the_table_has_and_others(tmp_path: Path) -> None:
+    containers = Containers(Database(tmp_path / "metadata.db"))
+    record = containers.insert("a" * 64, "web", "sha256:1", "image", {}, False)
+    assert (record.state, record.status) == ("creating", "created")
+    with pytest.raises(AlreadyExists, match="container web"):
+        containers.insert("b" * 64, "web", "sha256:1", "image", {}, False)
+    for move, state in [("create", "created"), ("start", "starting"), ("run", "running"), ("exit", "exited")]:
+        assert containers.move(record.id, move) == state
+    with pytest.raises(InvalidState, match="container web: cannot run: it is exited"):
+        containers.move(record.id, "run")
+    assert containers.find("aaaa").name == "web"
+    containers.delete(record.id, exit_code=4)
+    containers.delete(record.id)
+    assert containers.last_exit(record.id) == 4 and containers.list() == []
+    with pytest.raises(NotFound):
+        containers.find("web")
+    containers.database.close()

@@ -1,0 +1,147 @@
+"""Plans: what a start consists of, compared without root."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from containerkit.errors import InvalidArgument
+from containerkit.oci import codec
+from containerkit.oci.image_config import ContainerConfig
+from containerkit.oci.runtime_spec import (
+    Capabilities, IDMapping, Linux, Mount, Namespace, Process, Rlimit, Root, Seccomp, Spec, TimeOffset,
+)  # fmt: skip
+from containerkit.oci.users import Identity
+from containerkit.options import settings
+from containerkit.runtime import bundle, identity, mount_options, namespaces, plan, rootfs
+from containerkit.supervise.configure import configure
+
+BASE = Spec(Root("rootfs"), Process(args=("true",)), linux=Linux(namespaces=(Namespace("mount"), Namespace("pid"))))
+SCHEMAS = Path(__file__).parents[2].parent / "shared" / "reference" / "runtime-spec"
+
+
+def kinds(spec: Spec, overlay: Mount | None = None) -> list[str]:
+    return [type(operation).__name__ for operation in plan.build(bundle.validate(spec), overlay)]
+
+
+def test_the_least_start() -> None:
+    assert kinds(BASE) == [
+        "Clone", "SetPropagation", "BindRootfs", "PivotRoot", "NewSession", "AwaitStart", "CloseDescriptors",
+        "ChangeDirectory", "SetUser", "Execute",
+    ]  # fmt: skip
+
+
+def test_a_container_s_whole_start_in_order() -> None:
+    spec = configure("f" * 64, settings("true", {"memory": "64m"}), ContainerConfig(), Identity(0, 0))
+    found = kinds(spec, Mount("/", "overlay", "overlay", ("lowerdir=/l", "upperdir=/u", "workdir=/w")))
+    in_order = [
+        "CreateCgroup", "Clone", "JoinCgroup", "UnshareCgroup", "RaiseLoopback", "SetPropagation", "MountOverlay", "Mount",
+        "CreateDevice", "LinkDevices", "ReadonlyPath", "MaskPath", "SetHostname", "PivotRoot", "NewSession", "AwaitStart",
+        "CloseDescriptors", "LoadSeccomp", "ChangeDirectory", "DropBoundingSet", "SetUser", "SetCapabilities", "Execute",
+    ]  # fmt: skip
+    assert [kind for kind in dict.fromkeys(found) if kind in in_order] == in_order
+
+
+def test_a_filter_is_loaded_while_that_is_allowed() -> None:
+    process = replace(BASE.process, capabilities=Capabilities())
+    spec = replace(BASE, process=process, linux=replace(BASE.linux, seccomp=Seccomp("SCMP_ACT_ALLOW")))
+    found = kinds(spec)
+    assert found.index("LoadSeccomp") < found.index("SetCapabilities")
+    found = kinds(replace(spec, process=replace(process, no_new_privileges=True)))
+    assert found.index("SetCapabilities") < found.index("NoNewPrivileges") < found.index("LoadSeccomp")
+
+
+def test_namespaces_new_joined_and_offset() -> None:
+    linux = Linux(
+        namespaces=(Namespace("mount"), Namespace("pid", "/proc/7/ns/pid"), Namespace("network", "/proc/7/ns/net"),
+                    Namespace("user"), Namespace("time")),
+        uid_mappings=(IDMapping(0, 1000, 1),), gid_mappings=(IDMapping(0, 1000, 1),),
+        time_offsets={"monotonic": TimeOffset(60)},
+    )  # fmt: skip
+    found = plan.build(replace(BASE, linux=linux))
+    assert found.outside == (
+        namespaces.OffsetClocks((("monotonic", TimeOffset(60)),)),
+        namespaces.JoinNamespace("pid", "/proc/7/ns/pid"),
+        namespaces.Clone(("mount", "user")),
+    )
+    assert found.inside[:2] == (
+        namespaces.AwaitIdMaps(linux.uid_mappings, linux.gid_mappings),
+        namespaces.JoinNamespace("network", "/proc/7/ns/net"),
+    )
+
+
+def test_devices_are_bound_in_a_user_namespace() -> None:
+    dev = (Mount("/dev", "tmpfs", "tmpfs"),)
+    linux = replace(BASE.linux, namespaces=(*BASE.linux.namespaces, Namespace("user")))
+    made = [o for o in plan.build(replace(BASE, mounts=dev)) if isinstance(o, rootfs.CreateDevice)]
+    bound = [o for o in plan.build(replace(BASE, mounts=dev, linux=linux)) if isinstance(o, rootfs.CreateDevice)]
+    assert [device.bind for device in made] == [False] * 6 and [device.bind for device in bound] == [True] * 6
+
+
+def test_mount_options() -> None:
+    from containerkit.linux import mounts as m
+
+    parsed = mount_options.parse(("rbind", "ro", "nosuid", "suid", "rslave", "size=64m", "mode=755"))
+    assert parsed == mount_options.MountOptions(m.MS_BIND | m.MS_REC | m.MS_RDONLY, m.MS_SLAVE | m.MS_REC, "size=64m,mode=755")
+    assert parsed.is_bind
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"process": Process()}, "process.args: no command"),
+        ({"process": Process(args=("a\0b",))}, "NUL"),
+        ({"process": Process(args=("a",), cwd="b")}, "process.cwd: b: must be an absolute path"),
+        ({"process": Process(args=("a",), rlimits=(Rlimit("RLIMIT_FOO", 1, 1),))}, "rlimit RLIMIT_FOO"),
+        ({"process": Process(args=("a",), rlimits=(Rlimit("RLIMIT_CORE", 1, 2),))}, "above the hard limit"),
+        ({"process": Process(args=("a",), capabilities=Capabilities(("CAP_FLY",)))}, "CAP_FLY"),
+        ({"mounts": (Mount("proc"),)}, "must be absolute"),
+        ({"hostname": "x"}, "uts namespace"),
+        ({"linux": Linux(namespaces=(Namespace("soul"),))}, "unknown namespace soul"),
+        ({"linux": Linux(sysctl={"kernel.msgmax": "1"})}, "needs a ipc namespace"),
+        ({"linux": Linux(sysctl={"vm.swappiness": "1"})}, "would change the whole machine"),
+        ({"linux": Linux(sysctl={"net/../vm/swappiness": "1"})}, "not a parameter's name"),
+    ],
+)
+def test_what_no_runtime_can_execute(change: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        bundle.validate(replace(BASE, **change))  # type: ignore[arg-type]  # one member, by name
+    assert words in str(caught.value)
+
+
+def test_every_operation_describes_itself() -> None:
+    spec = configure("f" * 64, settings("sleep 60", {"tty": True}), ContainerConfig(), Identity(33, 33, (50,)))
+    words = [operation.describe() for operation in plan.build(spec)]
+    assert all(words) and words[-1] == "execve sleep 60" and "setuid 33, setgid 33,50" in words
+    assert identity.Execute(("a",), ()).describe() == "execve a"
+
+
+def test_our_configuration_meets_the_specification_s_schema() -> None:
+    if not SCHEMAS.is_dir():
+        pytest.skip(f"the specification's schemas are not at {SCHEMAS}")
+    import jsonschema
+    from referencing import Registry, Resource
+
+    spec = configure(
+        "f" * 64,
+        settings("true", {"memory": "64m", "cpus": 1, "pids_limit": 5, "ulimits": {"nofile": 9}, "tmpfs": ["/run"]}),
+        ContainerConfig(),
+        Identity(0, 0),
+    )
+    documents = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    registry: Registry[object] = Registry().with_resources(
+        (name, Resource.from_contents(text, default_specification=_draft())) for name, text in documents.items()
+    )
+    schema = {key: value for key, value in documents["config-schema.json"].items() if key != "id"}
+    jsonschema.Draft4Validator(schema, registry=registry).validate(codec.encode(spec))
+
+
+def _draft() -> object:
+    from referencing.jsonschema import DRAFT4
+
+    return DRAFT4
+
+
