@@ -121,18 +121,17 @@ class Container:
         seconds = None if timeout is None else duration(timeout, "timeout")
         chosen = cls._settle(engine, command, {**options, "remove": True})
         with _descriptor(sessions.stdin_of(input)) as stdin:
-            running = launch.run(engine.store, image._record, image._reference, chosen, stdin)
+            running = launch.run(engine.store, image._record, image._reference, chosen, stdin, with_log=True)
         with running.channel:
             container = cls(engine, running.record.id, running.record.name)
-            output = os.open(container._file("log"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 running.wait_started()
                 ended = container._await_end(running, seconds)
             except BaseException:
-                os.close(output)
+                os.close(running.log)
                 raise
         arguments = configure.command_of(chosen, image._record.config.config)
-        result = Result(ended.exit_code, ended.duration, ended.oom_killed, arguments, Output.of_log(output))
+        result = Result(ended.exit_code, ended.duration, ended.oom_killed, arguments, Output.of_log(running.log))
         if ended.exit_code == -1:
             raise Timeout(f"container {container._last_name}: still running after {seconds} s; ended", result=result)
         return result.check() if check else result

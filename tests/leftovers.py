@@ -84,7 +84,9 @@ def _cgroups() -> Iterator[str]:
     for line in _read("/proc/self/mounts").splitlines():
         _, point, kind, *_ = line.split()
         if kind.startswith("cgroup"):
-            yield from (str(path) for path in Path(point).glob("**/*containerkit*"))
+            # os.walk passes over what vanishes meanwhile.
+            for directory, names, _ in os.walk(point):
+                yield from (f"{directory}/{name}" for name in names if "containerkit" in name)
 
 
 def _nft_tables() -> Iterator[str]:

@@ -18,7 +18,17 @@ from errno import ENAMETOOLONG
 
 from containerkit.errors import InvalidArgument
 from containerkit.layers import tar
-from containerkit.layers.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK, Entry
+from containerkit.layers.tar import (
+    BLOCK_DEVICE,
+    CHAR,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    MAX_DEPTH,
+    SYMLINK,
+    Entry,
+)
 from containerkit.linux import mounts
 
 WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
@@ -26,8 +36,7 @@ WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
 _AUFS = ".wh..wh."
 OPAQUE = "trusted.overlay.opaque"
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.")
-#: Deeper trees are a trap for whoever walks them.
-_MAX_DEPTH = 256
+_DEFAULT_ACL = "system.posix_acl_default"
 
 _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,7 +71,7 @@ class _Tree:
         self._reader = reader
         self._subject = subject
         self._parent: tuple[str, int] = ("", root)  # the directory of the last entry: the next is mostly there too
-        self._directory_times: dict[str, int] = {}
+        self._directories: dict[str, tuple[int, bytes | None]] = {}  # time and default ACL, given at the end
         self.size = 0
 
     def close(self) -> None:
@@ -80,23 +89,26 @@ class _Tree:
                 self._whiteout(directory, name)
             else:
                 self._make(entry, path, directory, name)
-        except (NotADirectoryError, FileNotFoundError, IsADirectoryError) as error:
+        except (NotADirectoryError, FileNotFoundError, FileExistsError) as error:
             raise self._refuse(entry.name, "what is above it is no directory") from error
         except OSError as error:
             if error.errno == ENAMETOOLONG:
                 raise self._refuse(entry.name, "the name is too long") from error
+            error.filename = entry.name
             raise
 
     def finish(self) -> None:
-        """Times of directories, the deepest first: making a file in one has changed it."""
-        for path in sorted(self._directory_times, key=lambda path: -path.count("/")):
+        """What making files in a directory would change, or would be changed by: its time, and its default ACL."""
+        for path, (mtime, acl) in self._directories.items():
             try:
-                # The path may lead elsewhere by now: only what is still a directory there gets its time.
+                # The path may lead elsewhere by now: only what is still a directory there is changed.
                 found = mounts.openat2(self._root, path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except (NotADirectoryError, FileNotFoundError, OSError):
+            except OSError:
                 continue
             try:
-                _set_time(found, self._directory_times[path])
+                if acl is not None:
+                    os.setxattr(found, _DEFAULT_ACL, acl)
+                _set_time(found, mtime)
             finally:
                 os.close(found)
 
@@ -111,8 +123,8 @@ class _Tree:
             raise self._refuse(name, "leads out of its directory")
         if "\0" in name:
             raise self._refuse(name, "has a zero byte")
-        if len(parts) > _MAX_DEPTH:
-            raise self._refuse(name, f"more than {_MAX_DEPTH} directories deep")
+        if len(parts) > MAX_DEPTH:
+            raise self._refuse(name, f"more than {MAX_DEPTH} directories deep")
         return "/".join(parts)
 
     def _remember(self, path: str, descriptor: int) -> None:
@@ -133,7 +145,8 @@ class _Tree:
             parent, _, name = path.rpartition("/")
             above = self._open_directory(parent) if parent else os.dup(self._root)
             try:
-                self._make_directory(above, name)
+                # Fails where a link of that name leads nowhere yet: it is not ours to say where it should.
+                os.mkdir(name, 0o755, dir_fd=above)
             finally:
                 os.close(above)
             return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
@@ -251,10 +264,11 @@ class _Tree:
             os.chown(descriptor, entry.uid, entry.gid)
             os.chmod(descriptor, entry.mode)
             for key, value in _xattrs(entry):
-                os.setxattr(descriptor, key, value)
+                if key != _DEFAULT_ACL:
+                    os.setxattr(descriptor, key, value)
         finally:
             os.close(descriptor)
-        self._directory_times[path] = entry.mtime
+        self._directories[path] = (entry.mtime, entry.xattrs.get(_DEFAULT_ACL))
 
 
 def _lstat(directory: int, name: str) -> os.stat_result | None:

@@ -27,6 +27,10 @@ _KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO
 _REFUSED = {b"S": "a sparse file", b"D": "a GNU dump directory", b"M": "a part of a multi-volume archive"}
 
 
+#: Deeper trees are a trap for whoever walks them.
+MAX_DEPTH = 256
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds on what a stranger's archive may ask for; sizes in bytes."""
@@ -130,6 +134,8 @@ class Reader:
                 block += self._exactly(BLOCK - len(block))
             # An archive without its end marker is read as others do: it ends where it ends.
             if not block or not block.strip(b"\0"):
+                if not block and not self._total:
+                    raise InvalidArgument(f"{self._subject}: empty, not a tar archive")
                 return None
             entry = self._parse(block)
             if entry.kind in (b"x", b"g"):

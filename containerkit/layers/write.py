@@ -14,7 +14,17 @@ from contextlib import contextmanager
 
 from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.layers.pack import Packer
-from containerkit.layers.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK, Entry
+from containerkit.layers.tar import (
+    BLOCK_DEVICE,
+    CHAR,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    MAX_DEPTH,
+    SYMLINK,
+    Entry,
+)
 
 _KINDS = {
     stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHAR,
@@ -58,6 +68,8 @@ class _Tree:
 
     def _add_children(self, path: str, name: str) -> None:
         prefix = "" if name == "./" else f"{name}/"
+        if prefix.count("/") > MAX_DEPTH:
+            raise InvalidArgument(f"import: {name[:100]}…: more than {MAX_DEPTH} directories deep")
         for child in sorted(os.listdir(path), key=os.fsencode):
             if child.startswith(".wh."):
                 raise InvalidArgument(f"import: {prefix}{child}: in a layer a name beginning with .wh. is a deletion")

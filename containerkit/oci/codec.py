@@ -23,9 +23,14 @@ Reader = Callable[[Any, str], Any]
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def named(json_name: str, default: Any = None) -> Any:
-    """A field whose JSON name is not its own in camelCase."""
-    return dataclasses.field(default=default, metadata={"json": json_name})
+def named(json_name: str, default: Any = None, *, always: bool = False) -> Any:
+    """A field whose JSON name is not its own in camelCase; with ``always`` written even when it holds its default."""
+    return dataclasses.field(default=default, metadata={"json": json_name, "always": always})
+
+
+def always(default: Any) -> Any:
+    """A field that is written even when it holds its default: the specification requires it."""
+    return dataclasses.field(default=default, metadata={"always": True})
 
 
 def decode(cls: type[T], data: Any, where: str = "") -> T:
@@ -97,7 +102,7 @@ def _members(cls: Any) -> tuple[tuple[str, str, Any, Any], ...]:
     hints = typing.get_type_hints(cls)
     members = []
     for field in dataclasses.fields(cls):
-        default = field.default
+        default = dataclasses.MISSING if field.metadata.get("always") else field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         key = field.metadata.get("json") or _camel(field.name)
@@ -164,6 +169,7 @@ def _mapping_reader(read: Reader) -> Reader:
 
 def _object_reader(cls: Any) -> Reader:
     plan = [(name, key, default, _reader(hint)) for name, key, default, hint in _members(cls)]
+    optional = {field.name for field in dataclasses.fields(cls) if field.metadata.get("always")}
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
@@ -172,7 +178,7 @@ def _object_reader(cls: Any) -> Reader:
         for name, key, default, inner in plan:
             if key in value:
                 found[name] = inner(value[key], f"{where}.{key}" if where else key)
-            elif default is dataclasses.MISSING:
+            elif default is dataclasses.MISSING and name not in optional:
                 raise InvalidArgument(f"{where}: {key} is missing")
         return cls(**found)
 

@@ -103,7 +103,7 @@ def _parse(text: str) -> Reference:
         raise refuse(f"{domain!r} is not a registry's name")
     if not _PATH.fullmatch(path):
         if path != path.lower() and _PATH.fullmatch(path.lower()):
-            raise refuse(f"the name must be lower-case (did you mean {path.lower()}?)")
+            raise refuse(f"the name must be lower-case (did you mean {name.lower()}?)")
         raise refuse("not a reference (expected [registry/]name[:tag][@digest])")
     if len(domain) + 1 + len(path) > 255:
         raise refuse("the name is longer than 255 characters")

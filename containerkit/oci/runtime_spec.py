@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from containerkit.oci.codec import named
+from containerkit.oci.codec import always, named
 
 SPEC_VERSION = "1.2.0"
 
@@ -22,9 +22,9 @@ class Root:
 
 @dataclass(frozen=True)
 class IDMapping:
-    container_id: int = named("containerID", 0)
-    host_id: int = named("hostID", 0)
-    size: int = 0
+    container_id: int = named("containerID", 0, always=True)
+    host_id: int = named("hostID", 0, always=True)
+    size: int = always(0)
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Mount:
 class Box:
     """Size of a terminal in characters."""
 
-    height: int = 0
-    width: int = 0
+    height: int = always(0)
+    width: int = always(0)
 
 
 @dataclass(frozen=True)
 class User:
-    uid: int = 0
-    gid: int = 0
+    uid: int = always(0)
+    gid: int = always(0)
     umask: int | None = None
     additional_gids: tuple[int, ...] = ()
 
@@ -71,7 +71,7 @@ class Rlimit:
 
 @dataclass(frozen=True)
 class Process:
-    cwd: str = "/"
+    cwd: str = always("/")
     args: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     terminal: bool = False
@@ -250,4 +250,4 @@ class Spec:
     mounts: tuple[Mount, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     linux: Linux = Linux()
-    oci_version: str = SPEC_VERSION
+    oci_version: str = always(SPEC_VERSION)

@@ -103,6 +103,8 @@ def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
                 device.path, device.type, device.major, device.minor, mode, device.uid, device.gid, in_user_namespace
             )
         yield rootfs.LinkDevices()
+    if spec.process.cwd != "/":
+        yield rootfs.MakeWorkingDirectory(spec.process.cwd)
     if spec.process.terminal:
         yield rootfs.OpenTerminal(*_size(spec.process), console=True)
     for path in linux.readonly_paths:

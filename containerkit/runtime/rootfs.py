@@ -197,6 +197,19 @@ class LinkDevices(Operation):
 
 
 @dataclass(frozen=True)
+class MakeWorkingDirectory(Operation):
+    """The working directory, where the image has none: what people expect of WORKDIR."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mkdir {self.path} if absent"
+
+    def execute(self, context: Context) -> None:
+        os.close(context.target(self.path))
+
+
+@dataclass(frozen=True)
 class OpenTerminal(Operation):
     """A terminal of the container's own devpts; its master goes to the parent.
 

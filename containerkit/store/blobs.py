@@ -91,4 +91,4 @@ def _absent(digest: str) -> NotFound:
 
 def damaged(digest: str) -> StorageError:
     """The error for a blob whose bytes are not those its name stands for."""
-    return StorageError(f"blob {digest}: damaged on disk (remove the image and import or pull it again)")
+    return StorageError(f"blob {digest}: damaged on disk (remove its image, and make or pull that again)")

@@ -31,6 +31,7 @@ from containerkit.store.database import Database
 from containerkit.store.ingest import Ingest
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
+from containerkit.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,24 @@ class Images:
         tag = None if reference is None else Reference.parse(reference).full
         source = ingest or self._blobs
         parsed = _parse(manifest, source.read(manifest.digest), source)
-        self._layers.ensure(parsed.chain_ids, parsed.layers, source)
-        parsed = replace(parsed, size=sum(self._layers.size(chain_id) for chain_id in parsed.chain_ids))
         try:
-            with self._database.transaction() as connection:
-                self._insert(connection, parsed, ingest)
-                if tag is not None:
-                    self._tag(connection, tag, parsed.id)
-                self._write_index(connection)
+            while not self._commit(parsed, tag, ingest):
+                # Unpacked again when a removal by another process took one for garbage: it had no row yet.
+                self._layers.ensure(parsed.chain_ids, parsed.layers, source)
         except OSError as error:
             raise from_os_error(error, f"image {reference or parsed.id}") from error
         return self.get(parsed.id)
+
+    def _commit(self, parsed: ImageRecord, tag: str | None, ingest: Ingest | None) -> bool:
+        """Write the rows; False when a layer is not unpacked."""
+        with self._database.transaction() as connection:
+            if not all(self._layers.path(chain_id).exists() for chain_id in parsed.chain_ids):
+                return False
+            self._insert(connection, parsed, ingest)
+            if tag is not None:
+                self._tag(connection, tag, parsed.id)
+            self._write_index(connection)
+        return True
 
     def _insert(self, connection: sqlite3.Connection, parsed: ImageRecord, ingest: Ingest | None) -> None:
         row = connection.execute(_BY_ID, (parsed.id,)).fetchone()
@@ -103,9 +111,10 @@ class Images:
         else:
             blobs = [parsed.manifest.digest, parsed.id, *(layer.digest for layer in parsed.layers)]
             manifest = parsed.manifest
+            size = sum(self._layers.size(chain_id) for chain_id in parsed.chain_ids)
             connection.execute(
                 "INSERT INTO images (id, manifest, media_type, manifest_size, size, created) VALUES (?, ?, ?, ?, ?, ?)",
-                (parsed.id, manifest.digest, manifest.media_type, manifest.size, parsed.size, time.time()),
+                (parsed.id, manifest.digest, manifest.media_type, manifest.size, size, time.time()),
             )
             uses = [(parsed.id, "blob", digest) for digest in dict.fromkeys(blobs)]
             uses += [(parsed.id, "layer", chain_id) for chain_id in dict.fromkeys(parsed.chain_ids)]
@@ -166,8 +175,8 @@ class Images:
             manifest = Descriptor(row["media_type"], row["manifest"], row["manifest_size"])
             try:
                 found = _parse(manifest, self._blobs.read(manifest.digest), self._blobs)
-            except NotFound as error:
-                raise StorageError(f"image {row['id']}: damaged: {error.message}") from error
+            except (NotFound, StorageError) as error:
+                raise StorageError(f"image {row['id']}: {error.message}") from error
             parsed = self._parsed[key] = replace(found, size=row["size"])
         rows = self._database.connection().execute(_TAGS, (row["id"],))
         tags = tuple(sorted(Reference.parse(row["reference"]).familiar for row in rows))
@@ -261,12 +270,12 @@ class Images:
         connection = self._database.connection()
         if not any(self._garbage(connection)):
             return
-        with self._database.transaction() as connection:
+        with Workspace(self._paths.tmp) as trash, self._database.transaction() as connection:
             blobs, layers = self._garbage(connection)
             for digest in blobs:
                 self._blobs.delete(digest)
             for chain_id in layers:
-                self._layers.remove(chain_id)
+                self._layers.discard(chain_id, trash.path)
 
     def _garbage(self, connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
         # The directories first: what gets its name after that has its row before the query of a transaction.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from containerkit.errors import NotFound, from_os_error
+from containerkit.errors import InvalidArgument, NotFound, from_os_error
 from containerkit.layers import hostlayer, pack, write
 from containerkit.layers.compression import Readable
 from containerkit.layers.hostprograms import DEFAULT_PATH, HostFiles
@@ -23,7 +23,7 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import BlobWriter, Ingest
 from containerkit.store.store import Store
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = ":".join(DEFAULT_PATH)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -45,13 +45,14 @@ def import_(store: Store, source: Source, tag: str | None = None, changes: Itera
     # Everything that can be wrong in the arguments, before the work.
     if tag is not None:
         Reference.parse(tag)
+    changes = (changes,) if isinstance(changes, str) else changes
     config = instructions.apply(ContainerConfig(env=(f"PATH={_PATH}",)), changes)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "a stream")
     try:
         with store.ingest() as ingest:
             with ingest.writer() as writer:
                 packed = _pack(source, writer)
-            return _finish(store, ingest, packed, writer, config, f"import {name}", tag)
+            return _finish(store, ingest, packed, writer, config, "import", tag)
     except OSError as error:
         raise from_os_error(error, f"import {name}") from error
 
@@ -87,16 +88,17 @@ def from_host(store: Store, programs: Iterable[str], tag: str | None = None) -> 
         Reference.parse(tag)
     try:
         files = HostFiles()
-        wanted = tuple(programs)
-        for name in wanted:
-            files.add_program(name)
+        # A path becomes absolute; a name stays one.
+        wanted = tuple([path if "/" in name else name for name in programs for path in (files.add_program(name),)])
+        if not wanted:
+            raise InvalidArgument("from_host: name at least one program")
         return _host_image(store, files, wanted, tag)
     except OSError as error:
         raise from_os_error(error, "from_host") from error
 
 
 def _host_image(store: Store, files: HostFiles, programs: tuple[str, ...], tag: str | None) -> ImageRecord:
-    config = ContainerConfig(env=("PATH=" + ":".join((*files.directories, *DEFAULT_PATH)),), cmd=programs[:1] or None)
+    config = ContainerConfig(env=("PATH=" + ":".join((*files.directories, *DEFAULT_PATH)),), cmd=programs[:1])
     known = store.paths.host_images / hostlayer.fingerprint(files, programs)
     try:
         found = store.images.get(known.read_text())
@@ -125,7 +127,7 @@ def _finish(
 ) -> ImageRecord:  # fmt: skip
     """Write config and manifest of a layer that waits in ``ingest``, and add the image."""
     layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
-    # Not the time of the call: the same content is the same image, and a cell that is run again makes no second one.
+    # Nothing of the call itself: the same content is the same image, and a cell that is run again makes no second one.
     when = format_time(packed.newest / 1e9)
     machine = platform.machine()
     image = ImageConfig(

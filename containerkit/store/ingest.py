@@ -100,10 +100,6 @@ class Ingest(Workspace):
         with open(path, "rb") as file:
             return file.read()
 
-    def exists(self, digest: str) -> bool:
-        """Whether the blob waits here or is in the store."""
-        return self.staged(digest) is not None or self._blobs.exists(digest)
-
     def publish(self, digest: str) -> None:
         """Give a blob its name. Called inside the transaction that writes the rows that use it. Idempotent.
 

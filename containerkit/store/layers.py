@@ -85,12 +85,16 @@ class Layers:
         return disk_usage(directory) if directory.exists() else 0
 
     def remove(self, chain_id: str) -> None:
-        """Remove an unpacked layer. Idempotent; it is gone at once, whatever is still to be deleted of it."""
+        """Remove an unpacked layer. Idempotent."""
         with Workspace(self._paths.tmp) as trash:
-            try:
-                os.rename(self.path(chain_id).parent, trash.path / "layer")
-            except FileNotFoundError:
-                pass
+            self.discard(chain_id, trash.path)
+
+    def discard(self, chain_id: str, trash: Path) -> None:
+        """Move an unpacked layer to the directory ``trash``, where it is nobody's any more. Idempotent."""
+        try:
+            os.rename(self.path(chain_id).parent, trash / digests.hex_of(chain_id))
+        except FileNotFoundError:
+            pass
 
     def names(self) -> list[str]:
         """The chain id of every unpacked layer."""

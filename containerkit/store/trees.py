@@ -1,9 +1,12 @@
-"""Removing directory trees that strangers have written into."""
+"""Directory trees that strangers have written into: removing and measuring them."""
 
 from __future__ import annotations
 
 import os
 import stat
+
+# Each level holds a descriptor open; a container can nest directories without end.
+_MAX_OPEN = 64
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
@@ -20,42 +23,60 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
     except FileNotFoundError:
         return
     try:
-        _remove(parent_fd, name, os.fstat(parent_fd).st_dev)
+        _Removal(parent_fd).remove(parent_fd, name, 0)
     finally:
         os.close(parent_fd)
 
 
-def _remove(parent: int, name: str, device: int) -> None:
-    try:
-        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=parent)
-        return
-    try:
-        if os.fstat(directory).st_dev != device:
-            raise OSError(16, "a file system is mounted there", name)
-        _empty(directory, device)
-    finally:
-        os.close(directory)
-    try:
-        os.rmdir(name, dir_fd=parent)
-    except FileNotFoundError:
-        pass
+class _Removal:
+    def __init__(self, parent: int) -> None:
+        self._device = os.fstat(parent).st_dev
+        self._top = -1
+        self._moved = 0
 
-
-def _empty(directory: int, device: int) -> None:
-    with os.scandir(directory) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_directory in found:
+    def remove(self, parent: int, name: str, depth: int) -> None:
         try:
-            if is_directory:
-                _remove(directory, name, device)
-            else:
-                os.unlink(name, dir_fd=directory)
+            directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            os.unlink(name, dir_fd=parent)
+            return
+        try:
+            if os.fstat(directory).st_dev != self._device:
+                raise OSError(16, "a file system is mounted there", name)
+            if depth == 0:
+                self._top = directory
+            while self._empty(directory, depth):
+                pass
+        finally:
+            os.close(directory)
+        try:
+            os.rmdir(name, dir_fd=parent)
         except FileNotFoundError:
             pass
+
+    def _empty(self, directory: int, depth: int) -> bool:
+        """Remove what is there now; whether something was moved up here meanwhile."""
+        moved = self._moved
+        with os.scandir(directory) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for name, is_directory in found:
+            try:
+                if not is_directory:
+                    os.unlink(name, dir_fd=directory)
+                elif depth < _MAX_OPEN:
+                    self.remove(directory, name, depth + 1)
+                else:
+                    self._move_up(directory, name)
+            except FileNotFoundError:
+                pass
+        return depth == 0 and self._moved > moved
+
+    def _move_up(self, directory: int, name: str) -> None:
+        """Continue from the top: the tree gets flatter by what is moved there."""
+        self._moved += 1
+        os.rename(name, f".moved-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=self._top)
 
 
 def disk_usage(path: str | os.PathLike[str]) -> int:

@@ -33,10 +33,11 @@ from containerkit.supervise.client import spawner
 
 @dataclass
 class Running:
-    """A start that has been asked for: the socket its replies come over."""
+    """A start that has been asked for: the socket its replies come over, and its log where that was asked for."""
 
     record: ContainerRecord
     channel: socket.socket
+    log: int = -1
 
     def wait_started(self) -> int:
         """The init's host pid, once the program runs.
@@ -128,18 +129,27 @@ def create(store: Store, image: ImageRecord, reference: str, settings: Settings)
 
 
 def run(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, stdin: int
+    store: Store, image: ImageRecord, reference: str, settings: Settings, stdin: int, *, with_log: bool = False
 ) -> Running:
     """Create and start in one: if it cannot be started, nothing is left of it.
 
     Args:
         stdin: a descriptor for the program's standard input; stays the caller's.
+        with_log: open the log before the start: the container may be gone, log and all, right after.
     """
     record, lease = reserve(store, image, reference, settings)
+    log = -1
     try:
         write_bundle(store, record, image, settings)
-        return _request(store, record, image, lease, stdin, fresh=True)
+        if with_log:
+            path = os.path.join(store.paths.containers, record.id, "log")
+            log = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        running = _request(store, record, image, lease, stdin, fresh=True)
+        running.log = log
+        return running
     except BaseException:
+        if log >= 0:
+            os.close(log)
         _discard(store, record)
         raise
     finally:

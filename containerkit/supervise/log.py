@@ -22,6 +22,7 @@ from containerkit.results import Chunk
 HEADER = struct.Struct("<QIB3x")
 #: How much is read from a pipe at once; the pipe is made as large.
 READ_SIZE = 256 * 1024
+_GIVEN_BACK = 1 << 20
 
 
 class LogWriter:
@@ -42,6 +43,8 @@ class LogWriter:
                 os.writev(self._descriptor, ((header + data)[written:],))
         except OSError as error:
             self.error = f"log: {(error.strerror or str(error)).lower()}; later output is lost"
+            # The disk is full: some room is given back, so that the container's end can be written down.
+            os.ftruncate(self._descriptor, max(0, os.fstat(self._descriptor).st_size - _GIVEN_BACK))
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -31,9 +31,9 @@ _MiB = 1 << 20
 
 def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
     """Look after the container of ``request`` until it has ended. Descriptors: lease, stdin."""
-    _lease, stdin = descriptors
+    lease, stdin = descriptors
     process.set_title(f"containerkit-monitor {request.name}")
-    monitor = Monitor(request, channel)
+    monitor = Monitor(request, channel, lease)
     if monitor.start(stdin):
         monitor.watch()
         monitor.finish()
@@ -42,9 +42,10 @@ def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
 class Monitor:
     """The container's life as its monitor sees it."""
 
-    def __init__(self, request: Start, channel: socket.socket) -> None:
+    def __init__(self, request: Start, channel: socket.socket, lease: int) -> None:
         self.request = request
         self.channel = channel
+        self.lease = lease
         self.database = Database(Path(request.root) / "metadata.db")
         self.containers = Containers(self.database)
         self.log = LogWriter(request.log)
@@ -127,7 +128,7 @@ class Monitor:
             self.containers.delete(self.request.id)
         else:
             self.containers.move(self.request.id, "fail", exit_code=code, error=error.message, pid=None, monitor=None)
-        send_reply(self.channel, Failed(error.message, exit_code=code, errno=error.errno))
+        self._say(Failed(error.message, exit_code=code, errno=error.errno))
 
     def watch(self) -> None:
         """Copy output into the log until the init has ended and its streams are empty."""
@@ -179,7 +180,12 @@ class Monitor:
             self.child.cgroup.kill()
             self.child.cgroup.delete()
         self._record(code, finished, oom_killed)
-        send_reply(self.channel, Exited(code, finished - self.began, oom_killed))
+        self._say(Exited(code, finished - self.began, oom_killed))
+
+    def _say(self, last_word: Failed | Exited) -> None:
+        # Whoever hears it may act on the container at once: it must have no owner any more.
+        os.close(self.lease)
+        send_reply(self.channel, last_word)
 
     def _record(self, code: int, finished: float, oom_killed: bool) -> None:
         try:

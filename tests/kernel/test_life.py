@@ -82,8 +82,8 @@ def test_exec(engine: Engine, image: Image) -> None:
 
 
 def test_exec_that_cannot_start(engine: Engine, image: Image) -> None:
-    with engine.run("busybox", "sleep 60", name="c") as container:
-        with pytest.raises(ck.RuntimeFailure, match="container c: program nosuch: not found in PATH") as caught:
+    with engine.run("busybox", "sleep 60", name="web") as container:
+        with pytest.raises(ck.RuntimeFailure, match="container web: program nosuch: not found in PATH") as caught:
             container.exec("nosuch")
         assert caught.value.exit_code == 127
         with pytest.raises(ck.RuntimeFailure) as caught:

@@ -31,7 +31,8 @@ def test_values_survive_json() -> None:
     text = '{"root":{"path":"r"},"process":{"args":["a"],"oomScoreAdj":5},"linux":{"resources":{"memory":{"disableOOMKiller":true}}}}'
     spec = codec.loads(Spec, text)
     assert spec.process.oom_score_adj == 5 and spec.linux.resources.memory.disable_oom_killer is True
-    assert codec.dumps(spec) == text
+    assert codec.loads(Spec, codec.dumps(spec)) == spec
+    assert '"disableOOMKiller":true' in codec.dumps(spec) and '"cwd":"/"' in codec.dumps(spec)
 
 
 @pytest.mark.parametrize(
