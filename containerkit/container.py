@@ -22,7 +22,7 @@ from containerkit.process import Process as Popen
 from containerkit.recording import Recording
 from containerkit.results import LogLine, Plan, Result, Step, split_lines
 from containerkit.stats import Stats, read_stats
-from containerkit.supervise import configure, launch, log, messages, recover, sessions
+from containerkit.supervise import configure, launch, messages, recover, sessions
 from containerkit.supervise.output import Output
 from containerkit.views import html
 
@@ -64,7 +64,7 @@ class Container:
         """The running containers, newest first; with ``all``, the others too.
 
         Args:
-            filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key"`` or ``"key=value"``).
+            filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key=value"``).
         """
         engine = engine or engines.default_engine()
         records = [recover.truth(engine.store, record) for record in engine.store.containers.list()]
@@ -72,7 +72,9 @@ class Container:
         return [
             cls(engine, record.id, record.name)
             for record in records
-            if record is not None and (all or record.status == "running" or "status" in (filters or {})) and wanted(record)
+            if record is not None
+            and (all or record.status == "running" or "status" in (filters or {}))
+            and wanted(record)
         ]
 
     @classmethod
@@ -179,9 +181,7 @@ class Container:
         return os.path.join(self._engine.store.paths.containers, self._id, name)
 
     def _spec(self) -> Spec:
-        from containerkit.runtime import bundle
-
-        return bundle.load(self._file(""))
+        return launch.spec_of(self._file(""))
 
     @property
     def id(self) -> str:
@@ -442,7 +442,7 @@ class Container:
             with _descriptor(out_theirs), _descriptor(err_theirs):
                 try:
                     session = sessions.open_session(
-                        self._engine.store, self._record(), process, (stdin, out_theirs, err_theirs)
+                        self._engine.store, self._record(), self._spec(), process, (stdin, out_theirs, err_theirs)
                     )
                 except BaseException:
                     os.close(out)
@@ -475,7 +475,7 @@ class Container:
         the returned object is closed or this process ends.
         """
         process = self._process(command, env, user, workdir, tty=tty)
-        return Popen._start(self._engine.store, self._record(), process)
+        return Popen._start(self._engine.store, self._record(), self._spec(), process)
 
     def _process(
         self, command: Command, env: Mapping[str, str] | None, user: str | int | None, workdir: str | None, *, tty: bool
@@ -553,7 +553,11 @@ class Container:
         from containerkit.linux import process
 
         record = self._truth()
-        return None if record is None or record.state != "running" else process.pidfd(record.monitor, record.monitor_started)
+        return (
+            None
+            if record is None or record.state != "running"
+            else process.pidfd(record.monitor, record.monitor_started)
+        )
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
@@ -592,7 +596,13 @@ class Container:
         outside = len(operations.outside)
         return Plan(
             tuple(
-                Step(number, "host" if number <= outside else "container", type(operation).__name__, operation.describe(), cost)
+                Step(
+                    number,
+                    "host" if number <= outside else "container",
+                    type(operation).__name__,
+                    operation.describe(),
+                    cost,
+                )
                 for number, (operation, cost) in enumerate(zip(operations, costs, strict=False), 1)
             )
         )

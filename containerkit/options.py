@@ -92,7 +92,7 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Settings:
-    """Options made plain: sizes in bytes, times in seconds, commands and sets as lists. This is what is written down."""
+    """Options made plain: sizes in bytes, times in seconds, commands and sets as lists. What is written down."""
 
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
@@ -175,7 +175,9 @@ def duration(value: Duration, option: str = "duration") -> float:
         text = str(value).strip()
         parts = _DURATION.findall(text)
         if "".join(number + unit for number, unit in parts) != text or not parts:
-            raise InvalidArgument(f'{option} {value!r}: not a duration; write seconds, or a text like "1m30s" or "300ms"')
+            raise InvalidArgument(
+                f'{option} {value!r}: not a duration; write seconds, or a text like "1m30s" or "300ms"'
+            )
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not seconds >= 0:
         raise InvalidArgument(f"{option} {value!r}: cannot be negative")
@@ -209,7 +211,9 @@ def container_name(value: str) -> str:
         InvalidArgument: anything else.
     """
     if not _NAME.fullmatch(value):
-        raise InvalidArgument(f"name {value!r}: use letters, digits, _ . - and at least two, beginning with a letter or digit")
+        raise InvalidArgument(
+            f"name {value!r}: use letters, digits, _ . - and at least two, beginning with a letter or digit"
+        )
     return value
 
 
@@ -228,7 +232,9 @@ def _env_file(path: str | Path) -> tuple[str, ...]:
         lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"env_file {path}: {error}") from error
-    return environment([line for line in lines if line.strip() and not line.lstrip().startswith("#")], f"env_file {path}")
+    return environment(
+        [line for line in lines if line.strip() and not line.lstrip().startswith("#")], f"env_file {path}"
+    )
 
 
 def _texts(value: Any, option: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from containerkit.supervise import sessions
 
 if TYPE_CHECKING:
     from containerkit.oci.runtime_spec import Process as ProcessSpec
+    from containerkit.oci.runtime_spec import Spec
     from containerkit.store.containers import ContainerRecord
     from containerkit.store.store import Store
 
@@ -25,16 +26,21 @@ class Process:
     """
 
     def __init__(
-        self, session: sessions.Session, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes] | None, args: tuple[str, ...]
+        self,
+        session: sessions.Session,
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes] | None,
+        args: tuple[str, ...],
     ) -> None:
         self._session = session
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.args = args
 
     @classmethod
-    def _start(cls, store: Store, record: ContainerRecord, process: ProcessSpec) -> Process:
+    def _start(cls, store: Store, record: ContainerRecord, spec: Spec, process: ProcessSpec) -> Process:
         if process.terminal:
-            return cls._start_terminal(store, record, process)
+            return cls._start_terminal(store, record, spec, process)
         with contextlib.ExitStack() as undo:
             pipes = []
             for _ in range(3):
@@ -43,7 +49,7 @@ class Process:
                 for descriptor in pair:
                     undo.callback(os.close, descriptor)
             (in_theirs, in_ours), (out_ours, out_theirs), (err_ours, err_theirs) = pipes
-            session = sessions.open_session(store, record, process, (in_theirs, out_theirs, err_theirs))
+            session = sessions.open_session(store, record, spec, process, (in_theirs, out_theirs, err_theirs))
             ours = (in_ours, out_ours, err_ours)
             stdin, stdout, stderr = (
                 os.fdopen(os.dup(d), mode, buffering=0) for d, mode in zip(ours, ("wb", "rb", "rb"), strict=True)
@@ -51,10 +57,10 @@ class Process:
         return cls(session, stdin, stdout, stderr, process.args)
 
     @classmethod
-    def _start_terminal(cls, store: Store, record: ContainerRecord, process: ProcessSpec) -> Process:
+    def _start_terminal(cls, store: Store, record: ContainerRecord, spec: Spec, process: ProcessSpec) -> Process:
         null = sessions.stdin_of(None)
         try:
-            session = sessions.open_session(store, record, process, (null, null, null))
+            session = sessions.open_session(store, record, spec, process, (null, null, null))
         finally:
             os.close(null)
         assert session.terminal is not None
@@ -130,7 +136,9 @@ class Process:
                 ready = selector.select(left)
                 if not ready and left is not None:
                     self.kill()
-                    raise Timeout(f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended")
+                    raise Timeout(
+                        f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended"
+                    )
                 for key, _ in ready:
                     if key.fileobj is self.stdin:
                         rest = self._feed(rest)

@@ -55,7 +55,9 @@ def read_stats(cgroup: str, pid: int | None) -> Stats:
     except (NotFound, OSError) as error:
         raise InvalidState("container: cannot measure: it has ended") from error
     values = {field.name: getattr(counted, field.name) for field in fields(CgroupStats)}
-    return Stats(**values, time=datetime.fromtimestamp(time.time(), timezone.utc), net_rx_bytes=received, net_tx_bytes=sent)
+    return Stats(
+        **values, time=datetime.fromtimestamp(time.time(), timezone.utc), net_rx_bytes=received, net_tx_bytes=sent
+    )
 
 
 def network_bytes(pid: int | None) -> tuple[int, int]:

@@ -12,10 +12,10 @@ from nbclient import NotebookClient
 
 
 def main(source: str, directory: str) -> None:
-    """Execute ``source`` on an engine of its own, print prose, code and output, and keep the result in ``directory``."""
+    """Execute ``source`` on an engine of its own, print prose, code and output, and keep all in ``directory``."""
     import os
 
-    notebook = nbformat.read(source, as_version=4)
+    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
     with tempfile.TemporaryDirectory(prefix="containerkit-demo-") as scratch:
         os.environ.update(CONTAINERKIT_ROOT=f"{scratch}/root", CONTAINERKIT_RUN=f"{scratch}/run")
         client = NotebookClient(notebook, timeout=120, kernel_name="python3")
@@ -26,7 +26,7 @@ def main(source: str, directory: str) -> None:
                 _show_outputs(cell)
     target = Path(directory)
     target.mkdir(exist_ok=True)
-    nbformat.write(notebook, target / Path(source).name)
+    nbformat.write(notebook, target / Path(source).name)  # type: ignore[no-untyped-call]  # it has no types
     _write_html(notebook, target / Path(source).with_suffix(".html").name)
 
 
@@ -46,7 +46,7 @@ def _show_outputs(cell: Any) -> None:
 def _write_html(notebook: Any, path: Path) -> None:
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter().from_notebook_node(notebook)
+    body, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
     path.write_text(body)
 
 

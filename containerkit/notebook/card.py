@@ -25,7 +25,7 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         container: whose card it is.
         interval: seconds between two looks; 0 for none: then :meth:`refresh` is the only way.
 
-    ``status``, ``cpu_percent``, ``memory_bytes``, ``log`` hold what is shown. ``stop_button`` and ``remove_button`` call
+    ``status``, ``cpu_percent``, ``memory_bytes``, ``log``: what is shown. ``stop_button`` and ``remove_button`` call
     ``Container.stop()`` and ``Container.remove(force=True)``; ``error`` has what went wrong with that, if anything.
     """
 

@@ -86,7 +86,7 @@ def prepare(*classes: type) -> None:
             continue
         seen.add(hint)
         pending.extend(argument for argument in typing.get_args(hint) if argument is not Ellipsis)
-        if dataclasses.is_dataclass(hint):
+        if hasattr(hint, "__dataclass_fields__"):
             pending.extend(member for *_, member in _members(hint))
             _reader(hint)
 
@@ -126,7 +126,7 @@ def _reader(hint: Any) -> Reader:
         read = _reader(inner)
         return lambda value, where: None if value is None else read(value, where)
     if origin is tuple:
-        return _tuple_reader(_reader(arguments[0]))
+        return _tuple_reader(_reader(arguments[0]), arguments[0] is str)
     if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
         return _mapping_reader(_reader(arguments[1]))
     if dataclasses.is_dataclass(hint):
@@ -145,10 +145,12 @@ def _scalar_reader(kind: type) -> Reader:
     return read
 
 
-def _tuple_reader(read: Reader) -> Reader:
+def _tuple_reader(read: Reader, of_texts: bool) -> Reader:
     def read_all(value: Any, where: str) -> Any:
         if value is None:
             return ()
+        if of_texts and type(value) is list and set(map(type, value)) <= {str}:
+            return tuple(value)
         if not isinstance(value, list):
             raise InvalidArgument(f"{where}: expected a list, found {json.dumps(value)[:60]}")
         return tuple([read(item, f"{where}[{index}]") for index, item in enumerate(value)])

@@ -182,7 +182,7 @@ class Resources:
     memory: Memory = Memory()
     cpu: CPU = CPU()
     pids: Pids = Pids()
-    block_io: BlockIO = named("blockIO", BlockIO())
+    block_io: BlockIO = named("blockIO", BlockIO())  # noqa: RUF009  # a field, as field() is
     hugepage_limits: tuple[HugepageLimit, ...] = ()
     network: NetworkClass = NetworkClass()
     unified: Mapping[str, str] = field(default_factory=dict)

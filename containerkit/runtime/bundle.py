@@ -38,6 +38,30 @@ def load(bundle: str) -> Spec:
     return validate(codec.loads(Spec, text, "config.json"))
 
 
+def write_filter(bundle: str, program: bytes) -> None:
+    """Keep the compiled seccomp profile beside the configuration it belongs to."""
+    with open(os.path.join(bundle, "seccomp.bpf"), "wb") as file:
+        file.write(program)
+
+
+def read_filter(bundle: str, spec: Spec | None = None) -> bytes:
+    """The compiled seccomp profile; compiled now when :func:`write_filter` has not been called and ``spec`` is given.
+
+    Raises:
+        Unsupported: it has to be compiled, and libseccomp is not installed.
+    """
+    try:
+        with open(os.path.join(bundle, "seccomp.bpf"), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        if spec is None or spec.linux.seccomp is None:
+            return b""
+    # Not at the top: whoever has compiled profiles needs none of what this needs.
+    from containerkit.linux import seccomp_cache
+
+    return seccomp_cache.filter_for(spec.linux.seccomp)
+
+
 def validate(spec: Spec) -> Spec:
     """``spec`` itself, when a Linux runtime can execute it.
 

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, field
 
 from containerkit.errors import ContainerkitError, RuntimeFailure
-from containerkit.linux import seccomp
 from containerkit.linux.cgroups import Cgroup
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
@@ -64,7 +63,7 @@ def create(
     *,
     overlay: Mount | None = None,
     streams: tuple[int, int, int],
-    seccomp_cache: str = "",
+    seccomp_filter: bytes = b"",
 ) -> Child:
     """Make the container of ``spec`` up to the point where its program could run.
 
@@ -75,17 +74,15 @@ def create(
         rootfs: the absolute path of the root file system, or of the directory to mount it on.
         overlay: what to mount there first; None when it is ready.
         streams: descriptors of the program's standard input, output and error.
-        seccomp_cache: a directory for compiled filters; empty for none.
+        seccomp_filter: the compiled profile of ``spec``, as :func:`containerkit.runtime.bundle.read_filter` gives it.
 
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
     """
     steps = plan.build(spec, overlay)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    context = Context(rootfs=rootfs, channel=theirs.fileno(), seccomp_cache=seccomp_cache)
+    context = Context(rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter)
     try:
-        if spec.linux.seccomp is not None:
-            context.seccomp_filter = seccomp.filter_for(spec.linux.seccomp, seccomp_cache)
         _execute_outside(steps, context)
     except BaseException:
         if isinstance(context.cgroup, Cgroup):

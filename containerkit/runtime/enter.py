@@ -20,9 +20,8 @@ import socket
 from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
-from containerkit.linux import seccomp
 from containerkit.linux.cgroups import ExecGroup
-from containerkit.oci.runtime_spec import Process, Spec
+from containerkit.oci.runtime_spec import Process
 from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child
 from containerkit.runtime.namespaces import clone
@@ -46,35 +45,34 @@ class EnterNamespaces(Operation):
 
 
 def enter(
-    spec: Spec,
     process: Process,
     target: int,
     *,
-    cgroup: ExecGroup | None,
+    namespaces: tuple[str, ...],
+    group: ExecGroup | None,
     streams: tuple[int, int, int],
-    seccomp_cache: str = "",
+    seccomp_filter: bytes = b"",
 ) -> Child:
-    """Start ``process`` in the container whose init the pidfd ``target`` is. Its ``await_program()`` tells
-    whether that succeeded.
+    """Start ``process`` in the container whose init the pidfd ``target`` is.
 
-    To be called in a process with one thread that ends afterwards: its children belong to the container.
+    To be called in a process with one thread that ends afterwards: its children belong to the container. The child's
+    ``await_program()`` tells whether its start succeeded.
 
     Args:
-        spec: the container's configuration.
         process: what to run, and as whom.
-        cgroup: where the process belongs; it is joined from outside the namespaces.
+        namespaces: those of the container that it has of its own, by the specification's names.
+        group: the cgroup it belongs to; it is joined from outside the namespaces.
+        seccomp_filter: the container's compiled profile; empty for none.
     """
-    steps = plan.build_enter(spec, process)
+    steps = plan.build_enter(process, "" if group is None else group.path, filtered=bool(seccomp_filter))
     flags = 0
-    for entry in spec.linux.namespaces:
-        flags |= ns.KINDS[entry.type][0]
+    for kind in namespaces:
+        flags |= ns.KINDS[kind][0]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    context = Context(channel=theirs.fileno(), cgroup=cgroup)
-    if spec.linux.seccomp is not None:
-        context.seccomp_filter = seccomp.filter_for(spec.linux.seccomp, seccomp_cache)
+    context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter)
     if flags & ns.CLONE_NEWPID:
         ns.setns(target, ns.CLONE_NEWPID)
-    pid, pidfd = clone(0, cgroup)
+    pid, pidfd = clone(0, group)
     if pid == 0:
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)

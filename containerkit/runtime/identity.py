@@ -117,13 +117,13 @@ class CloseDescriptors(Operation):
 class LoadSeccomp(Operation):
     """The filter of system calls; from here on it holds for the rest of this plan too."""
 
-    rules: int
+    flags: int = 0
 
     def describe(self) -> str:
-        return f"seccomp: load a filter from {self.rules} rules"
+        return "seccomp: load the filter of system calls"
 
     def execute(self, context: Context) -> None:
-        seccomp.load_filter(context.seccomp_filter)
+        seccomp.load_filter(context.seccomp_filter, self.flags)
 
 
 @dataclass(frozen=True)

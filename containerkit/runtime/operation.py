@@ -24,7 +24,6 @@ class Context:
     rootfs: str = ""
     channel: int = -1
     cgroup: Cgroup | ExecGroup | None = None
-    seccomp_cache: str = ""
     seccomp_filter: bytes = b""
     root: int = -1
     proc: int = -1

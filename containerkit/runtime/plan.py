@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from containerkit.linux import mounts as m
+from containerkit.linux import seccomp
 from containerkit.oci.runtime_spec import Device, Process, Spec
 from containerkit.oci.runtime_spec import Mount as MountEntry
 from containerkit.runtime import identity, mount_options, namespaces, rootfs
@@ -36,15 +37,19 @@ def build(spec: Spec, overlay: MountEntry | None = None) -> Plan:
     return Plan(outside=tuple(_outside(spec)), inside=tuple(_inside(spec, overlay)))
 
 
-def build_enter(spec: Spec, process: Process) -> Plan:
-    """The operations that run ``process`` in the running container that ``spec`` describes.
+def build_enter(process: Process, cgroup: str, *, filtered: bool) -> Plan:
+    """The operations that run ``process`` in a running container.
 
     Between outside and inside the namespaces are joined, by :mod:`containerkit.runtime.enter`, which knows the pid.
+
+    Args:
+        cgroup: the path of the cgroup to join; empty for none.
+        filtered: whether there is a seccomp filter to load.
     """
-    path = spec.linux.cgroups_path
-    outside = (namespaces.JoinCgroup(path),) if path else ()
+    outside = (namespaces.JoinCgroup(cgroup),) if cgroup else ()
+    load = (identity.LoadSeccomp(),) if filtered else ()
     terminal = (rootfs.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
-    return Plan(outside, (*terminal, *_before_start(process), *_after_start(spec, process)))
+    return Plan(outside, (*terminal, *_before_start(process), *_after_start(process, load)))
 
 
 def _outside(spec: Spec) -> Iterator[Operation]:
@@ -83,7 +88,9 @@ def _inside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     yield rootfs.PivotRoot()
     yield from _before_start(spec.process)
     yield identity.AwaitStart()
-    yield from _after_start(spec, spec.process)
+    profile = linux.seccomp
+    load = (identity.LoadSeccomp(seccomp.flags_of(profile)),) if profile is not None else ()
+    yield from _after_start(spec.process, load)
 
 
 def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
@@ -136,10 +143,8 @@ def _before_start(process: Process) -> Iterator[Operation]:
         yield identity.SetOomScore(process.oom_score_adj)
 
 
-def _after_start(spec: Spec, process: Process) -> Iterator[Operation]:
+def _after_start(process: Process, load: tuple[Operation, ...]) -> Iterator[Operation]:
     """From here on each operation gives something away."""
-    profile = spec.linux.seccomp
-    load = [identity.LoadSeccomp(len(profile.syscalls))] if profile is not None else []
     yield identity.CloseDescriptors()
     # Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it has to come before the capabilities go.
     if not process.no_new_privileges:

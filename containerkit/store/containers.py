@@ -139,7 +139,9 @@ class Containers:
 
     def list(self) -> list[ContainerRecord]:
         """All rows, newest first."""
-        return [_record(row) for row in self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")]
+        return [
+            _record(row) for row in self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
+        ]
 
     def move(self, id: str, move: str, **values: Any) -> str:
         """Change the state by a move of the table, with the columns that change with it. Returns the new state.

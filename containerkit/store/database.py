@@ -12,9 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from containerkit.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -72,7 +75,7 @@ CREATE INDEX IF NOT EXISTS events_id ON events(id);
 class Database:
     """The metadata file at ``path``; made with its tables when absent."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}  # by process and thread
         self._lock = threading.Lock()

@@ -12,7 +12,10 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FLOCK = struct.Struct("hhqqi4x")
 

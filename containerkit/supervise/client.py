@@ -44,7 +44,8 @@ class Spawner:
             for attempt in (1, 2):
                 channel = self._connected()
                 try:
-                    return messages.send(channel, data, descriptors)
+                    messages.send(channel, data, descriptors)
+                    return
                 except (BrokenPipeError, ConnectionResetError) as error:
                     # It was killed. Nothing of this request has been done: it arrives whole or not at all.
                     self._forget()

@@ -5,7 +5,6 @@ The defaults are Docker's: its 14 capabilities, its seccomp profile, its masked 
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -15,8 +14,8 @@ from pathlib import Path
 from containerkit.errors import InvalidArgument
 from containerkit.linux import capabilities
 from containerkit.linux.cgroups import DEFAULT_DEVICES
-from containerkit.oci import codec, seccomp_default
 from containerkit.oci import runtime_spec as rs
+from containerkit.oci import seccomp_default, seccomp_profile
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Settings
@@ -54,7 +53,7 @@ def command_of(settings: Settings, image: ContainerConfig) -> tuple[str, ...]:
 def environment_of(
     settings_env: tuple[str, ...], image_env: tuple[str, ...], home: str, hostname: str, tty: bool
 ) -> tuple[str, ...]:
-    """``PATH``, ``HOSTNAME``, ``TERM``, then the image's, then the caller's; ``HOME`` from the user when nobody set it."""
+    """``PATH``, ``HOSTNAME``, ``TERM``, then the image's, then the caller's; ``HOME`` of the user."""
     found = {"PATH": DEFAULT_PATH}
     if hostname:
         found["HOSTNAME"] = hostname
@@ -145,22 +144,24 @@ def _seccomp(settings: Settings) -> rs.Seccomp | None:
     if chosen == "unconfined" or (settings.privileged and not chosen):
         return None
     held = capabilities.resolve(settings.cap_add, settings.cap_drop, settings.privileged)
+    major, minor = (int(part) for part in platform.release().split(".")[:2])
     if not chosen:
-        major, minor = (int(part) for part in platform.release().split(".")[:2])
         return seccomp_default.default_profile(held, platform.machine(), (major, minor))
     try:
-        return codec.decode(rs.Seccomp, json.loads(Path(chosen).read_text()), chosen)
-    except (OSError, ValueError) as error:
+        text = Path(chosen).read_text()
+    except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"security_opt seccomp={chosen}: {error}") from error
+    return seccomp_profile.loads(text, held, platform.machine(), (major, minor))
 
 
 def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
     writable = "rw" if settings.privileged else "ro"
-    # sysfs shows the links of a network namespace, and only who owns that may mount it; with the host's it is owned too.
     mounts = [
         rs.Mount("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
         rs.Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
-        rs.Mount("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+        rs.Mount(
+            "/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
+        ),
         rs.Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={settings.shm_size}")),
         rs.Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
         rs.Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", writable)),

@@ -1,4 +1,4 @@
-"""Reading a log that still grows, without polling: inotify for the file, a pidfd for the end."""
+"""Reading a log, also one that still grows, without polling: inotify for the file, a pidfd for the end."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ class Follower:
             os.close(self._end)
 
 
+def read_chunks(descriptor: int, offset: int = 0) -> Iterator[Chunk]:
+    """The records from ``offset`` on, as far as they are written. The descriptor's own position is left alone."""
+    while True:
+        header = os.pread(descriptor, log.HEADER.size, offset)
+        if len(header) < log.HEADER.size:
+            return
+        when, length, stream = log.HEADER.unpack(header)
+        data = os.pread(descriptor, length, offset + log.HEADER.size)
+        if len(data) < length:
+            return
+        yield Chunk(when, stream, data)
+        offset += log.HEADER.size + length
+
+
 def chunks(path: str, follower: Follower | None = None) -> Iterator[Chunk]:
     """The log's records; with a follower, on until its writer has ended."""
     try:
@@ -51,7 +65,7 @@ def chunks(path: str, follower: Follower | None = None) -> Iterator[Chunk]:
     offset = 0
     try:
         while True:
-            for chunk in log.read_chunks(descriptor, offset):
+            for chunk in read_chunks(descriptor, offset):
                 offset += log.HEADER.size + len(chunk.data)
                 yield chunk
             if follower is None or not follower.wait():

@@ -11,7 +11,6 @@ import time
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup, ExecGroup
-from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, rootfs
 from containerkit.runtime.create import Child
 from containerkit.runtime.enter import enter
@@ -43,11 +42,10 @@ class Helper:
         target = process.pidfd(self.request.pid, self.request.pid_started)
         if target is None:
             raise RuntimeFailure("the container has ended", exit_code=125)
-        spec = bundle.load(self.request.bundle)
-        if spec.linux.cgroups_path:
-            self.group = Cgroup(spec.linux.cgroups_path).sub(f"exec-{os.getpid()}")
+        if self.request.cgroup:
+            self.group = Cgroup(self.request.cgroup).sub(f"exec-{os.getpid()}")
         try:
-            child = self._enter(spec, target, streams)
+            child = self._enter(target, streams)
             self._tell_started(child)
             self._watch(child)
             self._tell_exit(child)
@@ -55,11 +53,13 @@ class Helper:
             if self.group is not None:
                 self.group.delete()
 
-    def _enter(self, spec: Spec, target: int, streams: tuple[int, int, int]) -> Child:
+    def _enter(self, target: int, streams: tuple[int, int, int]) -> Child:
+        request = self.request
+        program = bundle.read_filter(request.bundle) if request.filtered else b""
         try:
             return enter(
-                spec, self.request.process, target, cgroup=self.group, streams=streams,
-                seccomp_cache=self.request.seccomp_cache,
+                request.process, target, namespaces=request.namespaces, group=self.group, streams=streams,
+                seccomp_filter=program,
             )  # fmt: skip
         finally:
             for descriptor in (target, *streams):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from containerkit.errors import (
     AlreadyExists,
@@ -20,7 +21,9 @@ from containerkit.errors import (
     from_os_error,
 )
 from containerkit.layers import lookup
+from containerkit.linux import seccomp_cache
 from containerkit.oci import codec, users
+from containerkit.oci.runtime_spec import Spec
 from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
@@ -54,9 +57,7 @@ class Running:
         raise RuntimeFailure(f"container {self.record.name}: its monitor was killed while starting it")
 
 
-def reserve(
-    store: Store, image: ImageRecord, reference: str, settings: Settings
-) -> tuple[ContainerRecord, int]:
+def reserve(store: Store, image: ImageRecord, reference: str, settings: Settings) -> tuple[ContainerRecord, int]:
     """A row in state ``creating`` and its lease.
 
     Raises:
@@ -96,9 +97,11 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
         store.snapshots.prepare(record.id, image)
         who = _identity(store, record, image, settings)
         spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who))
-        path = os.path.join(store.paths.containers, record.id, "config.json")
-        with open(path, "w") as file:
+        path = os.path.join(store.paths.containers, record.id)
+        with open(f"{path}/config.json", "w") as file:
             file.write(codec.dumps(spec))
+        if spec.linux.seccomp is not None:
+            bundle.write_filter(path, seccomp_cache.filter_for(spec.linux.seccomp, str(store.paths.seccomp_cache)))
     except OSError as error:
         raise from_os_error(error, f"container {record.name}") from error
 
@@ -112,6 +115,12 @@ def _identity(store: Store, record: ContainerRecord, image: ImageRecord, setting
         return users.resolve(user, passwd, group, settings.group_add)
     except InvalidArgument as error:
         raise RuntimeFailure(f"container {record.name}: {error.message}") from error
+
+
+@lru_cache(maxsize=256)
+def spec_of(directory: str) -> Spec:
+    """The configuration in a bundle: written once, so read once."""
+    return bundle.load(directory)
 
 
 def create(store: Store, image: ImageRecord, reference: str, settings: Settings) -> ContainerRecord:
@@ -180,12 +189,10 @@ def _request(
     request = messages.Start(
         id=record.id,
         name=record.name,
-        root=str(store.paths.root),
-        run=str(store.paths.run),
+        database=str(store.paths.database),
         bundle=directory,
         overlay=overlay,
         log=os.path.join(directory, "log"),
-        seccomp_cache=str(store.paths.seccomp_cache),
         fresh=fresh,
         remove=record.auto_remove,
     )

@@ -15,9 +15,6 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator
-
-from containerkit.results import Chunk
 
 HEADER = struct.Struct("<QIB3x")
 #: How much is read from a pipe at once; the pipe is made as large.
@@ -48,17 +45,3 @@ class LogWriter:
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-
-def read_chunks(descriptor: int, offset: int = 0) -> Iterator[Chunk]:
-    """The records from ``offset`` on, as far as they are written. The descriptor's own position is left alone."""
-    while True:
-        header = os.pread(descriptor, HEADER.size, offset)
-        if len(header) < HEADER.size:
-            return
-        when, length, stream = HEADER.unpack(header)
-        data = os.pread(descriptor, length, offset + HEADER.size)
-        if len(data) < length:
-            return
-        yield Chunk(when, stream, data)
-        offset += HEADER.size + length

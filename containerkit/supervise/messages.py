@@ -37,18 +37,16 @@ _DESCRIPTORS = 8
 class Start:
     """Start the container whose bundle is ready; its lease comes along.
 
-    ``overlay`` is the mount that makes its root. ``fresh``: it was made for this start, and goes if the start fails;
-    ``remove``: it goes when it ends.
+    ``database`` is where its row is, ``overlay`` the mount that makes its root. ``fresh``: it was made for this start,
+    and goes if the start fails; ``remove``: it goes when it ends.
     """
 
     id: str
     name: str
-    root: str
-    run: str
+    database: str
     bundle: str
     overlay: Mount
     log: str
-    seccomp_cache: str
     fresh: bool = False
     remove: bool = False
     kind: str = "start"
@@ -56,14 +54,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Enter:
-    """Run ``process`` in the running container with that init."""
+    """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names)."""
 
-    id: str
     pid: int
     pid_started: int
     bundle: str
+    namespaces: tuple[str, ...]
+    cgroup: str
     process: Process
-    seccomp_cache: str
+    filtered: bool = False
     kind: str = "enter"
 
 

@@ -15,7 +15,6 @@ import os
 import select
 import socket
 import time
-from pathlib import Path
 
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
@@ -46,7 +45,7 @@ class Monitor:
         self.request = request
         self.channel = channel
         self.lease = lease
-        self.database = Database(Path(request.root) / "metadata.db")
+        self.database = Database(request.database)
         self.containers = Containers(self.database)
         self.log = LogWriter(request.log)
         self.outputs: dict[int, int] = {}
@@ -66,7 +65,7 @@ class Monitor:
                 os.path.join(request.bundle, spec.root.path),
                 overlay=request.overlay,
                 streams=streams,
-                seccomp_cache=request.seccomp_cache,
+                seccomp_filter=bundle.read_filter(request.bundle, spec),
             )
         except ContainerkitError as error:
             self._failed(error)
@@ -97,7 +96,14 @@ class Monitor:
         self.began = time.time()
         try:
             self.containers.move(
-                self.request.id, "run", started=self.began, finished=None, exit_code=None, oom_killed=0, error="", **columns
+                self.request.id,
+                "run",
+                started=self.began,
+                finished=None,
+                exit_code=None,
+                oom_killed=0,
+                error="",
+                **columns,
             )
             self.child.start()
         except ContainerkitError as error:

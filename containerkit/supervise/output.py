@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from containerkit.results import Chunk
 from containerkit.supervise import log
+from containerkit.supervise.follow import read_chunks
 
 _SMALL = 1 << 20
 
@@ -27,7 +28,7 @@ class Output:
         """The output in an open log file, which becomes this object's own."""
         output = cls()
         if os.fstat(descriptor).st_size <= _SMALL:
-            output._chunks = list(log.read_chunks(descriptor))
+            output._chunks = list(read_chunks(descriptor))
             os.close(descriptor)
         else:
             output._own(descriptor)
@@ -60,4 +61,4 @@ class Output:
         weakref.finalize(self, os.close, descriptor)
 
     def __call__(self) -> Iterator[Chunk]:
-        return iter(self._chunks) if self._descriptor < 0 else log.read_chunks(self._descriptor)
+        return iter(self._chunks) if self._descriptor < 0 else read_chunks(self._descriptor)

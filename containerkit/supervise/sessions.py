@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from containerkit.errors import InvalidState, RuntimeFailure
-from containerkit.oci.runtime_spec import Process
+from containerkit.oci.runtime_spec import Process, Spec
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
 from containerkit.supervise import messages
@@ -85,10 +85,13 @@ def _readable(channel: socket.socket, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else max(0, timeout) * 1000))
 
 
-def open_session(store: Store, record: ContainerRecord, process: Process, streams: Sequence[int]) -> Session:
+def open_session(
+    store: Store, record: ContainerRecord, spec: Spec, process: Process, streams: Sequence[int]
+) -> Session:
     """Start ``process`` in a running container.
 
     Args:
+        spec: the container's configuration.
         streams: descriptors of its standard input, output and error; they stay the caller's.
 
     Raises:
@@ -99,8 +102,15 @@ def open_session(store: Store, record: ContainerRecord, process: Process, stream
     if record.state != "running" or record.pid is None or record.pid_started is None:
         raise InvalidState(f"{subject}: cannot exec: it is {record.status}")
     directory = os.path.join(store.paths.containers, record.id)
+    linux = spec.linux
     request = messages.Enter(
-        record.id, record.pid, record.pid_started, directory, process, str(store.paths.seccomp_cache)
+        record.pid,
+        record.pid_started,
+        directory,
+        tuple(entry.type for entry in linux.namespaces),
+        linux.cgroups_path,
+        process,
+        filtered=linux.seccomp is not None,
     )
     channel = spawner.request(request, streams)
     try:

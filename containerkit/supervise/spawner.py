@@ -1,19 +1,28 @@
 """The spawner: everything imported once, then one fork per request. It ends with its SDK process.
 
 Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor 3. One thread, no state.
+
+The fork comes before the request: one *spare* child waits on the socket, and when it takes a request the spawner forks
+the next. What a fork costs (2 ms: page tables, and the first writes to shared pages) nobody waits for then::
+
+    SDK ── request ──> socket <── spare: takes it, says so, becomes monitor or helper
+                                     │ one byte
+                                  spawner: forks the next spare
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import sqlite3
 
-from containerkit.linux import cgroups
+from containerkit.linux import cgroups, process
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Process, Root, Spec
+from containerkit.runtime import plan
 from containerkit.supervise import helper, messages, monitor
 
 SOCKET = 3
@@ -22,6 +31,7 @@ SOCKET = 3
 def main() -> None:
     """Serve until the SDK process closes its end."""
     channel = socket.socket(fileno=SOCKET)
+    process.set_title("containerkit-spawner")
     # Inherited dispositions are the user's process's; here and in all children they are the default.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
@@ -29,53 +39,91 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children reap themselves
     _warm_up()
-    while True:
-        data, descriptors = messages.receive(channel)
-        if not data:
-            return
-        _fork(channel, data, descriptors)
+    while _serve_one(channel):
+        pass
 
 
 def _warm_up() -> None:
     """Do once what every fork would do at its first use of something, then stop the collector from writing to it."""
     codec.prepare(Spec, messages.Start, messages.Enter)
-    codec.loads(Spec, codec.dumps(Spec(Root("rootfs"), Process(args=("true",)))))
     cgroups.detect()
     sqlite3.connect(":memory:").close()
+    _rehearse()
     gc.disable()
     gc.collect()
     gc.freeze()
 
 
-def _fork(channel: socket.socket, data: bytes, descriptors: list[int]) -> None:
+def _rehearse() -> None:
+    """Go through the motions of a start. In a spare, it writes to the pages that a real one will write to."""
+    spec = codec.loads(Spec, codec.dumps(Spec(Root("rootfs"), Process(args=("true",)))))
+    for operation in plan.build(spec):
+        operation.describe()
+
+
+def _serve_one(channel: socket.socket) -> bool:
+    """Keep a spare until it has taken a request. False when the SDK process has gone."""
+    heard, said = os.pipe()
     try:
         pid = os.fork()
     except OSError as error:
-        with socket.socket(fileno=descriptors[0]) as reply:
-            text = f"cannot fork: {(error.strerror or '').lower()}"
-            messages.send_reply(reply, messages.Failed(text, errno=error.errno))
-        descriptors = descriptors[1:]
-        pid = -1
+        os.close(heard)
+        os.close(said)
+        return _refuse(channel, error)
     if pid == 0:
-        channel.close()
-        _child(data, descriptors)
-    for descriptor in descriptors:
+        os.close(heard)
+        _spare(channel, said)
+    os.close(said)
+    # A byte: it has taken a request. An end of file: it was killed. A hang-up of the channel: we are not needed.
+    poll = select.poll()
+    poll.register(heard, select.POLLIN)
+    poll.register(channel, 0)
+    ready = dict(poll.poll())
+    os.close(heard)
+    return heard in ready
+
+
+def _refuse(channel: socket.socket, error: OSError) -> bool:
+    """Answer one request with the reason why nothing can be started."""
+    data, descriptors = messages.receive(channel)
+    if not data:
+        return False
+    with socket.socket(fileno=descriptors[0]) as reply:
+        text = f"cannot fork: {(error.strerror or '').lower()}"
+        messages.send_reply(reply, messages.Failed(text, errno=error.errno))
+    for descriptor in descriptors[1:]:
         os.close(descriptor)
+    return True
 
 
-def _child(data: bytes, descriptors: list[int]) -> None:
+def _spare(channel: socket.socket, said: int) -> None:
+    """A forked child: wait for a request, become what it asks for, and end."""
     code = 1
-    reply = socket.socket(fileno=descriptors[0])
+    reply: socket.socket | None = None
     try:
-        os.setsid()
+        # A spare goes when its spawner does; what it becomes does not.
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        request = messages.decode(data)
-        if isinstance(request, messages.Start):
-            monitor.run(request, reply, descriptors[1:])
-        else:
-            helper.run(request, reply, descriptors[1:])
+        _rehearse()
+        data, descriptors = messages.receive(channel)
+        if data:
+            process.prctl(process.PR_SET_PDEATHSIG, 0)
+            os.write(said, b".")
+            os.close(said)
+            channel.close()
+            os.setsid()
+            reply = socket.socket(fileno=descriptors[0])
+            _become(messages.decode(data), reply, descriptors[1:])
         code = 0
     except BaseException as error:
-        messages.send_reply(reply, messages.Failed(f"internal error: {type(error).__name__}: {error}"))
+        if reply is not None:
+            messages.send_reply(reply, messages.Failed(f"internal error: {type(error).__name__}: {error}"))
     finally:
         os._exit(code)
+
+
+def _become(request: messages.Request, reply: socket.socket, descriptors: list[int]) -> None:
+    if isinstance(request, messages.Start):
+        monitor.run(request, reply, descriptors)
+    else:
+        helper.run(request, reply, descriptors)

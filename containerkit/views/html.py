@@ -35,7 +35,9 @@ def _cell(column: str, value: Any) -> str:
     if column == "status":
         return f"<td>{badge(str(value))}</td>"
     right = isinstance(value, (int, float)) and not isinstance(value, bool)
-    style = f"text-align:{'right' if right else 'left'}" + (f";{_MONO}" if column in ("id", "command", "digest") else "")
+    style = f"text-align:{'right' if right else 'left'}" + (
+        f";{_MONO}" if column in ("id", "command", "digest") else ""
+    )
     return f'<td style="{style}">{escape(text.cell(column, value))}</td>'
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
-from containerkit.linux import process
+from containerkit.linux.process import start_time
 from containerkit.supervise.client import spawner
 
 
@@ -151,7 +151,7 @@ def test_the_monitor_is_killed(engine: Engine, image: Image) -> None:
     os.kill(_monitor_pid(container), signal.SIGKILL)
     assert container.wait(timeout=5) == 137
     assert container.status == "exited" and "monitor was killed" in container.inspect()["State"]["Error"]
-    assert init is not None and process.start_time(init) is None
+    assert init is not None and start_time(init) is None
     assert container.start().status == "running"
     container.remove(force=True)
 
@@ -196,8 +196,8 @@ def _sdk(engine: Engine, body: str) -> subprocess.Popen[str]:
 
 def test_containers_outlive_the_process_that_started_them(engine: Engine, image: Image) -> None:
     body = 'engine.run("busybox", ["sh", "-c", "sleep .3; echo late; exit 6"], name="late"); print("up", flush=True)'
-    sdk = _sdk(engine, body)
-    sdk.wait(timeout=10)
+    process = _sdk(engine, body)
+    process.wait(timeout=10)
     container = engine.containers["late"]
     assert container.wait(timeout=5) == 6 and container.logs() == "late\n"
     container.remove()
@@ -206,7 +206,7 @@ def test_containers_outlive_the_process_that_started_them(engine: Engine, image:
 @pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08])
 def test_the_sdk_process_is_killed_at_some_moment(engine: Engine, image: Image, delay: float) -> None:
     body = 'engine.call("busybox", "true")\nprint("warm", flush=True)\nwhile True: engine.call("busybox", "true")'
-    sdk = _sdk(engine, body)
+    process = _sdk(engine, body)
     assert process.stdout is not None and process.stdout.readline() == "warm\n"
     time.sleep(delay)
     process.kill()
@@ -230,7 +230,7 @@ for n in range(50):
     print("round", flush=True)
     time.sleep(100)
 """
-    sdk = _sdk(engine, body)
+    process = _sdk(engine, body)
     assert process.stdout is not None
     root = int(process.stdout.readline())
     time.sleep(delay)

@@ -60,7 +60,7 @@ def test_a_directory_comes_out_as_it_went_in(engine: Engine, tmp_path: Path) -> 
 def test_an_archive_comes_out_as_it_went_in(engine: Engine, tmp_path: Path, compression: list[str]) -> None:
     source = trees.build(tmp_path / "source")
     archive = tmp_path / "archive"
-    command = [
+    command: list[str | Path] = [
         "tar",
         "--format=posix",
         "--xattrs",

@@ -9,7 +9,7 @@ import platform
 
 import pytest
 
-from containerkit.linux import capabilities, seccomp
+from containerkit.linux import capabilities, seccomp, seccomp_cache
 from containerkit.oci.runtime_spec import Seccomp, SeccompSyscall
 from containerkit.oci.seccomp_default import default_profile
 
@@ -39,7 +39,7 @@ def errno_of(call: str, program: bytes, flags: int = 0) -> int:
 
 @pytest.fixture(scope="module")
 def default() -> bytes:
-    return seccomp.compile_filter(default_profile(capabilities.DEFAULT, "x86_64", (6, 1)))
+    return seccomp_cache.compile_filter(default_profile(capabilities.DEFAULT, "x86_64", (6, 1)))
 
 
 @pytest.mark.parametrize("call", ["unshare", "mount", "keyctl", "add_key", "bpf"])
@@ -58,7 +58,7 @@ def test_what_it_allows_reaches_the_kernel(default: bytes) -> None:
 
 def test_an_administrators_container_may_unshare() -> None:
     profile = default_profile((*capabilities.DEFAULT, "CAP_SYS_ADMIN"), "x86_64", (6, 1))
-    program = seccomp.compile_filter(profile)
+    program = seccomp_cache.compile_filter(profile)
     assert errno_of("unshare", program) == 0
     assert errno_of("keyctl", program) == errno.EPERM
 
@@ -66,7 +66,7 @@ def test_an_administrators_container_may_unshare() -> None:
 def test_flags_are_passed_on() -> None:
     rule = SeccompSyscall(("mount",), "SCMP_ACT_ERRNO", 7)
     profile = Seccomp("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",), syscalls=(rule,))
-    assert errno_of("mount", seccomp.compile_filter(profile), seccomp.flags_of(profile)) == 7
+    assert errno_of("mount", seccomp_cache.compile_filter(profile), seccomp.flags_of(profile)) == 7
 
 
 def test_a_program_the_kernel_cannot_read_is_an_error() -> None:

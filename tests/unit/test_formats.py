@@ -18,6 +18,7 @@ from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.leases import Leases
 from containerkit.supervise import log, messages
+from containerkit.supervise.follow import read_chunks
 from containerkit.supervise.output import Output
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n#junk\n1001:x:7:7::/seven:\n"
@@ -28,7 +29,10 @@ GROUP = "root:x:0:\nweb:x:34:\nstaff:x:50:web,root\n"
 
 
 def test_values_survive_json() -> None:
-    text = '{"root":{"path":"r"},"process":{"args":["a"],"oomScoreAdj":5},"linux":{"resources":{"memory":{"disableOOMKiller":true}}}}'
+    text = (
+        '{"root":{"path":"r"},"process":{"args":["a"],"oomScoreAdj":5},'
+        '"linux":{"resources":{"memory":{"disableOOMKiller":true}}}}'
+    )
     spec = codec.loads(Spec, text)
     assert spec.process.oom_score_adj == 5 and spec.linux.resources.memory.disable_oom_killer is True
     assert codec.loads(Spec, codec.dumps(spec)) == spec
@@ -94,10 +98,14 @@ def test_a_log_is_read_as_written_and_ends_at_a_cut(tmp_path: Path) -> None:
     writer.write(1, b"o\n")
     writer.close()
     with path.open("rb") as file:
-        assert [(c.stream, c.data) for c in log.read_chunks(file.fileno())] == [(1, b"one\ntw"), (2, b"\xff\0"), (1, b"o\n")]
+        assert [(c.stream, c.data) for c in read_chunks(file.fileno())] == [
+            (1, b"one\ntw"),
+            (2, b"\xff\0"),
+            (1, b"o\n"),
+        ]
     os.truncate(path, path.stat().st_size - 1)
     with path.open("rb") as file:
-        assert len(list(log.read_chunks(file.fileno()))) == 2
+        assert len(list(read_chunks(file.fileno()))) == 2
 
 
 def test_lines_are_put_together_over_chunks() -> None:
@@ -123,7 +131,7 @@ def test_long_output_moves_to_disk_and_leaves_no_descriptor() -> None:
 
 def test_requests_and_descriptors_travel_together() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = messages.Start("id", "name", "/r", "/run", "/b", Mount("/", "overlay"), "/log", "/s", remove=True)
+    request = messages.Start("id", "name", "/db", "/b", Mount("/", "overlay"), "/log", remove=True)
     with ours, theirs, open(os.devnull) as file:
         messages.send(ours, messages.encode(request), (file.fileno(), ours.fileno()))
         data, descriptors = messages.receive(theirs)
@@ -137,7 +145,7 @@ def test_requests_and_descriptors_travel_together() -> None:
 
 
 def test_a_request_that_does_not_fit_is_refused() -> None:
-    request = messages.Enter("id", 1, 2, "/b", Process(args=("x" * 300_000,)), "/s")
+    request = messages.Enter(1, 2, "/b", ("pid",), "/c", Process(args=("x" * 300_000,)))
     with pytest.raises(InvalidArgument, match="too long"):
         messages.encode(request)
 
@@ -153,9 +161,7 @@ def test_a_lease_is_held_by_one_and_ends_with_its_holder(tmp_path: Path) -> None
         "import sys; from pathlib import Path; from containerkit.store.leases import Leases;"
         f"Leases(Path({str(leases.path)!r})).take({one!r}); print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     assert leases.is_held(one) and not leases.is_held(two) and leases.take(one) is None
     holder.kill()

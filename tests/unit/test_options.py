@@ -52,7 +52,8 @@ def test_a_command_is_split_as_a_shell_splits() -> None:
 
 def test_settings_are_written_down_and_read_again() -> None:
     given = settings(
-        "sh -c x", {"env": {"A": "1"}, "memory": "64m", "ulimits": {"nofile": 99}, "tmpfs": ["/run"], "cap_drop": ["ALL"]}
+        "sh -c x",
+        {"env": {"A": "1"}, "memory": "64m", "ulimits": {"nofile": 99}, "tmpfs": ["/run"], "cap_drop": ["ALL"]},
     )
     assert given.memory == 64 << 20 and given.ulimits == {"nofile": (99, 99)} and given.env == ("A=1",)
     assert Settings.read(given.written()) == given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,17 @@ from containerkit.errors import InvalidArgument
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.runtime_spec import (
-    Capabilities, IDMapping, Linux, Mount, Namespace, Process, Rlimit, Root, Seccomp, Spec, TimeOffset,
+    Capabilities,
+    IDMapping,
+    Linux,
+    Mount,
+    Namespace,
+    Process,
+    Rlimit,
+    Root,
+    Seccomp,
+    Spec,
+    TimeOffset,
 )  # fmt: skip
 from containerkit.oci.users import Identity
 from containerkit.options import settings
@@ -38,9 +49,10 @@ def test_a_container_s_whole_start_in_order() -> None:
     spec = configure("f" * 64, settings("true", {"memory": "64m"}), ContainerConfig(), Identity(0, 0))
     found = kinds(spec, Mount("/", "overlay", "overlay", ("lowerdir=/l", "upperdir=/u", "workdir=/w")))
     in_order = [
-        "CreateCgroup", "Clone", "JoinCgroup", "UnshareCgroup", "RaiseLoopback", "SetPropagation", "MountOverlay", "Mount",
-        "CreateDevice", "LinkDevices", "ReadonlyPath", "MaskPath", "SetHostname", "PivotRoot", "NewSession", "AwaitStart",
-        "CloseDescriptors", "LoadSeccomp", "ChangeDirectory", "DropBoundingSet", "SetUser", "SetCapabilities", "Execute",
+        "CreateCgroup", "Clone", "JoinCgroup", "UnshareCgroup", "RaiseLoopback", "SetPropagation", "MountOverlay",
+        "Mount", "CreateDevice", "LinkDevices", "ReadonlyPath", "MaskPath", "SetHostname", "PivotRoot",
+        "NewSession", "AwaitStart", "CloseDescriptors", "LoadSeccomp", "ChangeDirectory", "DropBoundingSet",
+        "SetUser", "SetCapabilities", "Execute",
     ]  # fmt: skip
     assert [kind for kind in dict.fromkeys(found) if kind in in_order] == in_order
 
@@ -85,7 +97,9 @@ def test_mount_options() -> None:
     from containerkit.linux import mounts as m
 
     parsed = mount_options.parse(("rbind", "ro", "nosuid", "suid", "rslave", "size=64m", "mode=755"))
-    assert parsed == mount_options.MountOptions(m.MS_BIND | m.MS_REC | m.MS_RDONLY, m.MS_SLAVE | m.MS_REC, "size=64m,mode=755")
+    assert parsed == mount_options.MountOptions(
+        m.MS_BIND | m.MS_REC | m.MS_RDONLY, m.MS_SLAVE | m.MS_REC, "size=64m,mode=755"
+    )
     assert parsed.is_bind
 
 
@@ -123,7 +137,8 @@ def test_our_configuration_meets_the_specification_s_schema() -> None:
     if not SCHEMAS.is_dir():
         pytest.skip(f"the specification's schemas are not at {SCHEMAS}")
     import jsonschema
-    from referencing import Registry, Resource
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT4
 
     spec = configure(
         "f" * 64,
@@ -132,16 +147,8 @@ def test_our_configuration_meets_the_specification_s_schema() -> None:
         Identity(0, 0),
     )
     documents = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
-    registry: Registry[object] = Registry().with_resources(
-        (name, Resource.from_contents(text, default_specification=_draft())) for name, text in documents.items()
+    registry: Registry[Any] = Registry().with_resources(
+        (name, DRAFT4.create_resource(text)) for name, text in documents.items()
     )
     schema = {key: value for key, value in documents["config-schema.json"].items() if key != "id"}
     jsonschema.Draft4Validator(schema, registry=registry).validate(codec.encode(spec))
-
-
-def _draft() -> object:
-    from referencing.jsonschema import DRAFT4
-
-    return DRAFT4
-
-

@@ -133,7 +133,8 @@ def test_instructions_change_a_config() -> None:
     found = changes.apply(
         start,
         [
-            'CMD ["sh", "-c", "x"]', "ENTRYPOINT exec top", 'env A=1 B="2 3"', "ENV C 4 5", "USER web:www", "WORKDIR www",
+            'CMD ["sh", "-c", "x"]', "ENTRYPOINT exec top", 'env A=1 B="2 3"', "ENV C 4 5", "USER web:www",
+            "WORKDIR www",
             "LABEL a=b 'c d'=e", "EXPOSE 80 53/udp 8000-8001", 'VOLUME ["/data", "/x y"]', "STOPSIGNAL SIGINT",
         ],
     )  # fmt: skip

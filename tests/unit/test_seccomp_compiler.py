@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from containerkit.errors import InvalidArgument, Unsupported
-from containerkit.linux import capabilities, seccomp, seccomp_compiler
+from containerkit.linux import capabilities, seccomp, seccomp_cache, seccomp_compiler
 from containerkit.oci.runtime_spec import Seccomp, SeccompArg, SeccompSyscall
 from containerkit.oci.seccomp_default import default_profile
 
@@ -56,12 +56,12 @@ def _profile(*arguments: SeccompArg, action: str = "SCMP_ACT_ERRNO", errno_ret: 
 
 
 def one(action: str, *arguments: SeccompArg, errno_ret: int | None = None) -> bytes:
-    return seccomp.compile_filter(_profile(*arguments, action=action, errno_ret=errno_ret))
+    return seccomp_cache.compile_filter(_profile(*arguments, action=action, errno_ret=errno_ret))
 
 
 @pytest.fixture(scope="module")
 def default() -> bytes:
-    return seccomp.compile_filter(default_profile(capabilities.DEFAULT, "x86_64", (6, 1)))
+    return seccomp_cache.compile_filter(default_profile(capabilities.DEFAULT, "x86_64", (6, 1)))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_actions(action: str, answer: int) -> None:
 
 def test_unknown_calls_are_left_out() -> None:
     rule = SeccompSyscall(("no_such_call", "socket"), "SCMP_ACT_ERRNO")
-    assert run(seccomp.compile_filter(Seccomp("SCMP_ACT_ALLOW", syscalls=(rule,))), 41) == error(1)
+    assert run(seccomp_cache.compile_filter(Seccomp("SCMP_ACT_ALLOW", syscalls=(rule,))), 41) == error(1)
 
 
 def test_a_rule_that_repeats_the_default_is_no_error() -> None:
@@ -153,12 +153,12 @@ def test_a_rule_that_repeats_the_default_is_no_error() -> None:
 )  # fmt: skip
 def test_what_is_wrong_in_a_profile_is_named(profile: Seccomp) -> None:
     with pytest.raises(InvalidArgument, match=r"^seccomp: "):
-        seccomp.compile_filter(profile)
+        seccomp_cache.compile_filter(profile)
 
 
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seccomp, "_known", {})
+    monkeypatch.setattr(seccomp_cache, "_known", {})
 
 
 def test_a_kept_program_is_used_without_libseccomp(
@@ -166,30 +166,30 @@ def test_a_kept_program_is_used_without_libseccomp(
 ) -> None:
     profile = default_profile(capabilities.DEFAULT, "x86_64", (6, 1))
     directory = str(tmp_path / "cache")
-    assert seccomp.filter_for(profile, directory) == default
-    seccomp._known.clear()
+    assert seccomp_cache.filter_for(profile, directory) == default
+    seccomp_cache._known.clear()
 
     def gone(profile: Seccomp) -> bytes:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(seccomp, "compile_filter", gone)
-    assert seccomp.filter_for(profile, directory) == default
+    monkeypatch.setattr(seccomp_cache, "compile_filter", gone)
+    assert seccomp_cache.filter_for(profile, directory) == default
     with pytest.raises(AssertionError):
-        seccomp.filter_for(Seccomp("SCMP_ACT_LOG"), directory)
+        seccomp_cache.filter_for(Seccomp("SCMP_ACT_LOG"), directory)
 
 
 def test_a_damaged_program_is_made_again(tmp_path: Path, forgetful: None) -> None:
     profile = Seccomp("SCMP_ACT_LOG")
-    program = seccomp.filter_for(profile, str(tmp_path))
+    program = seccomp_cache.filter_for(profile, str(tmp_path))
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(program[:-3])
-    seccomp._known.clear()
-    assert seccomp.filter_for(profile, str(tmp_path)) == kept.read_bytes() == program
+    seccomp_cache._known.clear()
+    assert seccomp_cache.filter_for(profile, str(tmp_path)) == kept.read_bytes() == program
 
 
 def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path, forgetful: None) -> None:
     (tmp_path / "file").write_text("")
-    assert seccomp.filter_for(Seccomp("SCMP_ACT_LOG"), str(tmp_path / "file" / "cache"))
+    assert seccomp_cache.filter_for(Seccomp("SCMP_ACT_LOG"), str(tmp_path / "file" / "cache"))
 
 
 def test_flags() -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -133,7 +134,7 @@ def test_sparse_files_are_refused_by_name() -> None:
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz", "bzip2", "none"])
 def test_every_compression_is_recognised_and_read(kind: str) -> None:
     plain = archive((info("x"), b"hello" * 1000))
-    compress = {
+    compress: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "none": bytes,
         "zstd": zstandard.ZstdCompressor().compress,
     }  # fmt: skip
@@ -150,7 +151,11 @@ def test_every_compression_is_recognised_and_read(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz"])
 def test_a_damaged_stream_says_so(kind: str) -> None:
     plain = archive((info("x"), bytes(range(256)) * 1000))
-    compress = {"gzip": gzip.compress, "xz": lzma.compress, "zstd": zstandard.ZstdCompressor().compress}
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "xz": lzma.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+    }
     data = compress[kind](plain)
     with pytest.raises(InvalidArgument, match="^import x: "):
         pack.repack(io.BytesIO(data[: len(data) // 2]), io.BytesIO(), "import x")

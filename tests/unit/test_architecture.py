@@ -1,0 +1,50 @@
+"""Which package may import which, what the public names are, and what an import costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import containerkit
+
+PUBLIC = [
+    "AlreadyExists", "BuildError", "Container", "ContainerkitError", "Engine", "Image", "InvalidArgument",
+    "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan", "Process", "ProcessFailed", "Recording",
+    "RegistryError", "Result", "RuntimeFailure", "Stats", "StorageError", "Timeout", "Unsupported", "call",
+    "containers", "default_engine", "images", "info", "run", "set_default_engine", "version",
+]  # fmt: skip
+
+
+def test_imports_go_downward() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_public_names() -> None:
+    assert sorted(containerkit.__all__) == containerkit.__all__ == PUBLIC
+    for name in PUBLIC:
+        assert getattr(containerkit, name) is not None
+    assert set(PUBLIC) <= set(dir(containerkit))
+
+
+def test_an_import_brings_in_no_heavy_package() -> None:
+    script = "import sys, containerkit; from containerkit import Container, Image, run; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pandas", "matplotlib", "ipywidgets", "pyroute2", "numpy", "IPython"} & set(loaded)
+
+
+def test_the_spawner_needs_the_standard_library_only() -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
+        "import containerkit.supervise.spawner; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
+    # Each of these costs every fork something; what needs them belongs on the SDK's side.
+    assert not {"hashlib", "pathlib", "urllib", "html", "logging", "subprocess", "zstandard"} & set(done.stdout.split())
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for path in sorted(Path(containerkit.__file__).parent.rglob("*.py")):
+        assert path.read_text().lstrip().startswith('"""'), f"{path}: has no docstring"
