@@ -25,7 +25,7 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         container: whose card it is.
         interval: seconds between two looks; 0 for none: then :meth:`refresh` is the only way.
 
-    ``status``, ``cpu_percent``, ``memory_bytes``, ``log``: what is shown. ``stop_button`` and ``remove_button`` call
+    ``status``, ``cpu_percent``, ``memory_bytes``, ``log_text``: what is shown. ``stop_button`` and ``remove_button`` call
     ``Container.stop()`` and ``Container.remove(force=True)``; ``error`` has what went wrong with that, if anything.
     """
 
@@ -36,7 +36,7 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         self.cpu_percent = 0.0
         self.memory_bytes = 0
         self.memory_limit_bytes: int | None = None
-        self.log = ""
+        self.log_text = ""
         self.error = ""
         self._cpu: deque[float] = deque(maxlen=_HISTORY)
         self._memory: deque[float] = deque(maxlen=_HISTORY)
@@ -83,7 +83,7 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
     def _look(self) -> None:
         try:
             self.status = self.container.status
-            self.log = self.container.logs(tail=_LOG_LINES)
+            self.log_text = self.container.logs(tail=_LOG_LINES)
             if self.status == "running":
                 self._measure()
                 return
@@ -114,9 +114,12 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         )
         self._charts.value = f'<div style="display:flex;gap:12px">{"".join(tiles)}</div>'
         trouble = html.pre(self.error, "#b71c1c")
-        self._log.value = (html.pre(self.log) or html.note("no output yet")) + trouble
+        self._log.value = (html.pre(self.log_text) or html.note("no output yet")) + trouble
         self.stop_button.disabled = self.status != "running"
         self.remove_button.disabled = self.status == "removed"
+
+    def __repr__(self) -> str:
+        return f"ContainerCard({self._name!r}, {self.status})"
 
     def close(self) -> None:
         """Stop following, and take the card off the page."""

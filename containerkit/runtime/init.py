@@ -7,7 +7,7 @@ import time
 from typing import NoReturn
 
 from containerkit.errors import ContainerkitError
-from containerkit.linux import process
+from containerkit.linux import capabilities, process
 from containerkit.runtime import messages
 from containerkit.runtime.identity import StartFailure
 from containerkit.runtime.operation import Context, Operation
@@ -17,6 +17,8 @@ def run(operations: tuple[Operation, ...], context: Context) -> NoReturn:
     """Execute ``operations``, the last of which does not return; any failure is told to the parent."""
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
     process.prctl(process.PR_SET_DUMPABLE, 0)
+    # Asked of the host's /proc, and remembered: nothing is opened by name once inside.
+    capabilities.last_cap()
     try:
         for operation in operations:
             began = time.perf_counter_ns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -60,7 +61,7 @@ class Ingest(Workspace):
         Raises:
             StorageError: at the end: it is something else; or the disk is full.
         """
-        partial = self.path / "partial"
+        partial = self.path / f"partial-{secrets.token_hex(4)}"
         with open(partial, "wb") as file:
             writer = BlobWriter(file)
             yield writer

@@ -24,15 +24,23 @@ class Workspace:
         self.path = parent
 
     def __enter__(self) -> Workspace:
-        while True:
-            self.path = self._parent / secrets.token_hex(8)
-            self.path.mkdir(mode=0o700)
+        while not self._make():
+            pass
+        return self
+
+    def _make(self) -> bool:
+        """Make and lock a directory; False when a sweep took it for abandoned before it was locked."""
+        self.path = self._parent / secrets.token_hex(8)
+        self.path.mkdir(mode=0o700)
+        try:
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            # A sweep may have come between the two, and have taken it for abandoned.
-            if os.path.exists(self.path) and os.path.samestat(os.stat(self.path), os.fstat(self._lock)):
-                return self
-            os.close(self._lock)
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self.path.exists():  # nobody makes a second one of that name
+            return True
+        os.close(self._lock)
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

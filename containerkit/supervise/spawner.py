@@ -19,7 +19,7 @@ import signal
 import socket
 import sqlite3
 
-from containerkit.linux import cgroups, process
+from containerkit.linux import capabilities, cgroups, process
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Process, Root, Spec
 from containerkit.runtime import plan
@@ -47,6 +47,7 @@ def _warm_up() -> None:
     """Do once what every fork would do at its first use of something, then stop the collector from writing to it."""
     codec.prepare(Spec, messages.Start, messages.Enter)
     cgroups.detect()
+    capabilities.last_cap()
     sqlite3.connect(":memory:").close()
     _rehearse()
     gc.disable()

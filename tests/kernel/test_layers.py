@@ -95,6 +95,10 @@ def test_the_same_tree_is_the_same_image(engine: Engine, tmp_path: Path) -> None
     one = Image.import_(trees.build(tmp_path / "one"), engine=engine)
     subprocess.run(["cp", "-a", tmp_path / "one", tmp_path / "two"], check=True)
     assert Image.import_(tmp_path / "two", engine=engine) == one
+    listing = subprocess.run(
+        ["tar", "--zstd", "-tf", engine.store.blobs.path(one._record.layers[0].digest)], check=True, capture_output=True
+    ).stdout.splitlines()
+    assert [name for name in listing if b"/" not in name] == sorted(name for name in listing if b"/" not in name)
     (tmp_path / "two/etc/passwd").chmod(0o600)
     assert Image.import_(tmp_path / "two", engine=engine) != one
 

@@ -296,9 +296,11 @@ def test_deep_and_foreign_trees_are_removed_without_leaving_them(engine: Engine,
         os.close(descriptor)
         descriptor = deeper
     os.close(descriptor)
-    remove_tree(top)
-    remove_tree(top)
-    assert not top.exists() and trees.facts(outside) == before
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    for path in (top, top, link):
+        remove_tree(path)
+    assert not top.exists() and not link.is_symlink() and trees.facts(outside) == before
 
 
 def test_a_mount_below_a_tree_is_not_emptied(tmp_path: Path) -> None:
