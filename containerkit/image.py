@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from containerkit import engine as engines
-from containerkit import inspection
-from containerkit.oci.image_config import ContainerConfig
 from containerkit.options import Command, Duration, RunOptions, shows_options
 
 if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
+    from containerkit.oci.image_config import ContainerConfig
     from containerkit.results import Result
     from containerkit.store.images import ImageRecord
 
@@ -175,10 +174,14 @@ class Image:
 
     def inspect(self) -> dict[str, Any]:
         """What ``docker image inspect`` gives, under the same names."""
+        from containerkit import inspection
+
         return inspection.image(self._record)
 
     def history(self) -> builtins.list[dict[str, Any]]:
         """How it was made, the last step first: ``created``, ``created_by``, ``comment``, ``empty_layer``, ``size``."""
+        from containerkit import inspection
+
         record = self._record
         return inspection.history(record, [self._engine.store.layers.size(chain_id) for chain_id in record.chain_ids])
 

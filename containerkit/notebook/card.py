@@ -25,8 +25,8 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         container: whose card it is.
         interval: seconds between two looks; 0 for none: then :meth:`refresh` is the only way.
 
-    ``status``, ``cpu_percent``, ``memory_bytes``, ``log_text``: what is shown. ``stop_button`` and ``remove_button`` call
-    ``Container.stop()`` and ``Container.remove(force=True)``; ``error`` has what went wrong with that, if anything.
+    ``status``, ``cpu_percent``, ``memory_bytes``, ``log_text``: what is shown. ``stop_button`` and ``remove_button``
+    call ``Container.stop()`` and ``Container.remove(force=True)``; ``error`` has what went wrong with that.
     """
 
     def __init__(self, container: Container, interval: float = 1.0) -> None:

@@ -90,11 +90,15 @@ class Containers:
 
         Raises:
             AlreadyExists: the name is taken.
+            NotFound: the image has been removed meanwhile.
         """
         now = time.time()
         row = (id, name, image, image_reference, json.dumps(spec), int(auto_remove), now)
         try:
             with self.database.transaction() as connection:
+                # Here and not before: a removal of the image is one transaction too.
+                if connection.execute("SELECT 1 FROM images WHERE id = ?", (image,)).fetchone() is None:
+                    raise NotFound(f"image {image_reference}: removed meanwhile")
                 cursor = connection.execute(
                     "INSERT INTO containers (id, name, image, image_reference, spec, auto_remove, created, status)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, 'creating')",

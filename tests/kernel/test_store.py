@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -333,15 +332,6 @@ def test_the_root_is_an_image_layout(engine: Engine) -> None:
         assert (root / "blobs/sha256" / entry["digest"][7:]).stat().st_size == entry["size"]
     image.remove(force=True)
     assert len(json.loads((root / "index.json").read_text())["manifests"]) == 1
-
-
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed (Debian package skopeo)")
-def test_skopeo_copies_from_the_root(engine: Engine, tmp_path: Path) -> None:
-    image = Image.import_(trees.build(tmp_path / "source"), tag="one:1", changes=["LABEL a=b"], engine=engine)
-    source = f"oci:{engine.paths.root}:one:1"
-    seen = json.loads(subprocess.run(["skopeo", "inspect", source], check=True, capture_output=True).stdout)
-    assert seen["Labels"] == {"a": "b"} and seen["Digest"] == image.digest
-    subprocess.run(["skopeo", "copy", "-q", source, f"dir:{tmp_path / 'copy'}"], check=True)
 
 
 # -- speed -----------------------------------------------------------------------------------------------------------
