@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from containerkit import engine as engines
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.oci import users
-from containerkit.oci.runtime_spec import Mount, Process, Spec
+from containerkit.oci.runtime_spec import Process, Spec
 from containerkit.options import Command, Duration, RunOptions, Settings, duration, environment, settings, shows_options
 from containerkit.options import command as split_command
 from containerkit.process import Process as Popen
@@ -584,8 +584,9 @@ class Container:
         from containerkit.runtime import plan
 
         record = self._record()
-        overlay: tuple[Mount, ...] = self._engine.store.snapshots.mounts(record.id, self.image._record)
-        operations = plan.build(self._spec(), overlay[0])
+        snapshots = self._engine.store.snapshots
+        (overlay,) = snapshots.mounts(record.id, self.image._record, volatile=record.auto_remove)
+        operations = plan.build(self._spec(), overlay)
         costs: list[int | None]
         try:
             with open(self._file("timings.json")) as file:

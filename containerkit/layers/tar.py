@@ -211,9 +211,9 @@ class Reader:
         while position < len(data):
             space = data.find(b" ", position, position + 20)
             length = data[position:space]
-            end = position + int(length) if space > 0 and length.isdigit() else 0
+            end = position + int(length) if space > position and length.isdigit() else 0
             key, equals, value = data[space + 1 : end - 1].partition(b"=")
-            if end <= space or end > len(data) or not equals:
+            if space < 0 or end <= space or end > len(data) or not equals:
                 raise InvalidArgument(f"{self._subject}: a damaged pax header")
             records[os.fsdecode(key)] = value
             position = end

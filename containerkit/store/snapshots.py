@@ -67,8 +67,13 @@ class Snapshots:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return mounts
 
-    def mounts(self, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
-        """What to mount for a snapshot that is there; makes nothing but a layer that is missing."""
+    def mounts(self, container_id: str, image: ImageRecord, *, volatile: bool = False) -> tuple[Mount, ...]:
+        """What to mount for a snapshot that is there; makes nothing but a layer that is missing.
+
+        Args:
+            volatile: nobody will want the changes after the container's end. Otherwise the kernel writes out the
+                whole file system below ``upper/`` when the container ends: milliseconds, or seconds on a busy disk.
+        """
         base = self._prefix + container_id
         if _IN_OPTIONS & set(base):
             raise InvalidArgument(
@@ -76,7 +81,8 @@ class Snapshots:
             )
         lower = self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
         stacked = ":".join([str(directory) for directory in reversed(lower)])
-        options = (f"lowerdir={stacked}", f"upperdir={base}/upper", f"workdir={base}/work", *_OPTIONS)
+        extra = (*_OPTIONS, "volatile") if volatile else _OPTIONS
+        options = (f"lowerdir={stacked}", f"upperdir={base}/upper", f"workdir={base}/work", *extra)
         return (Mount("/", "overlay", "overlay", options),)
 
     def upper(self, container_id: str) -> Path:

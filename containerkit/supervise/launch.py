@@ -185,7 +185,7 @@ def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
     directory = os.path.join(store.paths.containers, record.id)
-    (overlay,) = store.snapshots.mounts(record.id, image)
+    (overlay,) = store.snapshots.mounts(record.id, image, volatile=record.auto_remove)
     request = messages.Start(
         id=record.id,
         name=record.name,

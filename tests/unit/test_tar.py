@@ -107,6 +107,14 @@ def test_a_changed_byte_is_refused_or_read(position: int, value: int) -> None:
         assert str(error).startswith("layer x: ")
 
 
+def test_a_pax_record_that_ends_in_the_middle_of_the_next_is_refused() -> None:
+    data = bytearray(archive((info("näme" * 40, mtime=1.5, linkname="x" * 150), b"content")))
+    assert data[512:513].isdigit()
+    data[512] = ord("0")  # its length: 12 bytes, and no number where the next should begin
+    with pytest.raises(InvalidArgument, match="damaged pax header"):
+        read(bytes(data))
+
+
 def test_a_cut_off_archive_is_refused() -> None:
     data = archive((info("x"), bytes(5000)))
     with pytest.raises(InvalidArgument, match="cut off"):
