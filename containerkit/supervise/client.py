@@ -30,27 +30,26 @@ class Spawner:
             RuntimeFailure: no spawner can be started.
         """
         data = messages.encode(request)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        for _ in range(3):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                self._send(data, (theirs.fileno(), *descriptors))
+                with theirs:
+                    self._send(data, (theirs.fileno(), *descriptors))
+                if ours.recv(16) == messages.TAKEN:
+                    return ours
+            except (BrokenPipeError, ConnectionResetError):
+                pass
             except BaseException:
                 ours.close()
                 raise
-        return ours
+            # The spawner was killed, and its spare with the request in its hands, or before: nothing has been done.
+            ours.close()
+            self.close()
+        raise RuntimeFailure("spawner: ends as soon as it is started")
 
     def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
         with self._lock:
-            for attempt in (1, 2):
-                channel = self._connected()
-                try:
-                    messages.send(channel, data, descriptors)
-                    return
-                except (BrokenPipeError, ConnectionResetError) as error:
-                    # It was killed. Nothing of this request has been done: it arrives whole or not at all.
-                    self._forget()
-                    if attempt == 2:
-                        raise RuntimeFailure("spawner: ends as soon as it is started") from error
+            messages.send(self._connected(), data, descriptors)
 
     def ensure(self) -> None:
         """Start the spawner now, so that the first container need not wait for it."""

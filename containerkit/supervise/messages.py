@@ -2,14 +2,14 @@
 
 ::
 
-    SDK                         spawner                    monitor or helper
-     |-- Start|Enter + fds ------->|                              |
-     |                             |-- fork --------------------->|
-     |<------------------------------- started | failed ----------|
-     |-- signal | resize ---------------------------------------->|   helper only
-     |<------------------------------- exited --------------------|
+    SDK                                                a spare, then monitor or helper
+     |-- Start|Enter + fds ------------------------------------->|
+     |<------------------------------- taken --------------------|   no answer: nothing was done, ask again
+     |<------------------------------- started | failed ---------|
+     |-- signal | resize --------------------------------------->|   helper only
+     |<------------------------------- exited -------------------|
 
-Requests go over the one socket to the spawner; each brings its own reply socket, so that any number of threads can
+Requests go over the one socket of the spawner; each brings its own reply socket, so that any number of threads can
 wait for answers at once. All sockets are SOCK_SEQPACKET: one message, one read.
 
 Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); ``started`` brings the
@@ -103,6 +103,10 @@ def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
         if kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
     return data, list(descriptors)
+
+
+#: The first answer, before anything is done: from here on the request outlives the spawner.
+TAKEN = b"taken"
 
 
 @dataclass(frozen=True)

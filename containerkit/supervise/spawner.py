@@ -90,6 +90,7 @@ def _refuse(channel: socket.socket, error: OSError) -> bool:
     if not data:
         return False
     with socket.socket(fileno=descriptors[0]) as reply:
+        reply.send(messages.TAKEN)
         text = f"cannot fork: {(error.strerror or '').lower()}"
         messages.send_reply(reply, messages.Failed(text, errno=error.errno))
     for descriptor in descriptors[1:]:
@@ -114,6 +115,7 @@ def _spare(channel: socket.socket, said: int) -> None:
             channel.close()
             os.setsid()
             reply = socket.socket(fileno=descriptors[0])
+            reply.send(messages.TAKEN)
             _become(messages.decode(data), reply, descriptors[1:])
         code = 0
     except BaseException as error:
