@@ -155,7 +155,11 @@ class Engine:
 
     def _image(self, image: str | Image) -> Image:
         from containerkit.image import Image
+        from containerkit.supervise.client import spawner
 
+        _ = self.store
+        # It imports what it needs while this process does the same.
+        spawner.ensure()
         return image if isinstance(image, Image) else Image.get(image, engine=self)
 
     def info(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import io
 import os
 from typing import IO, TYPE_CHECKING
 
-from containerkit.errors import Timeout
+from containerkit.errors import InvalidArgument, Timeout
 from containerkit.options import Duration, duration
 from containerkit.supervise import sessions
 
@@ -108,7 +108,14 @@ class Process:
         self._session.signal(9, tree=True)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the terminal its size in characters."""
+        """Tell the terminal its size in characters; what is written afterwards is read at that size.
+
+        Raises:
+            InvalidArgument: a size that no terminal has.
+            InvalidState: the process has no terminal.
+        """
+        if not (0 < rows < 65536 and 0 < columns < 65536):
+            raise InvalidArgument(f"resize: {rows} rows, {columns} columns: must be from 1 to 65535")
         self._session.resize(rows, columns)
 
     def communicate(self, input: bytes | None = None, timeout: Duration | None = None) -> tuple[bytes, bytes]:

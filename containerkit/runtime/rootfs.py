@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 import struct
+import termios
 from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
@@ -229,18 +230,13 @@ class OpenTerminal(Operation):
         # TIOCGPTPEER opens the other end without a path that could be something else by now.
         context.terminal = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         if self.rows or self.columns:
-            set_terminal_size(master, self.rows, self.columns)
+            termios.tcsetwinsize(master, (self.rows, self.columns))
         if self.console:
             console = context.target("/dev/console", directory=False)
             m.mount(fd_path(context.terminal), fd_path(console), "", m.MS_BIND)
             os.close(console)
         messages.send_console(context.channel, master)
         os.close(master)
-
-
-def set_terminal_size(terminal: int, rows: int, columns: int) -> None:
-    """TIOCSWINSZ, ioctl_tty(2)."""
-    fcntl.ioctl(terminal, 0x5414, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import time
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup, ExecGroup
-from containerkit.runtime import bundle, rootfs
+from containerkit.runtime import bundle
 from containerkit.runtime.create import Child
 from containerkit.runtime.enter import enter
-from containerkit.supervise.messages import Enter, Exited, Failed, Resize, Signal, Started, receive_reply, send_reply
+from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Started, receive_reply, send_reply
 
 
 def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
@@ -34,7 +34,6 @@ class Helper:
         self.request = request
         self.channel = channel
         self.group: ExecGroup | None = None
-        self.terminal = -1
         self.began = time.time()
 
     def run(self, streams: tuple[int, int, int]) -> None:
@@ -71,9 +70,11 @@ class Helper:
         except RuntimeFailure:
             os.waitpid(child.pid, 0)
             raise
-        self.terminal = -1 if child.terminal is None else child.terminal
-        reply = Started(child.pid)
-        send_reply(self.channel, reply, () if self.terminal < 0 else (self.terminal,))
+        if child.terminal is None:
+            send_reply(self.channel, Started(child.pid))
+        else:
+            send_reply(self.channel, Started(child.pid), (child.terminal,))
+            os.close(child.terminal)
 
     def _watch(self, child: Child) -> None:
         poll = select.poll()
@@ -84,9 +85,7 @@ class Helper:
             if child.pidfd in ready:
                 return
             word, _ = receive_reply(self.channel)
-            if isinstance(word, Resize) and self.terminal >= 0:
-                rootfs.set_terminal_size(self.terminal, word.rows, word.columns)
-            elif isinstance(word, Signal) and not word.tree:
+            if isinstance(word, Signal) and not word.tree:
                 signal.pidfd_send_signal(child.pidfd, word.number)
             elif word is None or isinstance(word, Signal):
                 self._end(child)

@@ -6,7 +6,7 @@
      |-- Start|Enter + fds ------------------------------------->|
      |<------------------------------- taken --------------------|   no answer: nothing was done, ask again
      |<------------------------------- started | failed ---------|
-     |-- signal | resize --------------------------------------->|   helper only
+     |-- signal ------------------------------------------------>|   helper only
      |<------------------------------- exited -------------------|
 
 Requests go over the one socket of the spawner; each brings its own reply socket, so that any number of threads can
@@ -150,17 +150,8 @@ class Signal:
     kind: str = "signal"
 
 
-@dataclass(frozen=True)
-class Resize:
-    """The terminal's new size in characters."""
-
-    rows: int
-    columns: int
-    kind: str = "resize"
-
-
-Reply = Started | Failed | Exited | Signal | Resize
-_REPLIES: dict[str, Any] = {"started": Started, "failed": Failed, "exited": Exited, "signal": Signal, "resize": Resize}
+Reply = Started | Failed | Exited | Signal
+_REPLIES: dict[str, Any] = {"started": Started, "failed": Failed, "exited": Exited, "signal": Signal}
 
 
 def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] = ()) -> None:

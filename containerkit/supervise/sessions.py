@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import termios
 import threading
 import time
 from collections.abc import Sequence
@@ -54,9 +55,10 @@ class Session:
             messages.send_reply(self.channel, messages.Signal(number, tree))
 
     def resize(self, rows: int, columns: int) -> None:
-        """The terminal's new size in characters."""
-        if self.exited is None:
-            messages.send_reply(self.channel, messages.Resize(rows, columns))
+        """The terminal's new size in characters; in force when this returns."""
+        if self.terminal is None:
+            raise InvalidState(f"{self.subject}: cannot resize: the process has no terminal")
+        termios.tcsetwinsize(self.terminal, (rows, columns))
 
     def wait(self, timeout: float | None = None) -> messages.Exited | None:
         """How it ended; None when it has not after ``timeout`` seconds."""

@@ -17,13 +17,11 @@ import os
 import select
 import signal
 import socket
-import sqlite3
 
 from containerkit.linux import capabilities, cgroups, process
 from containerkit.oci import codec
-from containerkit.oci.runtime_spec import Process, Root, Spec
-from containerkit.runtime import plan
-from containerkit.supervise import helper, messages, monitor
+from containerkit.oci.runtime_spec import Spec
+from containerkit.supervise import helper, messages, monitor, rehearsal
 
 SOCKET = 3
 
@@ -48,18 +46,10 @@ def _warm_up() -> None:
     codec.prepare(Spec, messages.Start, messages.Enter)
     cgroups.detect()
     capabilities.last_cap()
-    sqlite3.connect(":memory:").close()
-    _rehearse()
+    rehearsal.rehearse()
     gc.disable()
     gc.collect()
     gc.freeze()
-
-
-def _rehearse() -> None:
-    """Go through the motions of a start. In a spare, it writes to the pages that a real one will write to."""
-    spec = codec.loads(Spec, codec.dumps(Spec(Root("rootfs"), Process(args=("true",)))))
-    for operation in plan.build(spec):
-        operation.describe()
 
 
 def _serve_one(channel: socket.socket) -> bool:
@@ -106,7 +96,7 @@ def _spare(channel: socket.socket, said: int) -> None:
         # A spare goes when its spawner does; what it becomes does not.
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _rehearse()
+        rehearsal.rehearse()
         data, descriptors = messages.receive(channel)
         if data:
             process.prctl(process.PR_SET_PDEATHSIG, 0)

@@ -22,6 +22,7 @@ class Peer:
     """Words of docker's command line, which podman shares."""
 
     name = ""
+    run_options: tuple[str, ...] = ()
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
         self.scratch = scratch
@@ -32,7 +33,7 @@ class Peer:
 
     def __enter__(self) -> Peer:
         self.call("import", str(self.rootfs_tar), "bench")
-        self.call("run", "-d", "--network", "none", "--name", "bench-long", "bench", "sleep", "3600")
+        self.call("run", *self.run_options, "-d", "--network", "none", "--name", "bench-long", "bench", "sleep", "3600")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -44,7 +45,7 @@ class Peer:
     def works(self) -> dict[str, Work]:
         none = ("--network", "none")
         return {
-            "P2": lambda: self.call("run", "--rm", *none, "bench", "true"),
+            "P2": lambda: self.call("run", *self.run_options, "--rm", *none, "bench", "true"),
             "P4": lambda: self.call("exec", "bench-long", "true"),
             "P5": lambda: self.call("stats", "--no-stream", "bench-long"),
             "P6": lambda: self.call("ps", "-a"),
@@ -53,19 +54,22 @@ class Peer:
         }
 
     def twenty(self) -> None:
-        command = [*self.client(), "run", "--rm", "--network", "none", "bench", "true"]
+        command = [*self.client(), "run", *self.run_options, "--rm", "--network", "none", "bench", "true"]
         started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(20)]
         for process in started:
             process.wait()
 
     def logged(self) -> None:
-        self.call("run", "--network", "none", "--name", "bench-log", "-d", "bench", "sh", "-c", LOAD)
+        self.call("run", *self.run_options, "--network", "none", "--name", "bench-log", "-d", "bench", "sh", "-c", LOAD)
         self.call("wait", "bench-log")
         self.call("rm", "bench-log")
 
 
-#: 200 MB in lines of 64 characters.
-LOAD = "yes 123456789012345678901234567890123456789012345678901234567890123 | head -c 200000000"
+#: 200 MB in lines of 64 characters; made once and copied, for `yes` is slower than any log.
+LOAD = (
+    "yes 123456789012345678901234567890123456789012345678901234567890123 | head -c 2000000 >/tmp/lines;"
+    "i=0; while [ $i -lt 100 ]; do cat /tmp/lines; i=$((i+1)); done"
+)
 
 
 class Docker(Peer):
@@ -103,7 +107,10 @@ class Docker(Peer):
 
 
 class Podman(Peer):
+    """With the limits of this process: to raise them, as it does by default, takes CAP_SYS_RESOURCE."""
+
     name = "podman"
+    run_options = ("--ulimit", "host")
 
     def client(self) -> list[str]:
         state = self.scratch / "podman"

@@ -137,6 +137,21 @@ def test_popen_with_a_terminal(engine: Engine, image: Image) -> None:
         assert process.wait(timeout=5) == 5
 
 
+def test_a_terminal_resized_while_in_use(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with container.popen(["sh"], tty=True) as process:
+            for columns in range(40, 140):
+                process.resize(24, columns)
+                process.stdin.write(b"stty size\n")
+                seen = b""
+                while f"24 {columns}\r\n".encode() not in seen:
+                    seen += process.stdout.read(1024)
+            with pytest.raises(ck.InvalidArgument, match="resize"):
+                process.resize(0, 80)
+        with container.popen(["cat"]) as process, pytest.raises(ck.InvalidState, match="no terminal"):
+            process.resize(24, 80)
+
+
 def test_logs(engine: Engine, image: Image) -> None:
     script = "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; printf end"
     with engine.run("busybox", ["sh", "-c", script]) as container:

@@ -1,0 +1,88 @@
+"""Going through the motions of a start, without the kernel's part.
+
+A forked child shares its pages with its parent until it writes to them, and even to read a Python object is to write
+its reference count: some thousand page faults, at some microseconds each, in the middle of a start. A spare rehearses
+while nobody waits for it, and has those pages to itself when the request comes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+
+from containerkit.oci import codec
+from containerkit.oci.runtime_spec import (
+    Capabilities,
+    DeviceCgroup,
+    Linux,
+    Mount,
+    Namespace,
+    Process,
+    Resources,
+    Root,
+    Spec,
+)
+from containerkit.runtime import bundle, plan
+from containerkit.store.containers import Containers, process_columns
+from containerkit.store.database import Database
+from containerkit.supervise import messages
+from containerkit.supervise.log import LogWriter
+
+_SPEC = Spec(
+    Root("rootfs"),
+    Process(args=("true",), env=("PATH=/bin",), capabilities=Capabilities(("CAP_CHOWN",), ("CAP_CHOWN",))),
+    hostname="rehearsal",
+    mounts=(Mount("/proc", "proc", "proc", ("nosuid",)), Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "mode=755"))),
+    linux=Linux(
+        namespaces=tuple(Namespace(kind) for kind in ("mount", "uts", "ipc", "pid", "cgroup", "network")),
+        cgroups_path="/rehearsal",
+        resources=Resources(devices=(DeviceCgroup(False),)),
+        masked_paths=("/proc/kcore",),
+        readonly_paths=("/proc/sys",),
+    ),
+)
+_OVERLAY = Mount("/", "overlay", "overlay", ("lowerdir=/a:/b", "upperdir=/c", "workdir=/d"))
+
+
+def rehearse() -> None:
+    """Everything that a monitor and a helper do in Python and SQLite, on values of no consequence."""
+    _read_and_plan()
+    _talk()
+    _write_down()
+
+
+def _read_and_plan() -> None:
+    start = messages.Start("id", "name", "database", "bundle", _OVERLAY, "log")
+    enter = messages.Enter(1, 1, "bundle", ("pid",), "/rehearsal", _SPEC.process, filtered=True)
+    for request in (start, enter):
+        messages.decode(messages.encode(request))
+    spec = bundle.validate(codec.loads(Spec, codec.dumps(_SPEC), "config.json"))
+    for operation in (*plan.build(spec, _OVERLAY), *plan.build_enter(spec.process, "/rehearsal", filtered=False)):
+        operation.describe()
+
+
+def _talk() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        messages.send_reply(ours, messages.Exited(0, 0.0), (ours.fileno(),))
+        _, descriptors = messages.receive_reply(theirs)
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(0)
+        os.close(descriptor)
+
+
+def _write_down() -> None:
+    database = Database(":memory:")
+    containers = Containers(database)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO images VALUES ('image', 'm', 't', 1, 1, 0)")
+    containers.insert("id", "name", "image", "image", {}, True)
+    containers.move("id", "run", started=0.0, **process_columns(1, 1, 1, 1))
+    containers.delete("id", exit_code=0)
+    database.close()
+    log = LogWriter(os.devnull)
+    log.write(1, b"")
+    log.close()
