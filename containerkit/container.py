@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import signal as signals
 import time
 from collections.abc import Iterator, Mapping
@@ -13,16 +11,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import engine as engines
+from containerkit import inspection, listing, logs
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
-from containerkit.oci import users
-from containerkit.oci.runtime_spec import Process, Spec
-from containerkit.options import Command, Duration, RunOptions, Settings, duration, environment, settings, shows_options
-from containerkit.options import command as split_command
-from containerkit.process import Process as Popen
+from containerkit.execution import Execution
+from containerkit.oci.runtime_spec import Spec
+from containerkit.options import Command, Duration, RunOptions, Settings, duration, settings, shows_options
+from containerkit.process import Process
 from containerkit.recording import Recording
-from containerkit.results import LogLine, Plan, Result, Step, split_lines
+from containerkit.results import LogLine, Plan, Result
 from containerkit.stats import Stats, read_stats
-from containerkit.supervise import configure, launch, messages, recover, sessions
+from containerkit.supervise import configure, ending, launch, messages, recover, sessions
 from containerkit.supervise.output import Output
 from containerkit.views import html
 
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.store.containers import ContainerRecord
-
-_SHOWN_STATES = ("created", "running", "paused", "restarting", "exited", "dead")
 
 
 class Container:
@@ -67,15 +63,8 @@ class Container:
             filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key=value"``).
         """
         engine = engine or engines.default_engine()
-        records = [recover.truth(engine.store, record) for record in engine.store.containers.list()]
-        wanted = _filter(filters or {})
-        return [
-            cls(engine, record.id, record.name)
-            for record in records
-            if record is not None
-            and (all or record.status == "running" or "status" in (filters or {}))
-            and wanted(record)
-        ]
+        found = listing.records(engine.store, all=all, filters=filters)
+        return [cls(engine, record.id, record.name) for record in found]
 
     @classmethod
     @shows_options
@@ -125,50 +114,24 @@ class Container:
         with _descriptor(sessions.stdin_of(input)) as stdin:
             running = launch.run(engine.store, image._record, image._reference, chosen, stdin, with_log=True)
         with running.channel:
-            container = cls(engine, running.record.id, running.record.name)
             try:
                 running.wait_started()
-                ended = container._await_end(running, seconds)
+                began = time.monotonic()
+                ended = running.wait_ended(engine.store, seconds)
             except BaseException:
                 os.close(running.log)
                 raise
-        arguments = configure.command_of(chosen, image._record.config.config)
-        result = Result(ended.exit_code, ended.duration, ended.oom_killed, arguments, Output.of_log(running.log))
-        if ended.exit_code == -1:
-            raise Timeout(f"container {container._last_name}: still running after {seconds} s; ended", result=result)
+        last = ended or messages.Exited(-1, time.monotonic() - began)
+        output = Output.of_log(running.log)
+        result = Result(last.exit_code, last.duration, last.oom_killed, running.record.command, output)
+        if ended is None:
+            raise Timeout(f"container {running.record.name}: still running after {seconds} s; ended", result=result)
         return result.check() if check else result
-
-    def _await_end(self, running: launch.Running, timeout: float | None) -> messages.Exited:
-        """How it ended; exit code -1 when time was up and it was killed."""
-        began = time.monotonic()
-        poll = select.poll()
-        poll.register(running.channel, select.POLLIN)
-        try:
-            in_time = bool(poll.poll(None if timeout is None else timeout * 1000))
-        except BaseException:
-            self._kill_quietly()
-            raise
-        if not in_time:
-            self._kill_quietly()
-        reply, _ = messages.receive_reply(running.channel)
-        if not in_time:
-            return messages.Exited(-1, time.monotonic() - began)
-        if isinstance(reply, messages.Exited):
-            return reply
-        # The monitor was killed: what it had not done is done now, and the container counts as killed.
-        self._truth()
-        return messages.Exited(137, time.monotonic() - began)
-
-    def _kill_quietly(self) -> None:
-        with contextlib.suppress(NotFound, InvalidState):
-            self.kill()
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
     def _truth(self) -> ContainerRecord | None:
-        store = self._engine.store
-        record = store.containers.read(self._id)
-        return None if record is None else recover.truth(store, record)
+        return ending.current(self._engine.store, self._id)
 
     def _record(self) -> ContainerRecord:
         record = self._truth()
@@ -232,8 +195,7 @@ class Container:
     @property
     def labels(self) -> dict[str, str]:
         """The image's labels and its own."""
-        record = self._record()
-        return configure.labels_of(Settings.read(record.options), self.image._record.config.config)
+        return dict(Settings.read(self._record().options).labels or {})
 
     @property
     def created(self) -> datetime:
@@ -252,23 +214,8 @@ class Container:
         moment = self._record().finished
         return None if moment is None else _moment(moment)
 
-    def row(self) -> dict[str, Any]:
-        """What a table shows of it."""
-        record = self._record()
-        return {
-            "name": record.name,
-            "image": record.image_reference,
-            "command": configure.describe_command(self._spec().process.args),
-            "status": record.status,
-            "exit_code": record.exit_code,
-            "created": _moment(record.created),
-            "id": record.id[:12],
-        }
-
     def inspect(self) -> dict[str, Any]:
         """Everything about it, shaped as ``docker inspect``."""
-        from containerkit import inspection
-
         return inspection.container(self._record(), self._spec(), self.labels, self._file("log"))
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -295,9 +242,10 @@ class Container:
         """
         number = _signal_number(signal)
         record = self._running("kill")
-        self._send(record, number)
         if number == signals.SIGKILL:
-            self._await_monitor(None)
+            ending.kill(self._engine.store, record)
+        else:
+            ending.send(record, number)
         return self
 
     def _running(self, verb: str) -> ContainerRecord:
@@ -305,15 +253,6 @@ class Container:
         if record.state != "running":
             raise InvalidState(f"container {record.name}: cannot {verb}: it is {record.status}")
         return record
-
-    def _send(self, record: ContainerRecord, number: int) -> None:
-        from containerkit.linux import process
-
-        pidfd = process.pidfd(record.pid, record.pid_started)
-        if pidfd is None:
-            return  # it has just ended: its monitor is about to say so
-        with _descriptor(pidfd), contextlib.suppress(ProcessLookupError):
-            signals.pidfd_send_signal(pidfd, number)
 
     def stop(self, timeout: Duration | None = None) -> Container:
         """Ask it to end with its stop signal; kill it when it has not after ``timeout``. An ended one stays ended.
@@ -325,11 +264,10 @@ class Container:
         if record.state != "running":
             return self
         chosen = Settings.read(record.options)
-        image = self.image._record.config.config
         grace = duration(timeout, "timeout") if timeout is not None else chosen.stop_timeout
-        self._send(record, _signal_number(chosen.stop_signal or image.stop_signal or "TERM"))
-        if not self._await_monitor(10.0 if grace is None else grace):
-            self._kill_quietly()
+        ending.send(record, _signal_number(chosen.stop_signal or "TERM"))
+        if not ending.wait(self._engine.store, self._id, 10.0 if grace is None else grace):
+            ending.kill(self._engine.store, record)
         return self
 
     def restart(self, timeout: Duration | None = None) -> Container:
@@ -347,7 +285,7 @@ class Container:
             InvalidState: it was never started.
         """
         seconds = None if timeout is None else duration(timeout, "timeout")
-        if not self._await_monitor(seconds):
+        if not ending.wait(self._engine.store, self._id, seconds):
             raise Timeout(f"container {self._last_name}: still running after {seconds} s")
         record = self._truth()
         code = record.exit_code if record is not None else self._engine.store.containers.last_exit(self._id)
@@ -356,23 +294,6 @@ class Container:
         if code is None:
             raise InvalidState(f"container {self._last_name}: cannot wait: it was never started")
         return code
-
-    def _await_monitor(self, timeout: float | None) -> bool:
-        """Wait for the end of the monitor, which comes after everything else. False when time is up."""
-        from containerkit.linux import process
-
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            record = self._truth()
-            if record is None or record.state != "running":
-                return True
-            pidfd = process.pidfd(record.monitor, record.monitor_started)
-            if pidfd is None:
-                continue  # between its last word and the end of its lease
-            with _descriptor(pidfd):
-                rest = None if deadline is None else deadline - time.monotonic()
-                if not _wait_readable(pidfd, rest):
-                    return False
 
     def remove(self, *, force: bool = False) -> None:
         """Remove it and its writable layer.
@@ -383,18 +304,12 @@ class Container:
         Raises:
             InvalidState: it runs, and not ``force``.
         """
-        store = self._engine.store
         record = self._record()
         if record.state == "running":
             if not force:
                 raise InvalidState(f"container {record.name}: cannot remove: it is running (stop it, or force=True)")
-            self._kill_quietly()
-        lease = store.leases.take(record.id)
-        if lease is None:
-            raise InvalidState(f"container {record.name}: cannot remove: it is being started")
-        with _descriptor(lease):
-            store.snapshots.remove(record.id)
-            store.containers.delete(record.id)
+            ending.kill(self._engine.store, record)
+        ending.remove(self._engine.store, record)
 
     def __enter__(self) -> Container:
         return self
@@ -434,30 +349,7 @@ class Container:
             ProcessFailed: with ``check``.
         """
         seconds = None if timeout is None else duration(timeout, "timeout")
-        process = self._process(command, env, user, workdir, tty=False)
-        began = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            stdin = stack.enter_context(_descriptor(sessions.stdin_of(input)))
-            (out, out_theirs), (err, err_theirs) = os.pipe(), os.pipe()
-            with _descriptor(out_theirs), _descriptor(err_theirs):
-                try:
-                    session = sessions.open_session(
-                        self._engine.store, self._record(), self._spec(), process, (stdin, out_theirs, err_theirs)
-                    )
-                except BaseException:
-                    os.close(out)
-                    os.close(err)
-                    raise
-            stack.callback(session.close)
-            exited, output = sessions.collect(session, {out: 1, err: 2}, seconds)
-        code = -1 if exited is None else exited.exit_code
-        result = Result(code, time.monotonic() - began, False, process.args, output)
-        if exited is None:
-            raise Timeout(
-                f"container {self._last_name}: {configure.describe_command(process.args)}: still running after"
-                f" {seconds} s; ended",
-                result=result,
-            )
+        result = self._execution(command, env, user, workdir, tty=False).run(input, seconds)
         return result.check() if check else result
 
     def popen(
@@ -468,32 +360,21 @@ class Container:
         env: Mapping[str, str] | None = None,
         user: str | int | None = None,
         workdir: str | None = None,
-    ) -> Popen:
+    ) -> Process:
         """Start one more command in it and return at once, with its streams as files (as ``subprocess.Popen``).
 
         With ``tty`` it has a terminal, and standard error is in ``stdout``. It ends, with everything it started, when
         the returned object is closed or this process ends.
         """
-        process = self._process(command, env, user, workdir, tty=tty)
-        return Popen._start(self._engine.store, self._record(), self._spec(), process)
+        return Process._start(self._execution(command, env, user, workdir, tty=tty))
 
-    def _process(
+    def _execution(
         self, command: Command, env: Mapping[str, str] | None, user: str | int | None, workdir: str | None, *, tty: bool
-    ) -> Process:
-        arguments = split_command(command)
-        if not arguments:
-            raise InvalidArgument("command: empty")
-        if workdir is not None and not workdir.startswith("/"):
-            raise InvalidArgument(f"workdir {workdir!r}: must be an absolute path")
-        record = self._running("exec")
-        who = None if user is None else self._identity(record, str(user))
-        return configure.exec_process(self._spec(), arguments, who, environment(env or {}), workdir or "", tty)
-
-    def _identity(self, record: ContainerRecord, user: str) -> users.Identity:
-        from containerkit.layers import lookup
-
-        root = [f"/proc/{record.pid}/root"]
-        return users.resolve(user, lookup.read_text(root, "etc/passwd"), lookup.read_text(root, "etc/group"))
+    ) -> Execution:
+        return Execution.prepare(
+            self._engine.store, self._running("exec"), self._spec(), command,
+            env=env, user=user, workdir=workdir, tty=tty,
+        )  # fmt: skip
 
     # -- output ------------------------------------------------------------------------------------------------------
 
@@ -514,8 +395,9 @@ class Container:
             tail: only the last so many lines.
             timestamps: put the time (UTC) before each line.
         """
-        lines = self.log_lines(stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
-        return "".join(f"{_stamp(line.time)} {line.text}\n" if timestamps else f"{line.text}\n" for line in lines)
+        selection = logs.Selection(stdout, stderr, since, until, tail)
+        self._record()
+        return logs.text(logs.lines(self._file("log"), selection), timestamps=timestamps)
 
     def log_lines(
         self,
@@ -529,35 +411,17 @@ class Container:
     ) -> Iterator[LogLine]:
         """What it wrote, line by line; with ``follow``, on until it ends."""
         self._record()
-        wanted = {name for name, on in (("stdout", stdout), ("stderr", stderr)) if on}
-        low, high = _seconds(since, float("-inf")), _seconds(until, float("inf"))
-
-        def matches(line: LogLine) -> bool:
-            return line.stream in wanted and low <= line.time.timestamp() <= high
-
-        from containerkit.supervise import follow as following
-
-        path = self._file("log")
-        skip = 0
-        if tail is not None:
-            skip = max(0, sum(map(matches, split_lines(following.chunks(path)))) - tail)
-        chunks = following.chunks(path, following.Follower(path, self._end_pidfd) if follow else None)
-        for line in filter(matches, split_lines(chunks)):
-            if skip:
-                skip -= 1
-            else:
-                yield line
+        selection = logs.Selection(stdout, stderr, since, until, tail)
+        return logs.lines(self._file("log"), selection, self._end_pidfd if follow else None)
 
     def _end_pidfd(self) -> int | None:
         """A descriptor that is readable once the container has ended; None when it has."""
         from containerkit.linux import process
 
         record = self._truth()
-        return (
-            None
-            if record is None or record.state != "running"
-            else process.pidfd(record.monitor, record.monitor_started)
-        )
+        if record is None or record.state != "running":
+            return None
+        return process.pidfd(record.monitor, record.monitor_started)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
@@ -581,32 +445,9 @@ class Container:
 
     def explain(self) -> Plan:
         """The operations that its start consists of, and what each cost the last time."""
-        from containerkit.runtime import plan
-
         record = self._record()
-        snapshots = self._engine.store.snapshots
-        (overlay,) = snapshots.mounts(record.id, self.image._record, volatile=record.auto_remove)
-        operations = plan.build(self._spec(), overlay)
-        costs: list[int | None]
-        try:
-            with open(self._file("timings.json")) as file:
-                costs = json.load(file)
-        except FileNotFoundError:
-            costs = []
-        costs += [None] * (len(operations) - len(costs))
-        outside = len(operations.outside)
-        return Plan(
-            tuple(
-                Step(
-                    number,
-                    "host" if number <= outside else "container",
-                    type(operation).__name__,
-                    operation.describe(),
-                    cost,
-                )
-                for number, (operation, cost) in enumerate(zip(operations, costs, strict=False), 1)
-            )
-        )
+        (overlay,) = self._engine.store.snapshots.mounts(record.id, self.image._record, volatile=record.auto_remove)
+        return inspection.explain(self._spec(), overlay, self._file("timings.json"))
 
     # -- looks -------------------------------------------------------------------------------------------------------
 
@@ -635,7 +476,7 @@ class Container:
             return html.note(f"container {self._last_name}: removed")
         rows = {
             "image": record.image_reference,
-            "command": configure.describe_command(self._spec().process.args),
+            "command": configure.describe_command(record.command),
             "status": record.status if record.exit_code is None else f"{record.status} ({record.exit_code})",
         }
         return html.card(f"container {record.name}", record.status, rows)
@@ -649,24 +490,8 @@ def _descriptor(descriptor: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _wait_readable(descriptor: int, timeout: float | None) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
-
-
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _seconds(moment: datetime | float | None, default: float) -> float:
-    if moment is None:
-        return default
-    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _signal_number(signal: str | int) -> int:
@@ -676,24 +501,3 @@ def _signal_number(signal: str | int) -> int:
         return signals.Signals["SIG" + signal.upper().removeprefix("SIG")]
     except (ValueError, KeyError):
         raise InvalidArgument(f"signal {signal}: unknown") from None
-
-
-def _filter(filters: Mapping[str, str]) -> Any:
-    known = {"name", "status", "image", "label"}
-    for key in filters:
-        if key not in known:
-            raise InvalidArgument(f"filter {key}: unknown; known are {', '.join(sorted(known))}")
-    if (status := filters.get("status")) is not None and status not in _SHOWN_STATES:
-        raise InvalidArgument(f"filter status {status}: unknown; known are {', '.join(_SHOWN_STATES)}")
-
-    def wanted(record: ContainerRecord) -> bool:
-        labels = record.options.get("labels") or {}
-        key, _, value = filters.get("label", "").partition("=")
-        return (
-            filters.get("name", "") in record.name
-            and filters.get("status", record.status) == record.status
-            and filters.get("image", record.image_reference) == record.image_reference
-            and (not key or (key in labels and (not value or labels[key] == value)))
-        )
-
-    return wanted

@@ -235,7 +235,7 @@ class ContainerCollection(_Collection):
         return iter(Container.list(all=True, engine=self._engine))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self.rows())
 
     def __getitem__(self, name_or_id: str) -> Container:
         from containerkit.container import Container
@@ -247,10 +247,10 @@ class ContainerCollection(_Collection):
 
     def rows(self, *, all: bool = True) -> list[dict[str, Any]]:
         """A row per container, sorted by name; without ``all``, of those that run."""
-        from containerkit.container import Container
+        from containerkit import listing
 
-        found = [container.row() for container in Container.list(all=all, engine=self._engine)]
-        return sorted(found, key=lambda row: str(row["name"]))
+        found = listing.records(self._engine.store, all=all)
+        return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
 
     def frame(self, *, all: bool = False) -> pandas.DataFrame:
         """The containers as a pandas frame; without ``all``, those that run."""

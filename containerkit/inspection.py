@@ -1,7 +1,8 @@
-"""``inspect()``: what docker inspect gives, from what is written down."""
+"""``inspect()``, ``history()`` and ``explain()``: what is written down, shown whole."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
 from containerkit.oci.reference import Reference
-from containerkit.oci.runtime_spec import Spec
+from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.options import Settings
+from containerkit.results import Plan, Step
+from containerkit.runtime import plan
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 
@@ -151,3 +154,26 @@ def history(record: ImageRecord, sizes: Sequence[int]) -> list[dict[str, Any]]:
         }
         for step in record.config.history
     ][::-1]
+
+
+def explain(spec: Spec, overlay: Mount, timings: str) -> Plan:
+    """The operations of a start, and what each cost the last time.
+
+    Args:
+        timings: the file in which the monitor wrote the costs, in nanoseconds; it may not be there yet.
+    """
+    operations = plan.build(spec, overlay)
+    costs: list[int | None] = []
+    try:
+        with open(timings) as file:
+            costs = json.load(file)
+    except FileNotFoundError:
+        pass
+    costs += [None] * (len(operations) - len(costs))
+    outside = len(operations.outside)
+    return Plan(
+        tuple(
+            Step(number, "host" if number <= outside else "container", type(o).__name__, o.describe(), cost)
+            for number, (o, cost) in enumerate(zip(operations, costs, strict=False), 1)
+        )
+    )

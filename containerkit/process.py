@@ -12,10 +12,7 @@ from containerkit.options import Duration, duration
 from containerkit.supervise import sessions
 
 if TYPE_CHECKING:
-    from containerkit.oci.runtime_spec import Process as ProcessSpec
-    from containerkit.oci.runtime_spec import Spec
-    from containerkit.store.containers import ContainerRecord
-    from containerkit.store.store import Store
+    from containerkit.execution import Execution
 
 
 class Process:
@@ -38,9 +35,9 @@ class Process:
         self.args = args
 
     @classmethod
-    def _start(cls, store: Store, record: ContainerRecord, spec: Spec, process: ProcessSpec) -> Process:
-        if process.terminal:
-            return cls._start_terminal(store, record, spec, process)
+    def _start(cls, execution: Execution) -> Process:
+        if execution.process.terminal:
+            return cls._start_terminal(execution)
         with contextlib.ExitStack() as undo:
             pipes = []
             for _ in range(3):
@@ -49,24 +46,24 @@ class Process:
                 for descriptor in pair:
                     undo.callback(os.close, descriptor)
             (in_theirs, in_ours), (out_ours, out_theirs), (err_ours, err_theirs) = pipes
-            session = sessions.open_session(store, record, spec, process, (in_theirs, out_theirs, err_theirs))
+            session = execution.open((in_theirs, out_theirs, err_theirs))
             ours = (in_ours, out_ours, err_ours)
             stdin, stdout, stderr = (
                 os.fdopen(os.dup(d), mode, buffering=0) for d, mode in zip(ours, ("wb", "rb", "rb"), strict=True)
             )
-        return cls(session, stdin, stdout, stderr, process.args)
+        return cls(session, stdin, stdout, stderr, execution.process.args)
 
     @classmethod
-    def _start_terminal(cls, store: Store, record: ContainerRecord, spec: Spec, process: ProcessSpec) -> Process:
+    def _start_terminal(cls, execution: Execution) -> Process:
         null = sessions.stdin_of(None)
         try:
-            session = sessions.open_session(store, record, spec, process, (null, null, null))
+            session = execution.open((null, null, null))
         finally:
             os.close(null)
         assert session.terminal is not None
         stdin = os.fdopen(os.dup(session.terminal), "wb", buffering=0)
         stdout = _TerminalReader(os.dup(session.terminal))
-        return cls(session, stdin, stdout, None, process.args)
+        return cls(session, stdin, stdout, None, execution.process.args)
 
     @property
     def pid(self) -> int:

@@ -120,16 +120,22 @@ def _abbreviate(text: str, limit: int = 60) -> str:
 
 def split_lines(chunks: Iterator[Chunk]) -> Iterator[LogLine]:
     """Lines of each stream, put together over chunk borders; a last line without an end counts."""
-    pending: dict[int, tuple[int, bytes]] = {}
+    # By stream: when the line that has not ended yet began, and its parts.
+    pending: dict[int, tuple[int, list[bytes]]] = {}
     for chunk in chunks:
-        began, rest = pending.pop(chunk.stream, (chunk.time, b""))
-        *whole, rest = (rest + chunk.data).split(b"\n")
-        for number, line in enumerate(whole):
-            yield _line(began if number == 0 else chunk.time, chunk.stream, line)
-        if rest:
-            pending[chunk.stream] = (chunk.time if whole else began, rest)
-    for stream, (began, rest) in sorted(pending.items()):
-        yield _line(began, stream, rest)
+        first, *others = chunk.data.split(b"\n")
+        began, parts = pending.setdefault(chunk.stream, (chunk.time, []))
+        parts.append(first)
+        if not others:
+            continue
+        yield _line(began, chunk.stream, b"".join(parts))
+        for line in others[:-1]:
+            yield _line(chunk.time, chunk.stream, line)
+        pending.pop(chunk.stream)
+        if others[-1]:
+            pending[chunk.stream] = (chunk.time, [others[-1]])
+    for stream, (began, parts) in sorted(pending.items()):
+        yield _line(began, stream, b"".join(parts))
 
 
 def _line(time: int, stream: int, data: bytes) -> LogLine:

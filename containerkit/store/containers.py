@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.linux.process import boot_id
@@ -36,8 +35,7 @@ OWNED = frozenset({"creating", "starting", "running"})
 _SHOWN = {"creating": "created", "starting": "created"}
 
 
-@dataclass(frozen=True)
-class ContainerRecord:
+class ContainerRecord(NamedTuple):
     """One row, read at one moment. Times are epoch seconds; ``pid_started`` is in clock ticks since boot."""
 
     number: int
@@ -45,25 +43,31 @@ class ContainerRecord:
     name: str
     image: str
     image_reference: str
+    arguments: str
     spec: str
     auto_remove: bool
     created: float
     state: str
-    pid: int | None
-    pid_started: int | None
-    monitor: int | None
-    monitor_started: int | None
-    boot_id: str | None
-    started: float | None
-    finished: float | None
-    exit_code: int | None
-    oom_killed: bool
-    error: str
+    pid: int | None = None
+    pid_started: int | None = None
+    monitor: int | None = None
+    monitor_started: int | None = None
+    boot_id: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
 
     @property
     def status(self) -> str:
         """The state as a user knows it."""
         return _SHOWN.get(self.state, self.state)
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What runs: the entry point and its arguments."""
+        return tuple(json.loads(self.arguments))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,9 +76,8 @@ class ContainerRecord:
 
 
 def _record(row: sqlite3.Row) -> ContainerRecord:
-    values = list(row)
-    values[6], values[17] = bool(values[6]), bool(values[17])
-    return ContainerRecord(*values)
+    record = ContainerRecord._make(row)
+    return record._replace(auto_remove=bool(record.auto_remove), oom_killed=bool(record.oom_killed))
 
 
 class Containers:
@@ -84,7 +87,14 @@ class Containers:
         self.database = database
 
     def insert(
-        self, id: str, name: str, image: str, image_reference: str, spec: Mapping[str, Any], auto_remove: bool
+        self,
+        id: str,
+        name: str,
+        image: str,
+        image_reference: str,
+        command: Sequence[str],
+        spec: Mapping[str, Any],
+        auto_remove: bool,
     ) -> ContainerRecord:
         """A new row in state ``creating``.
 
@@ -93,15 +103,15 @@ class Containers:
             NotFound: the image has been removed meanwhile.
         """
         now = time.time()
-        row = (id, name, image, image_reference, json.dumps(spec), int(auto_remove), now)
+        row = (id, name, image, image_reference, json.dumps(command), json.dumps(spec), int(auto_remove), now)
         try:
             with self.database.transaction() as connection:
                 # Here and not before: a removal of the image is one transaction too.
                 if connection.execute("SELECT 1 FROM images WHERE id = ?", (image,)).fetchone() is None:
                     raise NotFound(f"image {image_reference}: removed meanwhile")
                 cursor = connection.execute(
-                    "INSERT INTO containers (id, name, image, image_reference, spec, auto_remove, created, status)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, 'creating')",
+                    "INSERT INTO containers (id, name, image, image_reference, command, spec, auto_remove, created,"
+                    " status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'creating')",
                     row,
                 )
                 self._event(connection, "create", id, name, {"image": image_reference})
@@ -111,10 +121,7 @@ class Containers:
             ) from error
         number = cursor.lastrowid
         assert number is not None
-        return ContainerRecord(
-            number, id, name, image, image_reference, row[4], auto_remove, now, "creating",
-            None, None, None, None, None, None, None, None, False, "",
-        )  # fmt: skip
+        return ContainerRecord(number, id, name, image, image_reference, row[4], row[5], auto_remove, now, "creating")
 
     def find(self, name_or_id: str) -> ContainerRecord:
         """The row of that name, id, or unique prefix of an id.

@@ -5,10 +5,9 @@ The defaults are Docker's: its 14 capabilities, its seccomp profile, its masked 
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from containerkit.errors import InvalidArgument
@@ -228,12 +227,10 @@ def describe_command(arguments: tuple[str, ...]) -> str:
     return shlex.join(arguments)
 
 
-def labels_of(settings: Settings, image: ContainerConfig) -> dict[str, str]:
-    """The image's labels, then the caller's."""
-    own: Mapping[str, str] = settings.labels or {}
-    return {**(image.labels or {}), **own}
-
-
-def bundle_path(containers: Path, id: str) -> str:
-    """Where the container's bundle is."""
-    return os.path.join(containers, id)
+def inherit(settings: Settings, image: ContainerConfig) -> Settings:
+    """The caller's options with what the image says of a container's whole life: its stop signal and its labels."""
+    return replace(
+        settings,
+        stop_signal=settings.stop_signal or image.stop_signal,
+        labels={**(image.labels or {}), **(settings.labels or {})} or None,
+    )

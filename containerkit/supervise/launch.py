@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass
 from functools import lru_cache
 
 from containerkit.errors import (
@@ -30,7 +31,7 @@ from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configure, messages, names, recover
+from containerkit.supervise import configure, ending, messages, names, recover
 from containerkit.supervise.client import spawner
 
 
@@ -56,13 +57,41 @@ class Running:
             raise reply.error(f"container {self.record.name}")
         raise RuntimeFailure(f"container {self.record.name}: its monitor was killed while starting it")
 
+    def wait_ended(self, store: Store, timeout: float | None) -> messages.Exited | None:
+        """How it ended; None when ``timeout`` seconds were up and it was killed. Killed, too, when this is interrupted.
+
+        One whose monitor was killed counts as killed: what that had not done is done here.
+        """
+        began = time.monotonic()
+        try:
+            in_time = ending.readable(self.channel.fileno(), timeout)
+        except BaseException:
+            self._kill(store)
+            raise
+        if not in_time:
+            self._kill(store)
+            return None
+        reply, _ = messages.receive_reply(self.channel)
+        if isinstance(reply, messages.Exited):
+            return reply
+        ending.current(store, self.record.id)
+        return messages.Exited(137, time.monotonic() - began)
+
+    def _kill(self, store: Store) -> None:
+        record = ending.current(store, self.record.id)
+        if record is not None:
+            ending.kill(store, record)
+
 
 def reserve(store: Store, image: ImageRecord, reference: str, settings: Settings) -> tuple[ContainerRecord, int]:
     """A row in state ``creating`` and its lease.
 
     Raises:
         AlreadyExists: the name is taken by a living or ended container.
+        InvalidArgument: there is no command to run.
     """
+    settings = configure.inherit(settings, image.config.config)
+    command = configure.command_of(settings, image.config.config)
     id = names.random_id()
     # The owner before the row: a row without an owner is one to clean up.
     lease = store.leases.take(id)
@@ -72,7 +101,7 @@ def reserve(store: Store, image: ImageRecord, reference: str, settings: Settings
             name = settings.name or names.random_name()
             try:
                 return store.containers.insert(
-                    id, name, image.id, reference, settings.written(), settings.remove
+                    id, name, image.id, reference, command, settings.written(), settings.remove
                 ), lease
             except AlreadyExists:
                 if settings.name and not _was_stale(store, name):
@@ -134,7 +163,7 @@ def create(store: Store, image: ImageRecord, reference: str, settings: Settings)
         raise
     finally:
         os.close(lease)
-    return replace(record, state="created")
+    return record._replace(state="created")
 
 
 def run(

@@ -79,7 +79,7 @@ def _write_down() -> None:
     containers = Containers(database)
     with database.transaction() as connection:
         connection.execute("INSERT INTO images VALUES ('image', 'm', 't', 1, 1, 0)")
-    containers.insert("id", "name", "image", "image", {}, True)
+    containers.insert("id", "name", "image", "image", ("true",), {}, True)
     containers.move("id", "run", started=0.0, **process_columns(1, 1, 1, 1))
     containers.delete("id", exit_code=0)
     database.close()

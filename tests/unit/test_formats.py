@@ -176,13 +176,13 @@ def test_a_lease_is_held_by_one_and_ends_with_its_holder(tmp_path: Path) -> None
 def test_moves_that_the_table_has_and_others(tmp_path: Path) -> None:
     containers = Containers(Database(tmp_path / "metadata.db"))
     with pytest.raises(NotFound, match="image gone"):
-        containers.insert("a" * 64, "web", "sha256:1", "gone", {}, False)
+        containers.insert("a" * 64, "web", "sha256:1", "gone", ("true",), {}, False)
     with containers.database.transaction() as connection:
         connection.execute("INSERT INTO images VALUES ('sha256:1', 'm', 't', 1, 1, 0)")
-    record = containers.insert("a" * 64, "web", "sha256:1", "image", {}, False)
+    record = containers.insert("a" * 64, "web", "sha256:1", "image", ("true",), {}, False)
     assert (record.state, record.status) == ("creating", "created")
     with pytest.raises(AlreadyExists, match="container web"):
-        containers.insert("b" * 64, "web", "sha256:1", "image", {}, False)
+        containers.insert("b" * 64, "web", "sha256:1", "image", ("true",), {}, False)
     for move, state in [("create", "created"), ("start", "starting"), ("run", "running"), ("exit", "exited")]:
         assert containers.move(record.id, move) == state
     with pytest.raises(InvalidState, match="container web: cannot run: it is exited"):
