@@ -33,17 +33,20 @@ def always(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"always": True})
 
 
-def decode(cls: type[T], data: Any, where: str = "") -> T:
+def decode(cls: type[T], data: Any, where: str) -> T:
     """An instance of ``cls`` from parsed JSON; ``where`` names the document in errors.
 
     Raises:
         InvalidArgument: a member is missing or of the wrong type.
     """
     hint: Any = cls
-    return typing.cast(T, _reader(hint)(data, where))
+    try:
+        return typing.cast(T, _reader(hint)(data, ""))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message.removeprefix(': ')}") from None
 
 
-def loads(cls: type[T], text: str | bytes, where: str = "") -> T:
+def loads(cls: type[T], text: str | bytes, where: str) -> T:
     """As :func:`decode`, from JSON text."""
     try:
         return decode(cls, json.loads(text), where)

@@ -6,6 +6,7 @@ All of them run before pivot_root, on descriptors resolved inside the root file 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -52,11 +53,22 @@ class MountOverlay(Operation):
     def execute(self, context: Context) -> None:
         joined = ":".join(self.lower)
         data = ",".join((f"lowerdir={joined}", f"upperdir={self.upper}", f"workdir={self.work}", *self.extra))
-        if len(data) < _PAGE:
-            m.mount("overlay", context.rootfs, "overlay", 0, data)
-        else:
-            self._mount_many(context)
+        try:
+            if len(data) < _PAGE:
+                m.mount("overlay", context.rootfs, "overlay", 0, data)
+            else:
+                self._mount_many(context)
+        except OSError as error:
+            raise OSError(error.errno, self._hint(error)) from error
         context.root = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _hint(self, error: OSError) -> str:
+        if error.errno == errno.ENODEV:
+            return "this kernel has no overlayfs (try: modprobe overlay)"
+        if error.errno == errno.EINVAL:
+            # The kernel says more in its log only; this is what it nearly always means.
+            return f"the file system of {self.upper} cannot hold a writable layer (ext4, xfs, btrfs and tmpfs can)"
+        return error.strerror or str(error)
 
     def _mount_many(self, context: Context) -> None:
         # mount(2) takes one page of options; fsconfig(2) takes layers one by one (lowerdir+ since Linux 6.5).

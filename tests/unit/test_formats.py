@@ -33,9 +33,9 @@ def test_values_survive_json() -> None:
         '{"root":{"path":"r"},"process":{"args":["a"],"oomScoreAdj":5},'
         '"linux":{"resources":{"memory":{"disableOOMKiller":true}}}}'
     )
-    spec = codec.loads(Spec, text)
+    spec = codec.loads(Spec, text, "config.json")
     assert spec.process.oom_score_adj == 5 and spec.linux.resources.memory.disable_oom_killer is True
-    assert codec.loads(Spec, codec.dumps(spec)) == spec
+    assert codec.loads(Spec, codec.dumps(spec), "config.json") == spec
     assert '"disableOOMKiller":true' in codec.dumps(spec) and '"cwd":"/"' in codec.dumps(spec)
 
 
@@ -43,6 +43,7 @@ def test_values_survive_json() -> None:
     ("text", "words"),
     [
         ("{}", "config.json: root is missing"),
+        ('{"root":{"path":"r"},"linux":7}', "config.json: linux: expected an object, found 7"),
         ("[]", "config.json: expected an object"),
         ("{", "config.json: not JSON"),
         ('{"root":{"path":3}}', "root.path: expected a string, found 3"),

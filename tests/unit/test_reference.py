@@ -98,12 +98,12 @@ def test_a_config_that_docker_wrote_is_read() -> None:
       "config":{"Env":["A=1"],"Cmd":["sh"],"Entrypoint":null,"OnBuild":["RUN x"],"Labels":{"l":"v"},
         "ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Test":["NONE"],"StartPeriod":5},"ArgsEscaped":true},
       "rootfs":{"type":"layers","diff_ids":["sha256:1"]},"history":[{"created_by":"x","empty_layer":true}]}"""
-    found = codec.loads(ImageConfig, text)
+    found = codec.loads(ImageConfig, text, "config")
     assert found.config.env == ("A=1",) and found.config.cmd == ("sh",) and found.config.entrypoint is None
     assert found.config.healthcheck is not None and found.config.healthcheck.start_period == 5
     assert found.config.on_build == ("RUN x",) and found.rootfs.diff_ids == ("sha256:1",)
     assert found.history[0].empty_layer and found.history[0].created_by == "x"
-    assert codec.loads(ImageConfig, codec.dumps(found)) == found
+    assert codec.loads(ImageConfig, codec.dumps(found), "config") == found
 
 
 def test_a_manifest_of_schema_1_is_refused() -> None:

@@ -1,0 +1,156 @@
+"""The runtime alone, on bundles: no store, no spawner, no monitor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MOUNTS = [
+    {"destination": "/proc", "type": "proc", "source": "proc"},
+    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+]
+NAMESPACES = ("mount", "uts", "ipc", "pid", "network", "cgroup")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, busybox_tar: Path) -> Path:
+    """A bundle without a configuration yet, in a place that any user may pass through."""
+    path = tmp_path / "bundle"
+    with tarfile.open(busybox_tar) as tar:
+        tar.extractall(path / "rootfs", filter="tar")
+    for parent in (path, *path.parents):
+        if parent == Path("/tmp"):
+            break
+        parent.chmod(0o755)
+    return path
+
+
+def configure(bundle: Path, script: str, namespaces: tuple[str, ...] = NAMESPACES, **linux: Any) -> Path:
+    config = {
+        "ociVersion": "1.2.0",
+        "root": {"path": "rootfs"},
+        "process": {"args": ["sh", "-c", script], "env": ["PATH=/bin"], "cwd": "/"},
+        "hostname": "bundle",
+        "mounts": MOUNTS,
+        "linux": {"namespaces": [{"type": kind} for kind in namespaces], **linux},
+    }
+    (bundle / "config.json").write_text(json.dumps(config))
+    return bundle
+
+
+def run(bundle: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "containerkit.runtime", str(bundle)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_a_bundle(bundle: Path) -> None:
+    ended = run(configure(bundle, "hostname; echo $$; echo no >&2; exit 3"))
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("bundle\n1\n", "no\n", 3)
+
+
+def test_a_signal(bundle: Path) -> None:
+    # To pid 1 of a namespace only SIGKILL and SIGSTOP come from its own processes: never; so from outside.
+    command = [sys.executable, "-m", "containerkit.runtime", str(configure(bundle, "echo up; exec sleep 20"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runtime:
+        assert runtime.stdout is not None and runtime.stdout.readline() == "up\n"
+        (init,) = Path(f"/proc/{runtime.pid}/task/{runtime.pid}/children").read_text().split()
+        os.kill(int(init), signal.SIGTERM)  # it has no handler: as pid 1 it is not ended by that
+        os.kill(int(init), signal.SIGKILL)
+        assert runtime.wait(10) == 137
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (lambda config: config["process"].update(args=["/nosuch"]), 127, "no such file"),
+        (lambda config: config["process"].update(args=["/etc/passwd"]), 126, "permission denied"),
+        (lambda config: config["process"].update(args=[]), 125, "config.json: process.args"),
+        (lambda config: config["root"].update(path="nosuch"), 125, "nosuch"),
+        (
+            lambda config: config["mounts"].append({"destination": "/x", "type": "nosuchfs"}),
+            125,
+            "mount nosuchfs on /x: no such device",
+        ),
+        (lambda config: config["linux"]["namespaces"].append({"type": "mood"}), 125, "mood"),
+        (lambda config: config.update(linux=7), 125, "config.json: linux"),
+    ],
+)
+def test_a_bundle_that_cannot_run(bundle: Path, change: Any, code: int, words: str) -> None:
+    config = json.loads((configure(bundle, "echo never") / "config.json").read_text())
+    change(config)
+    (bundle / "config.json").write_text(json.dumps(config))
+    ended = run(bundle)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert words in ended.stderr.lower() and ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    ended = run(tmp_path)
+    assert ended.returncode == 125 and "no such file" in ended.stderr
+
+
+def test_a_user_namespace(bundle: Path) -> None:
+    for path in (bundle / "rootfs", *(bundle / "rootfs").rglob("*")):
+        os.chown(path, 100_000, 100_000, follow_symlinks=False)
+    maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    script = "id -u; id -g; cat /proc/self/uid_map; touch /made; echo into >/dev/null && chown 33 /made && echo fine"
+    ended = run(configure(bundle, script, (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps))
+    assert ended.stdout.split() == ["0", "0", "0", "100000", "65536", "fine"], ended.stderr
+    made = (bundle / "rootfs/made").stat()
+    assert (made.st_uid, made.st_gid) == (100_033, 100_000)
+
+
+def test_root_of_a_user_namespace_is_nobody_outside(bundle: Path) -> None:
+    secret = bundle / "rootfs/secret"
+    secret.write_text("of the host's root")
+    secret.chmod(0o600)
+    maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    ended = run(configure(bundle, "cat /secret", (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps))
+    assert ended.returncode == 1 and "Permission denied" in ended.stderr
+
+
+def test_a_time_namespace(bundle: Path) -> None:
+    offsets = {"boottime": {"secs": 86_400_000}, "monotonic": {"secs": 86_400_000}}
+    ended = run(configure(bundle, "cat /proc/uptime", (*NAMESPACES, "time"), timeOffsets=offsets))
+    here = float(Path("/proc/uptime").read_text().split()[0])
+    assert 86_400_000 <= float(ended.stdout.split()[0]) - here + 5 <= 86_400_010, ended.stderr
+
+
+def test_namespaces_that_exist_already_are_joined(bundle: Path) -> None:
+    holder = subprocess.Popen(["unshare", "--net", "--uts", "--fork", "--kill-child", "sh", "-c",
+                               "hostname joined; ip link add dummy-ck type dummy 2>/dev/null; echo up; exec sleep 20"],
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "up\n"
+        (inside,) = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+        configure(bundle, "hostname; readlink /proc/self/ns/net", ("mount", "pid"))
+        config = json.loads((bundle / "config.json").read_text())
+        config["hostname"] = ""
+        config["linux"]["namespaces"] += [
+            {"type": kind, "path": f"/proc/{inside}/ns/{name}"} for kind, name in (("network", "net"), ("uts", "uts"))
+        ]
+        (bundle / "config.json").write_text(json.dumps(config))
+        ended = run(bundle)
+        assert ended.stdout.split() == ["joined", os.readlink(f"/proc/{inside}/ns/net")], ended.stderr
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
+
+
+def test_limits_hold_and_the_cgroup_goes(bundle: Path) -> None:
+    resources = {"pids": {"limit": 16}}
+    script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0"
+    path = f"/containerkit-test-{os.getpid()}"
+    ended = run(configure(bundle, script, cgroupsPath=path, resources=resources))
+    assert "Resource temporarily unavailable" in ended.stderr or "can't fork" in ended.stderr
