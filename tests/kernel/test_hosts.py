@@ -47,7 +47,7 @@ os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def test_a_live_kernel(engine: Engine, image: Image, tmp_path: Path) -> None:
     source = CELLS.format(root=str(engine.paths.root), run=str(engine.paths.run))
-    rest = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    rest: dict[str, object] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     cells = [{**rest, "id": f"cell-{n}", "source": cell.strip()} for n, cell in enumerate(source.split("---\n"))]
     path = tmp_path / "live.ipynb"
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
