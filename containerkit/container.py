@@ -17,9 +17,7 @@ from containerkit.execution import Execution
 from containerkit.oci.runtime_spec import Spec
 from containerkit.options import Command, Duration, RunOptions, Settings, duration, settings, shows_options
 from containerkit.process import Process
-from containerkit.recording import Recording
 from containerkit.results import LogLine, Plan, Result
-from containerkit.stats import Stats, read_stats
 from containerkit.supervise import configure, ending, launch, messages, recover, sessions
 from containerkit.supervise.output import Output
 from containerkit.views import html
@@ -27,6 +25,8 @@ from containerkit.views import html
 if TYPE_CHECKING:
     from containerkit.engine import Engine
     from containerkit.image import Image
+    from containerkit.recording import Recording
+    from containerkit.stats import Stats
     from containerkit.store.containers import ContainerRecord
 
 
@@ -190,7 +190,7 @@ class Container:
     @property
     def oom_killed(self) -> bool:
         """Whether the kernel ended a process of the last run because memory ran out."""
-        return self._record().oom_killed
+        return bool(self._record().oom_killed)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -431,6 +431,8 @@ class Container:
         Raises:
             InvalidState: it does not run.
         """
+        from containerkit.stats import read_stats
+
         record = self._running("measure")
         return read_stats(self._spec().linux.cgroups_path, record.pid)
 
@@ -440,13 +442,17 @@ class Container:
         Args:
             interval: seconds between samples.
         """
+        from containerkit.recording import Recording
+
         record = self._running("measure")
         return Recording(record.name, self._spec().linux.cgroups_path, record.pid, duration(interval, "interval"))
 
     def explain(self) -> Plan:
         """The operations that its start consists of, and what each cost the last time."""
         record = self._record()
-        (overlay,) = self._engine.store.snapshots.mounts(record.id, self.image._record, volatile=record.auto_remove)
+        (overlay,) = self._engine.store.snapshots.mounts(
+            record.id, self.image._record, volatile=bool(record.auto_remove)
+        )
         return inspection.explain(self._spec(), overlay, self._file("timings.json"))
 
     # -- looks -------------------------------------------------------------------------------------------------------

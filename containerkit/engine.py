@@ -6,6 +6,7 @@ are one layer.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,15 +67,10 @@ class Engine:
         return self._store
 
     def _open(self) -> Store:
-        import os
-
+        self._check_rights()
         from containerkit.store.store import Store
         from containerkit.supervise import recover
 
-        if os.geteuid() != 0:
-            raise PermissionDenied(
-                f"engine {self.paths.root}: containers need root on this version (run as root, or with sudo)"
-            )
         try:
             self.paths.create()
             store = Store(self.paths)
@@ -82,6 +78,12 @@ class Engine:
         except OSError as error:
             raise from_os_error(error, f"engine {self.paths.root}") from error
         return store
+
+    def _check_rights(self) -> None:
+        if os.geteuid() != 0:
+            raise PermissionDenied(
+                f"engine {self.paths.root}: containers need root on this version (run as root, or with sudo)"
+            )
 
     def close(self) -> None:
         """Close files. Containers go on; the next use opens the store again."""
@@ -114,16 +116,18 @@ class Engine:
             InvalidArgument: an option that cannot be right.
             RuntimeFailure: it could not be started; nothing of it is left.
         """
+        found = self._image(image)
         from containerkit.container import Container
 
-        return Container._run(self, self._image(image), command, options)
+        return Container._run(self, found, command, options)
 
     @shows_options
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container without starting it; otherwise as :meth:`run`."""
+        found = self._image(image)
         from containerkit.container import Container
 
-        return Container._create(self, self._image(image), command, options)
+        return Container._create(self, found, command, options)
 
     @shows_options
     def call(
@@ -149,22 +153,23 @@ class Engine:
             Timeout: time was up; ``result`` has the output so far.
             ProcessFailed: with ``check``; ``result`` has everything.
         """
+        found = self._image(image)
         from containerkit.container import Container
 
-        return Container._call(self, self._image(image), command, options, input=input, timeout=timeout, check=check)
+        return Container._call(self, found, command, options, input=input, timeout=timeout, check=check)
 
     def _image(self, image: str | Image) -> Image:
-        from containerkit.image import Image
         from containerkit.supervise.client import spawner
 
-        _ = self.store
+        self._check_rights()
         # It imports what it needs while this process does the same.
         spawner.ensure()
+        from containerkit.image import Image
+
         return image if isinstance(image, Image) else Image.get(image, engine=self)
 
     def info(self) -> dict[str, Any]:
         """What this engine and this machine are."""
-        import os
         import platform
 
         records = self.store.containers.list()

@@ -13,7 +13,6 @@ from containerkit.oci.reference import Reference
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.options import Settings
 from containerkit.results import Plan, Step
-from containerkit.runtime import plan
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 
@@ -41,7 +40,7 @@ def container(record: ContainerRecord, spec: Spec, labels: Mapping[str, str], lo
             "Running": record.status == "running",
             "Paused": record.status == "paused",
             "Restarting": False,
-            "OOMKilled": record.oom_killed,
+            "OOMKilled": bool(record.oom_killed),
             "Dead": record.status == "dead",
             "Pid": record.pid or 0,
             "ExitCode": record.exit_code or 0,
@@ -62,7 +61,7 @@ def container(record: ContainerRecord, spec: Spec, labels: Mapping[str, str], lo
             "Labels": dict(labels),
         },
         "HostConfig": {
-            "AutoRemove": record.auto_remove,
+            "AutoRemove": bool(record.auto_remove),
             "NetworkMode": settings.network,
             "Privileged": settings.privileged,
             "ReadonlyRootfs": settings.read_only,
@@ -162,6 +161,8 @@ def explain(spec: Spec, overlay: Mount, timings: str) -> Plan:
     Args:
         timings: the file in which the monitor wrote the costs, in nanoseconds; it may not be there yet.
     """
+    from containerkit.runtime import plan  # the whole runtime, which nothing else on this side needs
+
     operations = plan.build(spec, overlay)
     costs: list[int | None] = []
     try:

@@ -27,9 +27,11 @@ def records(store: Store, *, all: bool, filters: Mapping[str, str] | None = None
     """
     filters = filters or {}
     wanted = _filter(filters)
-    every = all or "status" in filters
-    found = (recover.truth(store, record) for record in store.containers.list())
-    return [r for r in found if r is not None and (every or r.status == "running") and wanted(r)]
+    truths = (recover.truth(store, record) for record in store.containers.list())
+    found = [record for record in truths if record is not None]
+    if not all and "status" not in filters:
+        found = [record for record in found if record.status == "running"]
+    return list(filter(wanted, found)) if filters else found
 
 
 def _filter(filters: Mapping[str, str]) -> Callable[[ContainerRecord], bool]:

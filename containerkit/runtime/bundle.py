@@ -6,12 +6,12 @@ Source: runtime-spec config.md and config-linux.md.
 from __future__ import annotations
 
 import os
+import resource
 
 from containerkit.errors import InvalidArgument, from_os_error
 from containerkit.linux import capabilities, namespaces
 from containerkit.oci import codec
-from containerkit.oci.runtime_spec import Spec
-from containerkit.runtime.identity import validate_rlimit
+from containerkit.oci.runtime_spec import Rlimit, Spec
 
 #: Parameters that belong to a namespace; every other one is the whole machine's.
 _SYSCTLS = {
@@ -92,12 +92,19 @@ def _validate_process(spec: Spec) -> None:
         if "\0" in text:
             raise InvalidArgument("config.json: process: an argument or variable holds a NUL character")
     for limit in process.rlimits:
-        validate_rlimit(limit)
+        _validate_rlimit(limit)
     if process.capabilities is not None:
         sets = process.capabilities
         for name in {*sets.bounding, *sets.effective, *sets.permitted, *sets.inheritable, *sets.ambient}:
             if name not in capabilities.NUMBERS:
                 raise InvalidArgument(f"config.json: process.capabilities: unknown capability {name}")
+
+
+def _validate_rlimit(limit: Rlimit) -> None:
+    if not limit.type.startswith("RLIMIT_") or not hasattr(resource, limit.type):
+        raise InvalidArgument(f"rlimit {limit.type}: unknown; see getrlimit(2)")
+    if limit.soft > limit.hard:
+        raise InvalidArgument(f"rlimit {limit.type}: soft limit {limit.soft} is above the hard limit {limit.hard}")
 
 
 def _validate_sysctl(spec: Spec, name: str) -> None:

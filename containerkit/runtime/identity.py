@@ -13,7 +13,6 @@ import signal
 import termios
 from dataclasses import dataclass
 
-from containerkit.errors import InvalidArgument
 from containerkit.linux import capabilities, process, seccomp
 from containerkit.oci.runtime_spec import Capabilities, Rlimit, User
 from containerkit.runtime import messages
@@ -248,11 +247,3 @@ class Execute(Operation):
             return [program]
         search = environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         return [os.path.join(directory, program) for directory in search.split(":") if directory]
-
-
-def validate_rlimit(limit: Rlimit) -> None:
-    """Refuse a limit that the kernel does not know, or with soft above hard."""
-    if not limit.type.startswith("RLIMIT_") or not hasattr(resource, limit.type):
-        raise InvalidArgument(f"rlimit {limit.type}: unknown; see getrlimit(2)")
-    if limit.soft > limit.hard:
-        raise InvalidArgument(f"rlimit {limit.type}: soft limit {limit.soft} is above the hard limit {limit.hard}")

@@ -36,7 +36,7 @@ _SHOWN = {"creating": "created", "starting": "created"}
 
 
 class ContainerRecord(NamedTuple):
-    """One row, read at one moment. Times are epoch seconds; ``pid_started`` is in clock ticks since boot."""
+    """One row, read at one moment. Times are epoch seconds, truths 0 and 1; ``pid_started`` is in ticks since boot."""
 
     number: int
     id: str
@@ -45,7 +45,7 @@ class ContainerRecord(NamedTuple):
     image_reference: str
     arguments: str
     spec: str
-    auto_remove: bool
+    auto_remove: int
     created: float
     state: str
     pid: int | None = None
@@ -56,7 +56,7 @@ class ContainerRecord(NamedTuple):
     started: float | None = None
     finished: float | None = None
     exit_code: int | None = None
-    oom_killed: bool = False
+    oom_killed: int = 0
     error: str = ""
 
     @property
@@ -67,17 +67,12 @@ class ContainerRecord(NamedTuple):
     @property
     def command(self) -> tuple[str, ...]:
         """What runs: the entry point and its arguments."""
-        return tuple(json.loads(self.arguments))
+        return tuple(self.arguments.split("\0"))
 
     @property
     def options(self) -> dict[str, Any]:
         """The normalised options the container was created with."""
         return dict(json.loads(self.spec))
-
-
-def _record(row: sqlite3.Row) -> ContainerRecord:
-    record = ContainerRecord._make(row)
-    return record._replace(auto_remove=bool(record.auto_remove), oom_killed=bool(record.oom_killed))
 
 
 class Containers:
@@ -103,7 +98,7 @@ class Containers:
             NotFound: the image has been removed meanwhile.
         """
         now = time.time()
-        row = (id, name, image, image_reference, json.dumps(command), json.dumps(spec), int(auto_remove), now)
+        row = (id, name, image, image_reference, "\0".join(command), json.dumps(spec), int(auto_remove), now)
         try:
             with self.database.transaction() as connection:
                 # Here and not before: a removal of the image is one transaction too.
@@ -121,7 +116,7 @@ class Containers:
             ) from error
         number = cursor.lastrowid
         assert number is not None
-        return ContainerRecord(number, id, name, image, image_reference, row[4], row[5], auto_remove, now, "creating")
+        return ContainerRecord(number, id, name, image, image_reference, row[4], row[5], row[6], now, "creating")
 
     def find(self, name_or_id: str) -> ContainerRecord:
         """The row of that name, id, or unique prefix of an id.
@@ -132,13 +127,13 @@ class Containers:
         connection = self.database.connection()
         row = connection.execute("SELECT * FROM containers WHERE name = ?1 OR id = ?1", (name_or_id,)).fetchone()
         if row is not None:
-            return _record(row)
+            return ContainerRecord._make(row)
         if name_or_id and name_or_id.isalnum():
             rows = connection.execute(
                 "SELECT * FROM containers WHERE id >= ?1 AND id < ?2 LIMIT 2", (name_or_id, name_or_id + "g")
             ).fetchall()
             if len(rows) == 1:
-                return _record(rows[0])
+                return ContainerRecord._make(rows[0])
             if rows:
                 raise NotFound(f"container {name_or_id}: several ids begin like this")
         raise NotFound(f"container {name_or_id}: not found")
@@ -146,13 +141,12 @@ class Containers:
     def read(self, id: str) -> ContainerRecord | None:
         """The row of that full id, or None."""
         row = self.database.connection().execute("SELECT * FROM containers WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _record(row)
+        return None if row is None else ContainerRecord._make(row)
 
     def list(self) -> list[ContainerRecord]:
         """All rows, newest first."""
-        return [
-            _record(row) for row in self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
-        ]
+        rows = self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
+        return [ContainerRecord._make(row) for row in rows]
 
     def move(self, id: str, move: str, **values: Any) -> str:
         """Change the state by a move of the table, with the columns that change with it. Returns the new state.

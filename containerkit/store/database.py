@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS containers (
     name     TEXT NOT NULL UNIQUE,
     image    TEXT NOT NULL,           -- image id
     image_reference TEXT NOT NULL,    -- as the user wrote it
-    command  TEXT NOT NULL,           -- what runs, JSON
+    command  TEXT NOT NULL,           -- what runs: its arguments, NUL between them
     spec     TEXT NOT NULL,           -- the normalised options, JSON
     auto_remove INTEGER NOT NULL,
     created  REAL NOT NULL,

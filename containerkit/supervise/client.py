@@ -7,9 +7,12 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from containerkit.errors import RuntimeFailure
-from containerkit.supervise import messages
+
+if TYPE_CHECKING:
+    from containerkit.supervise import messages
 
 _BOOT = "import sys;sys.path.insert(0,{path!r});from containerkit.supervise.spawner import main;main()"
 
@@ -29,12 +32,15 @@ class Spawner:
         Raises:
             RuntimeFailure: no spawner can be started.
         """
+        # Not at the top: a spawner that starts imports as much, at the same time.
+        from containerkit.supervise import messages
+
         data = messages.encode(request)
         for _ in range(3):
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                with theirs:
-                    self._send(data, (theirs.fileno(), *descriptors))
+                with theirs, self._lock:
+                    messages.send(self._connected(), data, (theirs.fileno(), *descriptors))
                 if ours.recv(16) == messages.TAKEN:
                     return ours
             except (BrokenPipeError, ConnectionResetError):
@@ -46,10 +52,6 @@ class Spawner:
             ours.close()
             self.close()
         raise RuntimeFailure("spawner: ends as soon as it is started")
-
-    def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
-        with self._lock:
-            messages.send(self._connected(), data, descriptors)
 
     def ensure(self) -> None:
         """Start the spawner now, so that the first container need not wait for it."""

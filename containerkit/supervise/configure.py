@@ -14,7 +14,7 @@ from containerkit.errors import InvalidArgument
 from containerkit.linux import capabilities
 from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.oci import runtime_spec as rs
-from containerkit.oci import seccomp_default, seccomp_profile
+from containerkit.oci import seccomp_default
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Settings
@@ -146,6 +146,8 @@ def _seccomp(settings: Settings) -> rs.Seccomp | None:
     major, minor = (int(part) for part in platform.release().split(".")[:2])
     if not chosen:
         return seccomp_default.default_profile(held, platform.machine(), (major, minor))
+    from containerkit.oci import seccomp_profile
+
     try:
         text = Path(chosen).read_text()
     except (OSError, UnicodeDecodeError) as error:

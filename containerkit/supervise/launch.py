@@ -214,7 +214,7 @@ def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
     directory = os.path.join(store.paths.containers, record.id)
-    (overlay,) = store.snapshots.mounts(record.id, image, volatile=record.auto_remove)
+    (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     request = messages.Start(
         id=record.id,
         name=record.name,
@@ -223,7 +223,7 @@ def _request(
         overlay=overlay,
         log=os.path.join(directory, "log"),
         fresh=fresh,
-        remove=record.auto_remove,
+        remove=bool(record.auto_remove),
     )
     return Running(record, spawner.request(request, (lease, stdin)))
 

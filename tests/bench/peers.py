@@ -107,10 +107,10 @@ class Docker(Peer):
 
 
 class Podman(Peer):
-    """With the limits of this process: to raise them, as it does by default, takes CAP_SYS_RESOURCE."""
+    """With low limits: to raise them, as it does by default, takes CAP_SYS_RESOURCE, which is not had everywhere."""
 
     name = "podman"
-    run_options = ("--ulimit", "host")
+    run_options = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
     def client(self) -> list[str]:
         state = self.scratch / "podman"
