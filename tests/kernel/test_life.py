@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -213,3 +214,39 @@ def test_representations(engine: Engine, image: Image) -> None:
         assert frame.loc[0, "name"] == "shown" and frame.loc[0, "exit_code"] == 0
         assert len(engine.containers.frame()) == 0
     assert repr(container) == "Container('shown', removed)"
+
+
+def test_lists_and_filters(engine: Engine, busybox_tar: Path) -> None:
+    Image.import_(busybox_tar, tag="web:1", engine=engine, changes=["LABEL tier=front", "STOPSIGNAL SIGUSR1"])
+    first = engine.create("web:1", "true", name="first", labels={"mine": "1"})
+    second = engine.run("web:1", ["sleep", "60"], name="second", labels={"tier": "back"})
+
+    def names(*, all: bool = True, **filters: str) -> list[str]:
+        return [c.name for c in ck.Container.list(all=all, filters=filters, engine=engine)]
+
+    assert names() == ["second", "first"] and names(all=False) == ["second"]
+    assert names(name="sec") == ["second"] and names(status="created", all=False) == ["first"]
+    assert names(image="web:1") == ["second", "first"] and names(image="other") == []
+    # The image's labels are the container's, unless the call says otherwise.
+    assert first.labels == {"tier": "front", "mine": "1"} and second.labels == {"tier": "back"}
+    assert names(label="tier=front") == ["first"] and names(label="mine") == ["first"] and names(label="x") == []
+    for wrong in ({"colour": "red"}, {"status": "fine"}):
+        with pytest.raises(ck.InvalidArgument, match=r"filter (colour|status fine): unknown"):
+            ck.Container.list(filters=wrong, engine=engine)
+    frame = engine.containers.frame(all=True)
+    assert list(frame["name"]) == ["first", "second"] and list(frame["command"]) == ["true", "sleep 60"]
+    assert list(engine.containers.frame()["name"]) == ["second"] and len(engine.containers) == 2
+
+
+def test_the_image_says_how_to_stop(engine: Engine, busybox_tar: Path) -> None:
+    Image.import_(busybox_tar, tag="web", engine=engine, changes=["STOPSIGNAL SIGUSR1"])
+    container = engine.run("web", ["sh", "-c", "trap 'exit 4' USR1; echo up; while :; do sleep .05; done"])
+    next(container.log_lines(follow=True))
+    assert container.stop(timeout=10).exit_code == 4
+
+
+def test_a_line_of_100_mb(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", ["sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x"])
+    container.wait(timeout=30)
+    (line,) = container.log_lines()
+    assert len(line.text) == 100_000_000
