@@ -298,7 +298,7 @@ def test_frozen_processes_can_be_killed(cgroup: Cgroup) -> None:
 
 
 def fork_tree() -> None:
-    """Eight processes, six of which have left the session, and three their parent."""
+    """Eight processes, six of which have left the session, and three their parent. For a moment a ninth is there."""
     for number in range(2):
         if os.fork() == 0:
             os.setsid()
@@ -347,8 +347,7 @@ def test_an_exec_is_killed_alone_with_all_it_started(cgroup: Cgroup) -> None:
     main = Child(cgroup, sleep)
     group = cgroup.sub("exec-1")
     child = Child(cgroup, fork_tree, join=group.attach_self)
-    wait_for(lambda: len(group.pids()) == 8)
-    assert {main.pid, *group.pids()} == set(cgroup.pids())
+    wait_for(lambda: len(group.pids()) == 8 and {main.pid, *group.pids()} == set(cgroup.pids()))
     group.kill()
     assert child.wait() == -signal.SIGKILL
     assert (group.pids(), cgroup.pids()) == ([], [main.pid])
