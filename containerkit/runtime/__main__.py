@@ -25,17 +25,14 @@ def run(path: str) -> int:
     child = create.create(spec, rootfs, streams=(0, 1, 2), seccomp_filter=program)
     try:
         child.start()
-    except RuntimeFailure:
-        os.waitpid(child.pid, 0)
+    except BaseException:
+        child.discard()
         raise
-    else:
-        code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        return code if code >= 0 else 128 - code
-    finally:
-        os.close(child.pidfd)
-        if child.cgroup is not None:
-            child.cgroup.kill()
-            child.cgroup.delete()
+    code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+    if child.cgroup is not None:
+        child.cgroup.kill()
+        child.cgroup.delete()
+    return code if code >= 0 else 128 - code
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from dataclasses import dataclass, field
@@ -29,6 +30,17 @@ class Child:
     cgroup: Cgroup | None
     costs: list[int] = field(default_factory=list)
     terminal: int | None = None
+
+    def discard(self) -> None:
+        """End it, whatever it does, and remove its cgroup: nothing is left."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.channel.close()
+        for descriptor in (self.pidfd, self.terminal):
+            if descriptor is not None:
+                os.close(descriptor)
+        if self.cgroup is not None:
+            self.cgroup.delete()
 
     def start(self) -> None:
         """Let the user's program run. Returns once execve has succeeded.
@@ -96,9 +108,14 @@ def create(
         ours.detach()
         init.run(steps.inside, context)
     theirs.close()
-    _write_id_maps(steps, context, ours)
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
-    return Child(context.pid, context.pidfd, ours, cgroup, context.costs)
+    child = Child(context.pid, context.pidfd, ours, cgroup, context.costs)
+    try:
+        _write_id_maps(steps, child)
+    except BaseException:
+        child.discard()
+        raise
+    return child
 
 
 def _execute_outside(steps: Plan, context: Context) -> None:
@@ -117,8 +134,12 @@ def _execute_outside(steps: Plan, context: Context) -> None:
         context.costs.append(time.perf_counter_ns() - began)
 
 
-def _write_id_maps(steps: Plan, context: Context, channel: socket.socket) -> None:
+def _write_id_maps(steps: Plan, child: Child) -> None:
     for operation in steps.inside:
         if isinstance(operation, AwaitIdMaps):
-            operation.write_maps(context.pid)
-            channel.send(messages.MAPPED)
+            try:
+                operation.write_maps(child.pid)
+            except OSError as error:
+                text = f"{operation.describe()}: {(error.strerror or str(error)).lower()}"
+                raise RuntimeFailure(text, errno=error.errno) from error
+            child.channel.send(messages.MAPPED)

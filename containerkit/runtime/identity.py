@@ -172,7 +172,12 @@ class SetUser(Operation):
         for descriptor in (0, 1, 2):
             found = os.fstat(descriptor)
             if found.st_rdev != os.makedev(1, 3):
-                os.fchown(descriptor, self.user.uid, -1)
+                try:
+                    os.fchown(descriptor, self.user.uid, -1)
+                except OSError as error:
+                    # Its owner has no number in this user namespace, or its file system knows no owners: then not.
+                    if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+                        raise
 
 
 @dataclass(frozen=True)

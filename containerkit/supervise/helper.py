@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import ContainerkitError, RuntimeFailure, from_os_error
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.runtime import bundle
@@ -22,7 +22,8 @@ def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
     stdin, stdout, stderr = descriptors
     try:
         Helper(request, channel).run((stdin, stdout, stderr))
-    except ContainerkitError as error:
+    except (ContainerkitError, OSError) as problem:
+        error = from_os_error(problem, "helper") if isinstance(problem, OSError) else problem
         code = error.exit_code if isinstance(error, RuntimeFailure) else 125
         send_reply(channel, Failed(error.message, exit_code=code, errno=error.errno))
 

@@ -16,7 +16,7 @@ import select
 import socket
 import time
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import ContainerkitError, RuntimeFailure, from_os_error
 from containerkit.linux import process
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
@@ -67,7 +67,7 @@ class Monitor:
                 streams=streams,
                 seccomp_filter=bundle.read_filter(request.bundle, spec),
             )
-        except ContainerkitError as error:
+        except (ContainerkitError, OSError) as error:
             self._failed(error)
             return False
         finally:
@@ -106,8 +106,8 @@ class Monitor:
                 **columns,
             )
             self.child.start()
-        except ContainerkitError as error:
-            self._undo()
+        except (ContainerkitError, OSError) as error:
+            self.child.discard()
             self._failed(error)
             return False
         if self.child.terminal is not None:
@@ -121,13 +121,8 @@ class Monitor:
         with open(os.path.join(self.request.bundle, "timings.json"), "w") as file:
             json.dump(self.child.costs, file)
 
-    def _undo(self) -> None:
-        os.kill(self.child.pid, 9)
-        os.waitpid(self.child.pid, 0)
-        if self.child.cgroup is not None:
-            self.child.cgroup.delete()
-
-    def _failed(self, error: ContainerkitError) -> None:
+    def _failed(self, problem: ContainerkitError | OSError) -> None:
+        error = from_os_error(problem, "monitor") if isinstance(problem, OSError) else problem
         code = error.exit_code if isinstance(error, RuntimeFailure) else 125
         if self.request.fresh:
             remove_tree(self.request.bundle)

@@ -109,6 +109,26 @@ def test_a_user_namespace(bundle: Path) -> None:
     assert (made.st_uid, made.st_gid) == (100_033, 100_000)
 
 
+def test_a_user_of_a_user_namespace(bundle: Path) -> None:
+    maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    configure(bundle, "id -u; id -G", (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps)
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"]["user"] = {"uid": 33, "gid": 33, "additionalGids": [50]}
+    (bundle / "config.json").write_text(json.dumps(config))
+    ended = run(bundle)
+    assert ended.stdout == "33\n33 50\n", ended.stderr
+
+
+@pytest.mark.parametrize("size", [0, 2**32])
+def test_id_maps_that_the_kernel_refuses(bundle: Path, size: int) -> None:
+    maps = [{"containerID": 0, "hostID": 100_000, "size": size}]
+    path = f"/containerkit-test-{os.getpid()}"
+    configure(bundle, "echo never", (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps, cgroupsPath=path)
+    ended = run(bundle)
+    assert (ended.returncode, ended.stdout) == (125, "")
+    assert ended.stderr == f"user namespace: 0 is 100000 (+{size}): invalid argument\n"
+
+
 def test_root_of_a_user_namespace_is_nobody_outside(bundle: Path) -> None:
     secret = bundle / "rootfs/secret"
     secret.write_text("of the host's root")
