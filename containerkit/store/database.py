@@ -73,34 +73,48 @@ CREATE INDEX IF NOT EXISTS events_id ON events(id);
 """
 
 
+class _Held:
+    """A connection, closed with this object: sqlite3's own are in a reference cycle, and end when the collector comes.
+
+    Not closed in another process than the one that opened it: that would disturb the one it belongs to.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
+        self.connection = connection
+        self.pid = os.getpid()
+        self.generation = generation
+
+    def __del__(self) -> None:
+        if self.pid == os.getpid():
+            self.connection.close()
+
+
+#: Connections that came along with a fork.
+_FOREIGN: list[sqlite3.Connection] = []
+
+
 class Database:
-    """The metadata file at ``path``; made with its tables when absent."""
+    """The metadata file at ``path``; made with its tables when absent. For any thread: each has its own connection."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}  # by process and thread
+        self._local = threading.local()  # in it, each thread's connection, which goes when the thread does
         self._lock = threading.Lock()
         self._ready = False
+        self._generation = 0
 
     def connection(self) -> sqlite3.Connection:
         """This thread's connection, in autocommit: a single SELECT needs nothing else."""
-        key = (os.getpid(), threading.get_ident())
-        found = self._connections.get(key)
-        if found is None:
-            found = self._open()
-            self._forget_ended_threads()
-            self._connections[key] = found
-        return found
-
-    def _forget_ended_threads(self) -> None:
-        living = {thread.ident for thread in threading.enumerate()}
-        with self._lock:
-            for pid, thread in list(self._connections):
-                if pid == os.getpid() and thread not in living:
-                    self._connections.pop((pid, thread)).close()
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is not None and held.pid != os.getpid():
+            _FOREIGN.append(held.connection)
+        if held is None or held.pid != os.getpid() or held.generation != self._generation:
+            held = self._local.held = _Held(self._open(), self._generation)
+        return held.connection
 
     def _open(self) -> sqlite3.Connection:
         try:
+            # Used by one thread; which one lets it go last is not known.
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             connection.row_factory = sqlite3.Row
             # NORMAL: a crash of the machine may lose the last transactions, never the file.
@@ -141,9 +155,6 @@ class Database:
             raise StorageError(f"store {self.path}: {error}") from error
 
     def close(self) -> None:
-        """Close this process's connections; the next use opens new ones."""
-        with self._lock:
-            for (pid, _), connection in list(self._connections.items()):
-                if pid == os.getpid():
-                    connection.close()
-            self._connections.clear()
+        """Close this thread's connection; another thread's closes when it ends or asks next. The next use opens one."""
+        self._generation += 1
+        self._local.__dict__.pop("held", None)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,28 @@ def test_moves_that_the_table_has_and_others(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         containers.find("web")
     containers.database.close()
+
+
+def test_threads_that_come_and_go_have_connections_of_their_own(tmp_path: Path) -> None:
+    # The kernel gives the number of an ended thread to the next one; a connection must not be taken for another's.
+    database = Database(tmp_path / "metadata.db")
+    counted: list[int] = []
+
+    def work() -> None:
+        for _ in range(2):
+            with database.transaction() as connection:
+                connection.execute("INSERT INTO events (time, type, action, id, name, attributes)"
+                                   " VALUES (0, '', '', '', '', '')")  # fmt: skip
+            counted.append(len(database.connection().execute("SELECT * FROM events").fetchall()))
+
+    for _ in range(10):
+        threads = [threading.Thread(target=work) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(counted) == max(counted) == 400
+    database.close()
+    numbers = os.listdir("/proc/self/fd")
+    names = [os.path.realpath(f"/proc/self/fd/{number}") for number in numbers]
+    assert not any(str(tmp_path) in name for name in names), names
