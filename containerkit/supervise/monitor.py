@@ -184,7 +184,9 @@ class Monitor:
         self._say(Exited(code, finished - self.began, oom_killed))
 
     def _say(self, last_word: Failed | Exited) -> None:
-        # Whoever hears it may act on the container at once: it must have no owner any more.
+        # Whoever hears it may act at once: the container must have no owner any more, nor its disk a user.
+        self.log.close()
+        self.database.close()
         os.close(self.lease)
         send_reply(self.channel, last_word)
 

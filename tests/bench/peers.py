@@ -117,6 +117,11 @@ class Podman(Peer):
         return ["podman", "--root", f"{state}/root", "--runroot", f"{state}/run", "--runtime", "runc",
                 "--cgroup-manager", "cgroupfs", "--events-backend", "file"]  # fmt: skip
 
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        # It mounts its own storage directory onto itself, and leaves it so.
+        subprocess.run(["umount", self.scratch / "podman/root/overlay"], capture_output=True, check=False)
+
     def memory(self) -> float | None:
         pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))
         return _pss(_parent(pid))
