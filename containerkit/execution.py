@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from containerkit.errors import InvalidArgument, Timeout
+from containerkit.errors import InvalidArgument, RuntimeFailure, Timeout
 from containerkit.layers import lookup
 from containerkit.oci import users
 from containerkit.oci.runtime_spec import Process, Spec
@@ -45,7 +45,8 @@ class Execution:
         """From the arguments of ``exec`` and ``popen``.
 
         Raises:
-            InvalidArgument: no command, a working directory that is not absolute, or a user that there is not.
+            InvalidArgument: no command, or a working directory that is not absolute.
+            RuntimeFailure: a user that there is not.
         """
         arguments = split_command(command)
         if not arguments:
@@ -102,4 +103,7 @@ class Execution:
 
 def _identity(record: ContainerRecord, user: str) -> users.Identity:
     root = [f"/proc/{record.pid}/root"]
-    return users.resolve(user, lookup.read_text(root, "etc/passwd"), lookup.read_text(root, "etc/group"))
+    try:
+        return users.resolve(user, lookup.read_text(root, "etc/passwd"), lookup.read_text(root, "etc/group"))
+    except InvalidArgument as error:
+        raise RuntimeFailure(f"container {record.name}: {error.message}") from error

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from containerkit.errors import InvalidArgument
 from containerkit.results import LogLine, split_lines
 from containerkit.supervise import follow as following
 
@@ -19,6 +20,13 @@ class Selection:
     since: datetime | float | None = None
     until: datetime | float | None = None
     tail: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, moment in (("since", self.since), ("until", self.until)):
+            if moment is not None and not isinstance(moment, (datetime, int, float)):
+                raise InvalidArgument(f"{name} {moment!r}: expected a datetime or epoch seconds")
+        if self.tail is not None and (not isinstance(self.tail, int) or self.tail < 0):
+            raise InvalidArgument(f"tail {self.tail!r}: expected a number of lines")
 
     def matches(self, line: LogLine) -> bool:
         """Whether it is of a wanted stream and time."""

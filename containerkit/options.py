@@ -194,14 +194,24 @@ def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
         return None
     if isinstance(value, str):
         try:
-            return tuple(shlex.split(value))
+            arguments = tuple(shlex.split(value))
         except ValueError as error:
             raise InvalidArgument(f"{option} {value!r}: {str(error).lower()}") from error
-    arguments = tuple(value)
+    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        arguments = tuple(value)
+    else:
+        raise InvalidArgument(f"{option} {value!r}: expected a list of arguments, or a string")
     for argument in arguments:
         if not isinstance(argument, str):
             raise InvalidArgument(f"{option}: argument {argument!r} is not a string")
+        if not _is_transmissible(argument):
+            raise InvalidArgument(f"{option}: argument {argument!r}: holds a NUL or what is not Unicode text")
     return arguments
+
+
+def _is_transmissible(text: str) -> bool:
+    """Whether execve(2) and JSON can carry it: no NUL, no lone surrogates."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def container_name(value: str) -> str:
@@ -222,7 +232,7 @@ def environment(value: Mapping[str, str] | Sequence[str], option: str = "env") -
     pairs = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else list(_texts(value, option))
     for pair in pairs:
         name, equals, _ = pair.partition("=")
-        if not name or not equals or "\0" in pair:
+        if not name or not equals or not _is_transmissible(pair):
             raise InvalidArgument(f"{option} {pair!r}: write NAME=value")
     return tuple(pairs)
 

@@ -40,10 +40,16 @@ from containerkit.supervise.client import spawner
         ("true", {"hostnam": "x"}, ck.InvalidArgument, "did you mean hostname", None),
         ("true", {"security_opt": ["seccomp=/nosuch.json"]}, ck.InvalidArgument, "/nosuch.json", None),
         ("'", {}, ck.InvalidArgument, "command", None),
+        (5, {}, ck.InvalidArgument, "command 5: expected a list", None),
+        (b"ls", {}, ck.InvalidArgument, "command b'ls': expected a list", None),
+        (["ls", 5], {}, ck.InvalidArgument, "argument 5 is not a string", None),
+        (["ls", "\udcff"], {}, ck.InvalidArgument, "not Unicode text", None),
+        (["ls", "a\0b"], {}, ck.InvalidArgument, "holds a NUL", None),
+        ("true", {"env": {"A": "\udcff"}}, ck.InvalidArgument, "env", None),
     ],
 )
 def test_bad_input_is_named_and_leaves_nothing(
-    engine: Engine, image: Image, command: str, options: dict[str, object],
+    engine: Engine, image: Image, command: object, options: dict[str, object],
     error: type[ck.ContainerkitError], words: str, code: int | None,
 ) -> None:  # fmt: skip
     with pytest.raises(error) as caught:
@@ -52,6 +58,21 @@ def test_bad_input_is_named_and_leaves_nothing(
     assert getattr(caught.value, "exit_code", None) == code
     assert len(engine.containers) == 0 and list(engine.paths.containers.iterdir()) == []
     engine.run("busybox", "true", name="web").remove(force=True)
+
+
+def test_bad_arguments_of_exec_and_logs(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="web") as container:
+        with pytest.raises(ck.RuntimeFailure, match="container web: user nobody2: not in") as caught:
+            container.exec("true", user="nobody2")
+        assert caught.value.exit_code == 125
+        with pytest.raises(ck.RuntimeFailure, match="container web: chdir /nosuch"):
+            container.exec("true", workdir="/nosuch")
+        with pytest.raises(ck.RuntimeFailure, match="container web: program nosuch") as caught:
+            container.popen("nosuch")
+        assert caught.value.exit_code == 127
+        for wrong in ({"since": "yesterday"}, {"until": "now"}, {"tail": -1}, {"tail": "all"}):
+            with pytest.raises(ck.InvalidArgument, match=f"{next(iter(wrong))} "):
+                container.logs(**wrong)
 
 
 def test_unknown_image(engine: Engine) -> None:
