@@ -304,12 +304,7 @@ class Container:
         Raises:
             InvalidState: it runs, and not ``force``.
         """
-        record = self._record()
-        if record.state == "running":
-            if not force:
-                raise InvalidState(f"container {record.name}: cannot remove: it is running (stop it, or force=True)")
-            ending.kill(self._engine.store, record)
-        ending.remove(self._engine.store, record)
+        ending.remove(self._engine.store, self._record(), force=force)
 
     def __enter__(self) -> Container:
         return self

@@ -50,8 +50,10 @@ def left(before: Machine, timeout: float = 3.0, look: Callable[[], Machine] = lo
             for field in fields(Machine)
             for name in sorted(getattr(now, field.name) - getattr(before, field.name))
         ]
-        if not found or time.monotonic() > deadline:
-            return found
+        if not found:
+            return []
+        if time.monotonic() > deadline:
+            return [*found, *_holders(now.namespaces - before.namespaces)]
         time.sleep(0.05)
 
 
@@ -87,6 +89,19 @@ def _cgroups() -> Iterator[str]:
             # os.walk passes over what vanishes meanwhile.
             for directory, names, _ in os.walk(point):
                 yield from (f"{directory}/{name}" for name in names if "containerkit" in name)
+
+
+def _holders(namespaces: frozenset[str]) -> list[str]:
+    """Which processes are in these namespaces: a leftover is easier to find by what it runs."""
+    found = []
+    for pid in _pids():
+        try:
+            if namespaces & {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("mnt", "pid", "net")}:
+                command = _read(f"/proc/{pid}/cmdline").replace("\0", " ")
+                found.append(f"process {pid}: {command}, cgroup {_read(f'/proc/{pid}/cgroup').splitlines()[-1]}")
+        except OSError:
+            continue
+    return found
 
 
 def _nft_tables() -> Iterator[str]:

@@ -105,7 +105,7 @@ def create(
     if context.pid == 0:
         for target, descriptor in enumerate(streams):
             os.dup2(descriptor, target)
-        ours.detach()
+        ours.close()  # held here too, its end would never be seen
         init.run(steps.inside, context)
     theirs.close()
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None

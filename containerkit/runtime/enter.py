@@ -76,7 +76,7 @@ def enter(
     if pid == 0:
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
-        ours.detach()
+        ours.close()  # held here too, its end would never be seen
         # The cgroup comes before the namespaces (outside): its files are the host's.
         joined = EnterNamespaces(target, flags & ~ns.CLONE_NEWPID)
         init.run((*steps.outside, joined, *steps.inside), context)

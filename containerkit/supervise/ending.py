@@ -13,9 +13,12 @@ import time
 
 from containerkit.errors import InvalidState
 from containerkit.linux import process
-from containerkit.store.containers import ContainerRecord
+from containerkit.store.containers import OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.supervise import recover
+
+#: Seconds that no start takes.
+_START_TAKES = 30.0
 
 
 def current(store: Store, id: str) -> ContainerRecord | None:
@@ -66,17 +69,42 @@ def readable(descriptor: int, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
-def remove(store: Store, record: ContainerRecord) -> None:
-    """Remove a container that does not run, with its writable layer and its log.
+def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:
+    """Remove a container, with its writable layer and its log.
+
+    Args:
+        force: kill it first when it runs; one that somebody is just starting is waited for.
 
     Raises:
-        InvalidState: somebody is starting it.
+        InvalidState: it runs, or somebody is starting it, and not ``force``.
     """
-    lease = store.leases.take(record.id)
+    lease = _take(store, record, force)
     if lease is None:
-        raise InvalidState(f"container {record.name}: cannot remove: it is being started")
+        return
     try:
         store.snapshots.remove(record.id)
         store.containers.delete(record.id)
     finally:
         os.close(lease)
+
+
+def _take(store: Store, record: ContainerRecord, force: bool) -> int | None:
+    """The lease of the container once it does not run; None when it is gone."""
+    deadline = time.monotonic() + (_START_TAKES if force else 0)
+    now: ContainerRecord | None = record
+    while now is not None:
+        if now.state == "running":
+            if not force:
+                raise InvalidState(f"container {now.name}: cannot remove: it is running (stop it, or force=True)")
+            kill(store, now)
+        elif (lease := store.leases.take(now.id)) is not None:
+            if now.state not in OWNED and store.containers.read(now.id) == now:
+                return lease
+            # It was started meanwhile, or its owner has just been killed: looking again puts that right.
+            os.close(lease)
+        elif time.monotonic() >= deadline:
+            raise InvalidState(f"container {now.name}: cannot remove: it is being started")
+        else:
+            time.sleep(0.005)
+        now = current(store, record.id)
+    return None

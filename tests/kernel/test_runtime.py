@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -91,6 +92,25 @@ def test_a_bundle_that_cannot_run(bundle: Path, change: Any, code: int, words: s
     ended = run(bundle)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert words in ended.stderr.lower() and ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_an_init_that_waits_for_the_word_ends_with_its_parent(bundle: Path) -> None:
+    script = f"""
+import os, time
+from containerkit.runtime import bundle, create
+spec = bundle.load({str(configure(bundle, "echo never"))!r})
+print(create.create(spec, {str(bundle / "rootfs")!r}, streams=(0, 1, 2)).pid, flush=True)
+time.sleep(20)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        init = int(parent.stdout.readline())
+        pidfd = os.pidfd_open(init)
+        parent.kill()
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    assert poll.poll(5000), "the init goes on without anybody who knows of it"
+    os.close(pidfd)
 
 
 def test_no_bundle(tmp_path: Path) -> None:
