@@ -15,7 +15,16 @@ from containerkit import inspection, listing, logs
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
 from containerkit.oci.runtime_spec import Spec
-from containerkit.options import Command, Duration, RunOptions, Settings, duration, settings, shows_options
+from containerkit.options import (
+    Command,
+    Duration,
+    RunOptions,
+    Settings,
+    duration,
+    settings,
+    shows_options,
+    signal_number,
+)
 from containerkit.process import Process
 from containerkit.results import LogLine, Plan, Result
 from containerkit.supervise import configure, ending, launch, messages, recover, sessions
@@ -47,6 +56,8 @@ class Container:
         Raises:
             NotFound: there is none.
         """
+        if not isinstance(name_or_id, str):
+            raise InvalidArgument(f"container {name_or_id!r}: expected a name or an id")
         engine = engine or engines.default_engine()
         record = recover.truth(engine.store, engine.store.containers.find(name_or_id))
         if record is None:
@@ -81,27 +92,28 @@ class Container:
 
     @classmethod
     def _create(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(engine, command, options)
-        record = launch.create(engine.store, image._record, image._reference, chosen)
+        chosen = cls._settle(command, options)
+        record = launch.create(
+            engine.store, image._record, image._reference, chosen, replace=bool(options.get("replace"))
+        )
         return cls(engine, record.id, record.name)
 
     @classmethod
     def _run(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(engine, command, options)
+        chosen = cls._settle(command, options)
         with _descriptor(sessions.stdin_of(None)) as stdin:
-            running = launch.run(engine.store, image._record, image._reference, chosen, stdin)
-        running.wait_started()
+            running = launch.run(
+                engine.store, image._record, image._reference, chosen, stdin, replace=bool(options.get("replace"))
+            )
+        running.wait_started(engine.store)
         running.channel.close()
         return cls(engine, running.record.id, running.record.name)
 
-    @classmethod
-    def _settle(cls, engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
+    @staticmethod
+    def _settle(command: Command, options: Mapping[str, Any]) -> Settings:
         chosen = settings(command, options)
-        if options.get("replace"):
-            if not chosen.name:
-                raise InvalidArgument("replace: needs a name: it removes the container of that name first")
-            with contextlib.suppress(NotFound):
-                cls.get(chosen.name, engine=engine).remove(force=True)
+        if options.get("replace") and not chosen.name:
+            raise InvalidArgument("replace: needs a name: it removes the container of that name first")
         return chosen
 
     @classmethod
@@ -110,14 +122,17 @@ class Container:
         input: bytes | str | None, timeout: Duration | None, check: bool,
     ) -> Result:  # fmt: skip
         seconds = None if timeout is None else duration(timeout, "timeout")
-        chosen = cls._settle(engine, command, {**options, "remove": True})
+        chosen = cls._settle(command, {**options, "remove": True})
         with _descriptor(sessions.stdin_of(input)) as stdin:
-            running = launch.run(engine.store, image._record, image._reference, chosen, stdin, with_log=True)
+            running = launch.run(
+                engine.store, image._record, image._reference, chosen, stdin,
+                replace=bool(options.get("replace")), with_log=True,
+            )  # fmt: skip
+        began = time.monotonic()
         with running.channel:
             try:
-                running.wait_started()
-                began = time.monotonic()
-                ended = running.wait_ended(engine.store, seconds)
+                started = running.wait_started(engine.store, seconds)
+                ended = running.wait_ended(engine.store, seconds) if started else None
             except BaseException:
                 os.close(running.log)
                 raise
@@ -230,7 +245,7 @@ class Container:
         record = self._record()
         with _descriptor(sessions.stdin_of(None)) as stdin:
             running = launch.start(self._engine.store, record, self.image._record, stdin)
-        running.wait_started()
+        running.wait_started(self._engine.store)
         running.channel.close()
         return self
 
@@ -240,7 +255,7 @@ class Container:
         Raises:
             InvalidState: it does not run.
         """
-        number = _signal_number(signal)
+        number = signal_number(signal)
         record = self._running("kill")
         if number == signals.SIGKILL:
             ending.kill(self._engine.store, record)
@@ -265,7 +280,7 @@ class Container:
             return self
         chosen = Settings.read(record.options)
         grace = duration(timeout, "timeout") if timeout is not None else chosen.stop_timeout
-        ending.send(record, _signal_number(chosen.stop_signal or "TERM"))
+        ending.send(record, signal_number(chosen.stop_signal or "TERM"))
         if not ending.wait(self._engine.store, self._id, 10.0 if grace is None else grace):
             ending.kill(self._engine.store, record)
         return self
@@ -295,8 +310,8 @@ class Container:
             raise InvalidState(f"container {self._last_name}: cannot wait: it was never started")
         return code
 
-    def remove(self, *, force: bool = False) -> None:
-        """Remove it and its writable layer.
+    def remove(self, *, force: bool = False) -> Container:
+        """Remove it, its log and its writable layer.
 
         Args:
             force: kill it first when it runs.
@@ -305,6 +320,7 @@ class Container:
             InvalidState: it runs, and not ``force``.
         """
         ending.remove(self._engine.store, self._record(), force=force)
+        return self
 
     def __enter__(self) -> Container:
         return self
@@ -493,12 +509,3 @@ def _descriptor(descriptor: int) -> Iterator[int]:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _signal_number(signal: str | int) -> int:
-    try:
-        if isinstance(signal, int) or signal.isdigit():
-            return signals.Signals(int(signal))
-        return signals.Signals["SIG" + signal.upper().removeprefix("SIG")]
-    except (ValueError, KeyError):
-        raise InvalidArgument(f"signal {signal}: unknown") from None

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import options as opts
-from containerkit.errors import ContainerkitError, NotFound, PermissionDenied, StorageError, from_os_error
+from containerkit.errors import (
+    ContainerkitError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    StorageError,
+    from_os_error,
+)
 from containerkit.options import Command, RunOptions, shows_options
 from containerkit.results import Result
 from containerkit.store.paths import Paths
@@ -166,6 +173,8 @@ class Engine:
         spawner.ensure()
         from containerkit.image import Image
 
+        if not isinstance(image, (str, Image)):
+            raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
         return image if isinstance(image, Image) else Image.get(image, engine=self)
 
     def info(self) -> dict[str, Any]:

@@ -77,8 +77,8 @@ class Execution:
             stack.callback(session.close)
             exited, output = sessions.collect(session, outputs, timeout)
         arguments = self.process.args
-        code = -1 if exited is None else exited.exit_code
-        result = Result(code, time.monotonic() - began, False, arguments, output)
+        code, oom_killed = (-1, False) if exited is None else (exited.exit_code, exited.oom_killed)
+        result = Result(code, time.monotonic() - began, oom_killed, arguments, output)
         if exited is None:
             what = configure.describe_command(arguments)
             raise Timeout(

@@ -10,6 +10,7 @@ import difflib
 import inspect
 import re
 import shlex
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SIGNAL = re.compile(r"(?:SIG)?(RTMIN|RTMAX|[A-Z][A-Z0-9]*)([+-]\d+)?|(\d+)")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
 
@@ -214,6 +216,26 @@ def _is_transmissible(text: str) -> bool:
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
+def signal_number(value: str | int, option: str = "signal") -> int:
+    """The number of ``"TERM"``, ``"SIGTERM"``, ``15``, ``"RTMIN+3"``.
+
+    Raises:
+        InvalidArgument: there is no such signal.
+    """
+    found = _SIGNAL.fullmatch(str(value).upper())
+    if found is None:
+        number = 0
+    elif found[3]:
+        number = int(found[3])
+    elif found[1] in ("RTMIN", "RTMAX"):
+        number = signal.Signals[f"SIG{found[1]}"] + int(found[2] or 0)
+    else:
+        number = 0 if found[2] else getattr(signal, f"SIG{found[1]}", 0)
+    if number not in signal.valid_signals():
+        raise InvalidArgument(f"{option} {value}: unknown; see signal(7)")
+    return int(number)
+
+
 def container_name(value: str) -> str:
     """A name as docker allows it.
 
@@ -256,6 +278,11 @@ def _texts(value: Any, option: str) -> tuple[str, ...]:
 def _text(value: Any, option: str) -> str:
     if not isinstance(value, (str, Path)):
         raise InvalidArgument(f"{option} {value!r}: expected a string")
+    return str(value)
+
+
+def _signal(value: Any, option: str) -> str:
+    signal_number(value, option)
     return str(value)
 
 
@@ -308,9 +335,9 @@ def _ulimits(value: Any, option: str) -> dict[str, tuple[int, int]]:
         raise InvalidArgument(f"{option} {value!r}: expected a mapping like {{'nofile': 99}}")
     found = {}
     for name, limit in value.items():
-        pair = (limit, limit) if isinstance(limit, int) else tuple(limit)
-        if len(pair) != 2 or not all(isinstance(item, int) for item in pair):
-            raise InvalidArgument(f"{option} {name}: {limit!r}: expected a whole number or (soft, hard)")
+        pair = tuple(limit) if isinstance(limit, Sequence) and not isinstance(limit, str) else (limit, limit)
+        if len(pair) != 2 or not all(isinstance(item, int) and item >= -1 for item in pair):
+            raise InvalidArgument(f"{option} {name}: {limit!r}: expected a whole number or (soft, hard), -1 for none")
         found[str(name)] = (pair[0], pair[1])
     return found
 
@@ -348,7 +375,7 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "name": lambda value, option: container_name(_text(value, option)),
     "labels": _mapping, "hostname": _hostname, "domainname": _hostname, "remove": _flag,
     "entrypoint": command, "env": environment, "user": _user, "workdir": _workdir, "tty": _flag,
-    "stop_signal": lambda value, option: str(value), "stop_timeout": duration, "group_add": _texts,
+    "stop_signal": _signal, "stop_timeout": duration, "group_add": _texts,
     "memory": _limit, "memory_swap": _limit, "memory_reservation": _limit, "shm_size": _limit, "cpus": _cpus,
     "cpu_shares": _whole(0, 262144), "cpu_period": _whole(1000, 1_000_000), "cpu_quota": _whole(-1, 2**62),
     "cpuset_cpus": _text, "cpuset_mems": _text, "pids_limit": _whole(-1, 4194304), "blkio_weight": _whole(10, 1000),
@@ -401,7 +428,9 @@ def shows_options(function: F) -> F:
     signature = inspect.signature(function)
     given = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     named = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=getattr(hint, "__forward_arg__", hint)
+        )
         for name, hint in RunOptions.__annotations__.items()
     ]
     function.__signature__ = signature.replace(parameters=[*given, *named])  # type: ignore[attr-defined]  # PEP 362

@@ -8,8 +8,10 @@ import os
 from typing import IO, TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument, Timeout
-from containerkit.options import Duration, duration
+from containerkit.options import Duration, duration, signal_number
+from containerkit.results import Result
 from containerkit.supervise import sessions
+from containerkit.supervise.output import Output
 
 if TYPE_CHECKING:
     from containerkit.execution import Execution
@@ -92,9 +94,13 @@ class Process:
             raise Timeout(f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s")
         return exited.exit_code
 
-    def send_signal(self, signal: int) -> None:
-        """Send a signal to the process itself."""
-        self._session.signal(int(signal))
+    def send_signal(self, signal: int | str) -> None:
+        """Send a signal to the process itself: its number, or a name as ``"TERM"``.
+
+        Raises:
+            InvalidArgument: there is no such signal.
+        """
+        self._session.signal(signal_number(signal))
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -126,7 +132,7 @@ class Process:
 
         seconds = None if timeout is None else duration(timeout, "timeout")
         deadline = None if seconds is None else time.monotonic() + seconds
-        collected: dict[object, list[bytes]] = {self.stdout: [], self.stderr: []}
+        output = Output()
         rest = memoryview(input or b"")
         with selectors.DefaultSelector() as selector:
             if rest:
@@ -141,7 +147,8 @@ class Process:
                 if not ready and left is not None:
                     self.kill()
                     raise Timeout(
-                        f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended"
+                        f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended",
+                        result=Result(-1, seconds or 0.0, False, self.args, output),
                     )
                 for key, _ in ready:
                     if key.fileobj is self.stdin:
@@ -149,12 +156,13 @@ class Process:
                         if not rest:
                             selector.unregister(self.stdin)
                             self.stdin.close()
-                    elif data := os.read(key.fd, 65536):
-                        collected[key.fileobj].append(data)
+                    elif data := key.fileobj.read(65536):  # type: ignore[union-attr]  # one of our files
+                        output.add(1 if key.fileobj is self.stdout else 2, data)
                     else:
                         selector.unregister(key.fileobj)
         self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return b"".join(collected[self.stdout]), b"".join(collected[self.stderr])
+        result = Result(self.returncode or 0, chunks=output)
+        return result.stdout_bytes, result.stderr_bytes
 
     def _feed(self, rest: memoryview) -> memoryview:
         try:

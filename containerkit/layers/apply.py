@@ -147,6 +147,7 @@ class _Tree:
             try:
                 # Fails where a link of that name leads nowhere yet: it is not ours to say where it should.
                 os.mkdir(name, 0o755, dir_fd=above)
+                os.chmod(name, 0o755, dir_fd=above)  # whatever the umask is
             finally:
                 os.close(above)
             return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)

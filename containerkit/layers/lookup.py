@@ -25,17 +25,25 @@ def read_text(directories: Sequence[str | Path], path: str) -> str:
         except FileNotFoundError:
             continue
         try:
-            # Not blocking: a fifo of that name must not hold up the caller.
-            descriptor = mounts.openat2(root, path, os.O_RDONLY | os.O_NONBLOCK)
+            # Found, not opened: it may be a device, which something happens to when it is opened.
+            handle = mounts.openat2(root, path, os.O_PATH)
         except OSError:
             continue
         finally:
             os.close(root)
         try:
-            found = os.fstat(descriptor)
-            if stat.S_ISCHR(found.st_mode):
-                return ""  # a whiteout: deleted above what lies below
-            return os.read(descriptor, _LIMIT).decode(errors="replace") if stat.S_ISREG(found.st_mode) else ""
+            return _read(handle)
         finally:
-            os.close(descriptor)
+            os.close(handle)
     return ""
+
+
+def _read(handle: int) -> str:
+    # A character device may be a whiteout: deleted above what lies below.
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        return ""
+    descriptor = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LIMIT).decode(errors="replace")
+    finally:
+        os.close(descriptor)

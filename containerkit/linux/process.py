@@ -13,6 +13,7 @@ from containerkit.linux.libc import check, libc, syscall_number
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 38, 36
 _close_range = syscall_number("close_range")
+_keyctl = syscall_number("keyctl")
 _long = ctypes.c_long
 
 
@@ -62,6 +63,11 @@ def boot_id() -> str:
     """The kernel's name for this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def join_new_keyring() -> None:
+    """Leave the session keyring for an empty one without a name: keyctl_join_session_keyring(3)."""
+    check(libc.syscall(_long(_keyctl), _long(1), _long(0)), "keyctl")
 
 
 def close_from(lowest: int) -> None:

@@ -48,6 +48,33 @@ class NewSession(Operation):
 
 
 @dataclass(frozen=True)
+class NewKeyring(Operation):
+    """A session keyring of its own: the caller's holds the host's keys (keyrings(7))."""
+
+    def describe(self) -> str:
+        return "keyctl: a new session keyring"
+
+    def execute(self, context: Context) -> None:
+        try:
+            process.join_new_keyring()
+        except OSError as error:
+            # A kernel without keyrings has none to hide; in a full quota there is no room for another.
+            if error.errno not in (errno.ENOSYS, errno.EDQUOT):
+                raise
+
+
+@dataclass(frozen=True)
+class DieWithParent(Operation):
+    """The process does not outlive the helper that would tell how it ended (PR_SET_PDEATHSIG)."""
+
+    def describe(self) -> str:
+        return "prctl pdeathsig SIGKILL"
+
+    def execute(self, context: Context) -> None:
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
 class SetRlimit(Operation):
     limit: Rlimit
 

@@ -43,8 +43,12 @@ def _reason(error: OSError) -> str:
     return f"{text} ({os.fsdecode(error.filename)})" if error.filename else text
 
 
+def _shorten(text: str, limit: int = 4000) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
 def _fail(context: Context, text: str, exit_code: int, errno: int) -> NoReturn:
     try:
-        messages.send(context.channel, "failed", text=text, exit_code=exit_code, errno=errno)
+        messages.send(context.channel, "failed", text=_shorten(text), exit_code=exit_code, errno=errno)
     finally:
         os._exit(exit_code)

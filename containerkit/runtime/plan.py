@@ -49,7 +49,7 @@ def build_enter(process: Process, cgroup: str, *, filtered: bool) -> Plan:
     outside = (namespaces.JoinCgroup(cgroup),) if cgroup else ()
     load = (identity.LoadSeccomp(),) if filtered else ()
     terminal = (rootfs.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
-    return Plan(outside, (*terminal, *_before_start(process), *_after_start(process, load)))
+    return Plan(outside, (*terminal, *_before_start(process), *_after_start(process, load, entered=True)))
 
 
 def _outside(spec: Spec) -> Iterator[Operation]:
@@ -66,13 +66,14 @@ def _outside(spec: Spec) -> Iterator[Operation]:
 
 def _inside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     linux = spec.linux
+    # As the host's root, which it is until it has its ids.
+    if linux.cgroups_path:
+        yield namespaces.JoinCgroup(linux.cgroups_path)
     if (user := linux.namespace("user")) is not None and not user.path:
         yield namespaces.AwaitIdMaps(linux.uid_mappings, linux.gid_mappings)
     for entry in linux.namespaces:
         if entry.path and entry.type != "pid":
             yield namespaces.JoinNamespace(entry.type, entry.path)
-    if linux.cgroups_path:
-        yield namespaces.JoinCgroup(linux.cgroups_path)
     if (cgroup := linux.namespace("cgroup")) is not None and not cgroup.path:
         yield namespaces.UnshareCgroup()
     if (network := linux.namespace("network")) is not None and not network.path:
@@ -137,13 +138,14 @@ def _overlay(entry: MountEntry) -> rootfs.MountOverlay:
 
 def _before_start(process: Process) -> Iterator[Operation]:
     yield identity.NewSession()
+    yield identity.NewKeyring()
     for limit in process.rlimits:
         yield identity.SetRlimit(limit)
     if process.oom_score_adj is not None:
         yield identity.SetOomScore(process.oom_score_adj)
 
 
-def _after_start(process: Process, load: tuple[Operation, ...]) -> Iterator[Operation]:
+def _after_start(process: Process, load: tuple[Operation, ...], *, entered: bool = False) -> Iterator[Operation]:
     """From here on each operation gives something away."""
     yield identity.CloseDescriptors()
     # Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it has to come before the capabilities go.
@@ -155,6 +157,8 @@ def _after_start(process: Process, load: tuple[Operation, ...]) -> Iterator[Oper
     yield identity.SetUser(process.user)
     if process.capabilities is not None:
         yield identity.SetCapabilities(process.capabilities)
+    if entered:
+        yield identity.DieWithParent()  # a change of identity would undo it
     if process.no_new_privileges:
         yield identity.NoNewPrivileges()
         yield from load

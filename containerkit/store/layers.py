@@ -124,7 +124,8 @@ class Layers:
 
     def _unpack(self, root: Path, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source) -> int:
         subject = f"layer {descriptor.digest}"
-        root.mkdir(mode=0o755)
+        root.mkdir()
+        root.chmod(0o755)  # whatever the umask is
         with source.open(descriptor.digest) as file:
             raw = Hashed(file)
             head = compression.Peeked(raw)

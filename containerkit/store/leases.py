@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,12 +26,35 @@ def _request(kind: int, id: str) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_SET, int(id[:14], 16), 1, 0)
 
 
+#: All of this process, for :func:`_let_go`.
+_LIVING: weakref.WeakSet[Leases] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a forked child of a user's process: a copy of a lease would make the child an owner of the container."""
+    if not _LIVING:
+        return
+    paths = {str(leases.path) for leases in _LIVING}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{number}") in paths:
+                os.close(int(number))
+        except OSError:
+            continue  # the descriptor that the directory was read through
+    for leases in _LIVING:
+        leases._probe = -1
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 class Leases:
     """The leases of one store; ``path`` is the file, made when absent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._probe = -1
+        _LIVING.add(self)
 
     def take(self, id: str) -> int | None:
         """Hold the lease of container ``id``: a descriptor that is the lease; None when someone has it."""

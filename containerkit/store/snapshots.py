@@ -59,7 +59,8 @@ class Snapshots:
         try:
             os.mkdir(base, 0o711)
             for name in ("rootfs", "upper", "work"):
-                os.mkdir(f"{base}/{name}", 0o755)
+                os.mkdir(f"{base}/{name}")
+                os.chmod(f"{base}/{name}", 0o755)  # whatever the umask is
             self._copy_root(mounts[0], f"{base}/upper")
             if not image.chain_ids:
                 self._empty.mkdir(exist_ok=True)

@@ -23,7 +23,6 @@ class Spawner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
-        self._owner = 0
         self.pid = 0
 
     def request(self, request: messages.Request, descriptors: Sequence[int]) -> socket.socket:
@@ -63,11 +62,14 @@ class Spawner:
         with self._lock:
             self._forget()
 
-    def _connected(self) -> socket.socket:
-        if self._channel is not None and self._owner != os.getpid():
-            # This process was forked from the one that started it: the spawner is that one's.
+    def let_go(self) -> None:
+        """In a forked child: the spawner is the parent's, and the lock may be held by a thread that is not here."""
+        if self._channel is not None:
             self._channel.close()
-            self._channel = None
+        self._lock = threading.Lock()
+        self._channel, self.pid = None, 0
+
+    def _connected(self) -> socket.socket:
         if self._channel is None:
             self._start()
         assert self._channel is not None
@@ -100,13 +102,13 @@ class Spawner:
             theirs.close()
             os.close(interpreter)
             os.close(null)
-        self._channel, self._owner = ours, os.getpid()
+        self._channel = ours
 
     def _forget(self) -> None:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
-        if self.pid and self._owner == os.getpid():
+        if self.pid:
             try:
                 os.waitpid(self.pid, 0)
             except ChildProcessError:
@@ -135,3 +137,4 @@ def _sealed_interpreter() -> int:
 
 
 spawner = Spawner()
+os.register_at_fork(after_in_child=spawner.let_go)

@@ -106,7 +106,9 @@ def _process(settings: Settings, image: ContainerConfig, who: Identity, hostname
         terminal=settings.tty,
         user=rs.User(who.uid, who.gid, additional_gids=who.groups),
         capabilities=capability_sets(settings, who.uid),
-        rlimits=tuple(rs.Rlimit(_rlimit(n), hard, soft) for n, (soft, hard) in (settings.ulimits or {}).items()),
+        rlimits=tuple(
+            rs.Rlimit(_rlimit(n), hard % 2**64, soft % 2**64) for n, (soft, hard) in (settings.ulimits or {}).items()
+        ),
         no_new_privileges=_no_new_privileges(settings),
         oom_score_adj=settings.oom_score_adj,
     )

@@ -54,7 +54,11 @@ def wait(store: Store, id: str, timeout: float | None) -> bool:
             return True
         pidfd = process.pidfd(record.monitor, record.monitor_started)
         if pidfd is None:
-            continue  # between its last word and the end of its lease
+            # Between its last word and the end of its lease, or somebody is doing its last step.
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+            continue
         try:
             if not readable(pidfd, None if deadline is None else deadline - time.monotonic()):
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -36,6 +37,7 @@ class Helper:
         self.channel = channel
         self.group: ExecGroup | None = None
         self.began = time.time()
+        self.oom_kills = self._oom_kills()
 
     def run(self, streams: tuple[int, int, int]) -> None:
         """Start it, tell, wait for it or for the caller's word, tell how it ended."""
@@ -87,7 +89,8 @@ class Helper:
                 return
             word, _ = receive_reply(self.channel)
             if isinstance(word, Signal) and not word.tree:
-                signal.pidfd_send_signal(child.pidfd, word.number)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(child.pidfd, word.number)
             elif word is None or isinstance(word, Signal):
                 self._end(child)
                 poll.unregister(self.channel)
@@ -102,4 +105,9 @@ class Helper:
 
     def _tell_exit(self, child: Child) -> None:
         code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        send_reply(self.channel, Exited(code if code >= 0 else 128 - code, time.time() - self.began))
+        # The kernel counts for the whole container; a process that SIGKILL ended meanwhile is the one.
+        oom_killed = code == -signal.SIGKILL and self._oom_kills() > self.oom_kills
+        send_reply(self.channel, Exited(code if code >= 0 else 128 - code, time.time() - self.began, oom_killed))
+
+    def _oom_kills(self) -> int:
+        return Cgroup(self.request.cgroup).oom_kills() if self.request.cgroup else 0

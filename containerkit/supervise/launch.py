@@ -41,17 +41,27 @@ class Running:
 
     record: ContainerRecord
     channel: socket.socket
+    fresh: bool
     log: int = -1
 
-    def wait_started(self) -> int:
-        """The init's host pid, once the program runs.
+    def wait_started(self, store: Store, timeout: float | None = None) -> bool:
+        """Wait until the program runs; False when ``timeout`` seconds were up before.
+
+        When time is up, and when this is interrupted, nothing is left of a container that was made for this start.
 
         Raises:
             RuntimeFailure: it could not be started.
         """
-        reply, _ = messages.receive_reply(self.channel)
+        try:
+            if not ending.readable(self.channel.fileno(), timeout):
+                self._undo(store)
+                return False
+            reply, _ = messages.receive_reply(self.channel)
+        except BaseException:
+            self._undo(store)
+            raise
         if isinstance(reply, messages.Started):
-            return reply.pid
+            return True
         self.channel.close()
         if isinstance(reply, messages.Failed):
             raise reply.error(f"container {self.record.name}")
@@ -77,14 +87,23 @@ class Running:
         ending.current(store, self.record.id)
         return messages.Exited(137, time.monotonic() - began)
 
+    def _undo(self, store: Store) -> None:
+        if self.fresh:
+            ending.remove(store, self.record, force=True)
+
     def _kill(self, store: Store) -> None:
         record = ending.current(store, self.record.id)
         if record is not None:
             ending.kill(store, record)
 
 
-def reserve(store: Store, image: ImageRecord, reference: str, settings: Settings) -> tuple[ContainerRecord, int]:
+def reserve(
+    store: Store, image: ImageRecord, reference: str, settings: Settings, replace: bool
+) -> tuple[ContainerRecord, int]:
     """A row in state ``creating`` and its lease.
+
+    Args:
+        replace: remove the container that has the name, however often another one takes it.
 
     Raises:
         AlreadyExists: the name is taken by a living or ended container.
@@ -104,12 +123,21 @@ def reserve(store: Store, image: ImageRecord, reference: str, settings: Settings
                     id, name, image.id, reference, command, settings.written(), settings.remove
                 ), lease
             except AlreadyExists:
-                if settings.name and not _was_stale(store, name):
+                if replace:
+                    _remove_named(store, name)
+                elif settings.name and not _was_stale(store, name):
                     raise
         raise AlreadyExists(f"container {settings.name}: no free name could be found")
     except BaseException:
         os.close(lease)
         raise
+
+
+def _remove_named(store: Store, name: str) -> None:
+    try:
+        ending.remove(store, store.containers.find(name), force=True)
+    except NotFound:
+        pass
 
 
 def _was_stale(store: Store, name: str) -> bool:
@@ -129,6 +157,8 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
         path = os.path.join(store.paths.containers, record.id)
         with open(f"{path}/config.json", "w") as file:
             file.write(codec.dumps(spec))
+        # There from the beginning, so that it can be followed before the first start.
+        os.close(os.open(f"{path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
         if spec.linux.seccomp is not None:
             bundle.write_filter(path, seccomp_cache.filter_for(spec.linux.seccomp, str(store.paths.seccomp_cache)))
     except OSError as error:
@@ -152,9 +182,11 @@ def spec_of(directory: str) -> Spec:
     return bundle.load(directory)
 
 
-def create(store: Store, image: ImageRecord, reference: str, settings: Settings) -> ContainerRecord:
+def create(
+    store: Store, image: ImageRecord, reference: str, settings: Settings, *, replace: bool = False
+) -> ContainerRecord:
     """A container in state ``created``."""
-    record, lease = reserve(store, image, reference, settings)
+    record, lease = reserve(store, image, reference, settings, replace)
     try:
         write_bundle(store, record, image, settings)
         store.containers.move(record.id, "create")
@@ -167,7 +199,14 @@ def create(store: Store, image: ImageRecord, reference: str, settings: Settings)
 
 
 def run(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, stdin: int, *, with_log: bool = False
+    store: Store,
+    image: ImageRecord,
+    reference: str,
+    settings: Settings,
+    stdin: int,
+    *,
+    replace: bool = False,
+    with_log: bool = False,
 ) -> Running:
     """Create and start in one: if it cannot be started, nothing is left of it.
 
@@ -175,13 +214,13 @@ def run(
         stdin: a descriptor for the program's standard input; stays the caller's.
         with_log: open the log before the start: the container may be gone, log and all, right after.
     """
-    record, lease = reserve(store, image, reference, settings)
+    record, lease = reserve(store, image, reference, settings, replace)
     log = -1
     try:
         write_bundle(store, record, image, settings)
         if with_log:
             path = os.path.join(store.paths.containers, record.id, "log")
-            log = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         running = _request(store, record, image, lease, stdin, fresh=True)
         running.log = log
         return running
@@ -225,7 +264,7 @@ def _request(
         fresh=fresh,
         remove=bool(record.auto_remove),
     )
-    return Running(record, spawner.request(request, (lease, stdin)))
+    return Running(record, spawner.request(request, (lease, stdin)), fresh)
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:

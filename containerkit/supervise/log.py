@@ -27,7 +27,11 @@ class LogWriter:
 
     def __init__(self, path: str) -> None:
         self.error = ""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        size = os.fstat(self._descriptor).st_size
+        if size:
+            # What a writer that was killed had half written would swallow what comes after it.
+            self._cut(size)
 
     def write(self, stream: int, data: bytes) -> None:
         """Append one record with the time of now."""
@@ -36,12 +40,22 @@ class LogWriter:
         header = HEADER.pack(time.time_ns(), len(data), stream)
         try:
             written = os.writev(self._descriptor, (header, data))
-            if written != len(header) + len(data):
-                os.writev(self._descriptor, ((header + data)[written:],))
+            while written != len(header) + len(data):
+                written += os.write(self._descriptor, (header + data)[written:])
         except OSError as error:
             self.error = f"log: {(error.strerror or str(error)).lower()}; later output is lost"
             # The disk is full: some room is given back, so that the container's end can be written down.
-            os.ftruncate(self._descriptor, max(0, os.fstat(self._descriptor).st_size - _GIVEN_BACK))
+            self._cut(os.fstat(self._descriptor).st_size - _GIVEN_BACK)
+
+    def _cut(self, size: int) -> None:
+        """Keep the whole records within the first ``size`` bytes."""
+        end = 0
+        while len(header := os.pread(self._descriptor, HEADER.size, end)) == HEADER.size:
+            after = end + HEADER.size + HEADER.unpack(header)[1]
+            if after > size:
+                break
+            end = after
+        os.ftruncate(self._descriptor, end)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -118,8 +118,11 @@ class Monitor:
         return True
 
     def _write_costs(self) -> None:
-        with open(os.path.join(self.request.bundle, "timings.json"), "w") as file:
-            json.dump(self.child.costs, file)
+        try:
+            with open(os.path.join(self.request.bundle, "timings.json"), "w") as file:
+                json.dump(self.child.costs, file)
+        except OSError:
+            pass  # the disk is full: the container runs, and nobody knows what its start cost
 
     def _failed(self, problem: ContainerkitError | OSError) -> None:
         error = from_os_error(problem, "monitor") if isinstance(problem, OSError) else problem
@@ -178,8 +181,11 @@ class Monitor:
         oom_killed = False
         if self.child.cgroup is not None:
             oom_killed = self.child.cgroup.oom_kills() > 0
-            self.child.cgroup.kill()
-            self.child.cgroup.delete()
+            try:
+                self.child.cgroup.kill()
+                self.child.cgroup.delete()
+            except ContainerkitError:
+                pass  # a process hangs in the kernel: how the container ended is still written down
         self._record(code, finished, oom_killed)
         self._say(Exited(code, finished - self.began, oom_killed))
 
@@ -200,6 +206,6 @@ class Monitor:
                     self.request.id, "exit", exit_code=code, finished=finished, oom_killed=int(oom_killed),
                     error=self.log.error, pid=None, monitor=None,
                 )  # fmt: skip
-        except ContainerkitError:
+        except (ContainerkitError, OSError):
             # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
             pass

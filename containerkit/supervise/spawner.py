@@ -29,6 +29,10 @@ SOCKET = 3
 def main() -> None:
     """Serve until the SDK process closes its end."""
     channel = socket.socket(fileno=SOCKET)
+    # Nothing of the user's process lives on in containers: not its files, its directory, its mask.
+    process.close_from(SOCKET + 1)
+    os.chdir("/")
+    os.umask(0o022)
     process.set_title("containerkit-spawner")
     # Inherited dispositions are the user's process's; here and in all children they are the default.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:

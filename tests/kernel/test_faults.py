@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -164,6 +165,126 @@ def test_a_file_system_that_overlayfs_does_not_write_to(tmp_path: Path, busybox_
         engine.close()
     finally:
         subprocess.run(["umount", tmp_path / "merged"], check=True)
+
+
+def test_what_stands_in_the_place_of_passwd_is_not_opened(engine: Engine, image: Image) -> None:
+    """A device there would be opened outside the container's cgroup. A fifo shows it: its writer waits for a reader."""
+    script = "rm /etc/passwd && mkfifo /etc/passwd && echo up && echo x >/etc/passwd && echo opened >/opened"
+    with engine.run("busybox", ["sh", "-c", script + "; sleep 60"]) as container:
+        next(container.log_lines(follow=True))
+        assert container.exec("echo fine", user=0).stdout == "fine\n"
+        time.sleep(0.2)
+        assert not container.exec(["test", "-e", "/opened"])
+
+
+@pytest.mark.parametrize("milliseconds", [2, 5, 8, 12, 20])
+def test_an_interrupted_call_leaves_nothing(engine: Engine, image: Image, milliseconds: int) -> None:
+    engine.call("busybox", "true")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
+            engine.call("busybox", "sleep 30")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(engine.containers) == 0
+
+
+def test_a_wait_with_a_timeout_ends_while_somebody_holds_the_lease(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60")
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"""
+import time
+from pathlib import Path
+from containerkit.store.leases import Leases
+leases = Leases(Path({str(engine.store.leases.path)!r}))
+print("ready", flush=True)
+while leases.take({container.id!r}) is None: time.sleep(.0001)
+print("held", flush=True)
+time.sleep(2)
+"""], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    assert child.stdout.readline() == "held\n"
+    began, spent = time.monotonic(), time.process_time()
+    with pytest.raises(ck.Timeout):
+        container.wait(timeout=0.5)
+    assert time.monotonic() - began < 1.5 and time.process_time() - spent < 0.3
+    child.communicate()
+    assert container.wait(timeout=5) == 137
+
+
+def test_a_fork_of_the_users_process_owns_nothing(engine: Engine, image: Image) -> None:
+    lease = engine.store.leases.take("a" * 64)
+    assert lease is not None
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(20)
+        os._exit(0)
+    time.sleep(0.1)
+    os.close(lease)
+    assert not engine.store.leases.is_held("a" * 64)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_replaced_from_two_threads_at_once(engine: Engine, image: Image) -> None:
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(4):
+                engine.run("busybox", "sleep 60", name="web", replace=True)
+        except ck.ContainerkitError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == [] and len(engine.containers) == 1
+
+
+def test_what_a_killed_monitor_had_half_written_swallows_nothing(engine: Engine, image: Image) -> None:
+    with engine.create("busybox", ["sh", "-c", "echo one; echo two"]) as container:
+        container.start().wait(timeout=10)
+        log = engine.paths.containers / container.id / "log"
+        with log.open("r+b") as file:
+            file.truncate(log.stat().st_size - 2)
+        container.start().wait(timeout=10)
+        assert container.logs().endswith("one\ntwo\n") and "\0" not in container.logs()
+
+
+def test_the_users_process_lends_nothing_to_containers(engine: Engine, image: Image, tmp_path: Path) -> None:
+    script = f"""
+import os, containerkit as ck
+os.umask(0o077); os.chdir({str(tmp_path)!r})
+os.set_inheritable(os.open("held", os.O_CREAT | os.O_RDWR), True)
+engine = ck.Engine(root={str(engine.paths.root)!r}, run={str(engine.paths.run)!r})
+container = engine.run("busybox", "sleep 60", workdir="/made", user="1000", name="lent")
+print(container._record().monitor)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    monitor = Path(f"/proc/{int(out)}")
+    assert os.readlink(monitor / "cwd") == "/"
+    assert not any("held" in os.readlink(entry) for entry in (monitor / "fd").iterdir())
+    assert engine.containers["lent"].exec("ls -ld / /made").stdout.count("drwxr-xr-x") == 2
+
+
+def test_a_name_longer_than_any_message(engine: Engine, image: Image) -> None:
+    with pytest.raises(ck.RuntimeFailure, match="container .*: program xxx") as caught:
+        engine.call("busybox", ["x" * 100_000])
+    assert caught.value.exit_code == 126 and len(str(caught.value)) < 6000
+
+
+def test_the_session_keyring_is_not_ours(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", security_opt=["seccomp=unconfined"]) as container:
+        ours = Path("/proc/keys").read_text().splitlines()
+        keys = container.exec("cat /proc/1/keys /proc/keys").stdout
+        sessions = {line.split()[0] for line in ours if "_ses" in line}
+        assert not any(key in keys for key in sessions)
 
 
 # -- kill -9 ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_exec_that_cannot_start(engine: Engine, image: Image) -> None:
         with pytest.raises(ck.RuntimeFailure) as caught:
             container.exec("/etc/passwd")
         assert caught.value.exit_code == 126
-        with pytest.raises(ck.InvalidArgument, match="user nobody2"):
+        with pytest.raises(ck.RuntimeFailure, match="container web: user nobody2"):
             container.exec("true", user="nobody2")
     with pytest.raises(ck.NotFound):
         container.exec("true")
@@ -250,3 +251,52 @@ def test_a_line_of_100_mb(engine: Engine, image: Image) -> None:
     container.wait(timeout=30)
     (line,) = container.log_lines()
     assert len(line.text) == 100_000_000
+
+
+def test_exec_says_when_memory_ran_out(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", memory="32m") as container:
+        result = container.exec(["sh", "-c", "head -c 200000000 /dev/zero | tail"])
+        assert result.exit_code in (137, 1) and container.stats().oom_kills == 1
+        direct = container.exec(["tail", "/dev/zero"])
+        assert (direct.exit_code, direct.oom_killed) == (137, True)
+        assert not container.exec(["sh", "-c", "kill -9 $$"]).oom_killed
+
+
+def test_an_exec_does_not_outlive_its_helper(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container, container.popen(["sleep", "50"], user=1000) as process:
+        helper = int(Path(f"/proc/{process.pid}/stat").read_text().split(") ")[1].split()[1])
+        os.kill(helper, 9)
+        assert process.wait(timeout=5) == 137
+        deadline = time.monotonic() + 5
+        while "sleep 50" in container.exec("ps").stdout:
+            assert time.monotonic() < deadline
+
+
+def test_communicate_with_a_terminal_and_in_time(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with container.popen(["echo", "hello"], tty=True) as process:
+            assert b"hello" in process.communicate()[0]
+        with container.popen(["sh", "-c", "echo so far; sleep 50"]) as process:
+            with pytest.raises(ck.Timeout) as caught:
+                process.communicate(timeout=0.3)
+            assert caught.value.result is not None and caught.value.result.stdout == "so far\n"
+
+
+def test_follow_before_the_first_start(engine: Engine, image: Image) -> None:
+    with engine.create("busybox", "echo hello") as container:
+        assert list(container.log_lines(follow=True)) == []
+        container.start()
+        assert [line.text for line in container.log_lines(follow=True)] == ["hello"]
+
+
+def test_signals_by_number_and_name(engine: Engine, image: Image) -> None:
+    script = "trap 'exit 5' 37; echo up; while :; do sleep .05; done"
+    with engine.run("busybox", ["sh", "-c", script], stop_signal="RTMIN+3") as container:
+        next(container.log_lines(follow=True))
+        assert container.stop(timeout=10).exit_code == 5
+    for wrong in ("FOO", "TERM+1", 99, "RTMAX+1"):
+        with pytest.raises(ck.InvalidArgument, match="stop_signal"):
+            engine.run("busybox", "true", stop_signal=wrong)
+    for image_ in (5, None):
+        with pytest.raises(ck.InvalidArgument, match="expected a reference"):
+            engine.run(image_, "true")  # type: ignore[arg-type]

@@ -129,6 +129,16 @@ def test_a_user_namespace(bundle: Path) -> None:
     assert (made.st_uid, made.st_gid) == (100_033, 100_000)
 
 
+def test_limits_in_a_user_namespace(bundle: Path) -> None:
+    maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    path = f"/containerkit-test-{os.getpid()}"
+    script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0"
+    configure(bundle, script, (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps, cgroupsPath=path,
+              resources={"pids": {"limit": 16}})  # fmt: skip
+    ended = run(bundle)
+    assert "can't fork" in ended.stderr, ended.stderr
+
+
 def test_a_user_of_a_user_namespace(bundle: Path) -> None:
     maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
     configure(bundle, "id -u; id -G", (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps)

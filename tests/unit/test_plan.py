@@ -40,8 +40,8 @@ def kinds(spec: Spec, overlay: Mount | None = None) -> list[str]:
 
 def test_the_least_start() -> None:
     assert kinds(BASE) == [
-        "Clone", "SetPropagation", "BindRootfs", "PivotRoot", "NewSession", "AwaitStart", "CloseDescriptors",
-        "ChangeDirectory", "SetUser", "Execute",
+        "Clone", "SetPropagation", "BindRootfs", "PivotRoot", "NewSession", "NewKeyring", "AwaitStart",
+        "CloseDescriptors", "ChangeDirectory", "SetUser", "Execute",
     ]  # fmt: skip
 
 
