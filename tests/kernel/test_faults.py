@@ -169,7 +169,7 @@ def test_a_file_system_that_overlayfs_does_not_write_to(tmp_path: Path, busybox_
 
 def test_what_stands_in_the_place_of_passwd_is_not_opened(engine: Engine, image: Image) -> None:
     """A device there would be opened outside the container's cgroup. A fifo shows it: its writer waits for a reader."""
-    script = "rm /etc/passwd && mkfifo /etc/passwd && echo up && echo x >/etc/passwd && echo opened >/opened"
+    script = "rm /etc/passwd && mkfifo /etc/passwd && echo up; (echo x >/etc/passwd); echo opened >/opened"
     with engine.run("busybox", ["sh", "-c", script + "; sleep 60"]) as container:
         next(container.log_lines(follow=True))
         assert container.exec("echo fine", user=0).stdout == "fine\n"
