@@ -240,7 +240,7 @@ class Container:
 
         Raises:
             InvalidState: it runs already.
-            RuntimeFailure: it could not be started; it stays as it was.
+            RuntimeFailure: it could not be started; it is as created, and ``inspect()`` says why.
         """
         record = self._record()
         with _descriptor(sessions.stdin_of(None)) as stdin:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import replace
 
 from containerkit.errors import InvalidArgument, from_os_error
 from containerkit.linux import capabilities, namespaces
 from containerkit.oci import codec
-from containerkit.oci.runtime_spec import Rlimit, Spec
+from containerkit.oci.runtime_spec import Resources, Rlimit, Spec
 
 #: Parameters that belong to a namespace; every other one is the whole machine's.
 _SYSCTLS = {
@@ -35,7 +36,16 @@ def load(bundle: str) -> Spec:
             text = file.read()
     except OSError as error:
         raise from_os_error(error, f"bundle {bundle}") from error
-    return validate(codec.loads(Spec, text, "config.json"))
+    return validate(_complete(codec.loads(Spec, text, "config.json"), bundle))
+
+
+def _complete(spec: Spec, bundle: str) -> Spec:
+    """With a cgroup of its own where there are limits: the specification leaves its default path to the runtime."""
+    if spec.linux.cgroups_path or spec.linux.resources == Resources():
+        return spec
+    found = os.stat(bundle)
+    path = f"/containerkit-bundle-{found.st_dev:x}-{found.st_ino:x}"
+    return replace(spec, linux=replace(spec.linux, cgroups_path=path))
 
 
 def write_filter(bundle: str, program: bytes) -> None:

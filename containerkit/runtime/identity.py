@@ -263,6 +263,8 @@ class Execute(Operation):
         number = worst.errno or 0 if worst is not None else errno.ENOENT
         if number in (errno.ENOENT, errno.ENOTDIR):
             where = "no such file in the image" if "/" in program else "not found in PATH"
+            if "/" in program and os.path.lexists(program):
+                where = "is there, but its interpreter or loader is not in the image"
             raise StartFailure(f"program {program}: {where}", 127, number)
         raise StartFailure(f"program {program}: not executable ({os.strerror(number).lower()})", 126, number)
 

@@ -61,6 +61,14 @@ def test_bad_input_is_named_and_leaves_nothing(
     engine.run("busybox", "true", name="web").remove(force=True)
 
 
+def test_a_script_whose_interpreter_is_absent(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        container.exec(["sh", "-c", "echo '#!/nope' >/script; chmod +x /script"], check=True)
+        with pytest.raises(ck.RuntimeFailure, match="program /script: is there, but its interpreter") as caught:
+            container.exec("/script")
+        assert caught.value.exit_code == 127
+
+
 def test_bad_arguments_of_exec_and_logs(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60", name="web") as container:
         with pytest.raises(ck.RuntimeFailure, match="container web: user nobody2: not in") as caught:

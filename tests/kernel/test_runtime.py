@@ -129,6 +129,11 @@ def test_a_user_namespace(bundle: Path) -> None:
     assert (made.st_uid, made.st_gid) == (100_033, 100_000)
 
 
+def test_limits_hold_where_no_cgroup_is_named(bundle: Path) -> None:
+    script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0"
+    assert "can't fork" in run(configure(bundle, script, resources={"pids": {"limit": 16}})).stderr
+
+
 def test_limits_in_a_user_namespace(bundle: Path) -> None:
     maps = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
     path = f"/containerkit-test-{os.getpid()}"
