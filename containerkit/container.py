@@ -231,7 +231,7 @@ class Container:
 
     def inspect(self) -> dict[str, Any]:
         """Everything about it, shaped as ``docker inspect``."""
-        return inspection.container(self._record(), self._spec(), self.labels, self._file("log"))
+        return inspection.container(self._record(), self._spec(), self._file("log"))
 
     # -- life --------------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,7 @@ from containerkit import options as opts
 from containerkit.errors import (
     ContainerkitError,
     InvalidArgument,
-    NotFound,
     PermissionDenied,
-    StorageError,
     from_os_error,
 )
 from containerkit.options import Command, RunOptions, shows_options
@@ -249,7 +247,9 @@ class ContainerCollection(_Collection):
         return iter(Container.list(all=True, engine=self._engine))
 
     def __len__(self) -> int:
-        return len(self.rows())
+        from containerkit import listing
+
+        return len(listing.records(self._engine.store, all=True))
 
     def __getitem__(self, name_or_id: str) -> Container:
         from containerkit.container import Container
@@ -280,8 +280,6 @@ class ContainerCollection(_Collection):
 def _contains(collection: ImageCollection | ContainerCollection, key: object) -> bool:
     try:
         return isinstance(key, str) and collection[key] is not None
-    except (NotFound, StorageError):
-        return False
     except ContainerkitError:
         return False
 

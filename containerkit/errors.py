@@ -112,6 +112,16 @@ class StorageError(ContainerkitError):
     """The store's disk is full, read-only or damaged."""
 
 
+def start_exit_code(error: ContainerkitError) -> int:
+    """What a command line would exit with, had this kept its program from starting."""
+    return error.exit_code if isinstance(error, RuntimeFailure) else 125
+
+
+def reason(error: OSError) -> str:
+    """Why, in the kernel's words, as part of a message."""
+    return (error.strerror or str(error)).lower()
+
+
 def from_os_error(error: OSError, subject: str) -> ContainerkitError:
     """The member of the tree that an ``OSError`` on ``subject`` (named first in the message) stands for."""
     from errno import EACCES, EDQUOT, EIO, ENOENT, ENOSPC, EPERM, EROFS

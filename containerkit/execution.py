@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from containerkit.errors import InvalidArgument, RuntimeFailure, Timeout
-from containerkit.layers import lookup
-from containerkit.oci import users
+from containerkit.errors import InvalidArgument, Timeout
 from containerkit.oci.runtime_spec import Process, Spec
 from containerkit.options import Command, environment
 from containerkit.options import command as split_command
 from containerkit.results import Result
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import configure, sessions
+from containerkit.supervise import configure, launch, sessions
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ class Execution:
             raise InvalidArgument("command: empty")
         if workdir is not None and not workdir.startswith("/"):
             raise InvalidArgument(f"workdir {workdir!r}: must be an absolute path")
-        who = None if user is None else _identity(record, str(user))
+        root = f"/proc/{record.pid}/root"
+        who = None if user is None else launch.identity_in([root], str(user), record.name)
         process = configure.exec_process(spec, arguments, who, environment(env or {}), workdir or "", tty)
         return cls(store, record, spec, process)
 
@@ -99,11 +98,3 @@ class Execution:
             session = self.open((stdin, out_end, err_end))
             undo.pop_all()
         return session, {out: 1, err: 2}
-
-
-def _identity(record: ContainerRecord, user: str) -> users.Identity:
-    root = [f"/proc/{record.pid}/root"]
-    try:
-        return users.resolve(user, lookup.read_text(root, "etc/passwd"), lookup.read_text(root, "etc/group"))
-    except InvalidArgument as error:
-        raise RuntimeFailure(f"container {record.name}: {error.message}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,76 +23,89 @@ def _time(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def container(record: ContainerRecord, spec: Spec, labels: Mapping[str, str], log: str) -> dict[str, Any]:
+def container(record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
     """The members of ``docker inspect`` that this version can fill, under the same names."""
     settings = Settings.read(record.options)
-    process, linux = spec.process, spec.linux
     return {
         "Id": record.id,
         "Name": f"/{record.name}",
         "Created": _time(record.created),
-        "Path": process.args[0],
-        "Args": list(process.args[1:]),
+        "Path": spec.process.args[0],
+        "Args": list(spec.process.args[1:]),
         "Image": record.image,
         "LogPath": log,
-        "State": {
-            "Status": record.status,
-            "Running": record.status == "running",
-            "Paused": record.status == "paused",
-            "Restarting": False,
-            "OOMKilled": bool(record.oom_killed),
-            "Dead": record.status == "dead",
-            "Pid": record.pid or 0,
-            "ExitCode": record.exit_code or 0,
-            "Error": record.error,
-            "StartedAt": _time(record.started),
-            "FinishedAt": _time(record.finished),
-        },
-        "Config": {
-            "Hostname": spec.hostname,
-            "Domainname": spec.domainname,
-            "User": settings.user,
-            "Tty": process.terminal,
-            "Env": list(process.env),
-            "Cmd": list(settings.command or ()),
-            "Entrypoint": list(settings.entrypoint or ()) or None,
-            "Image": record.image_reference,
-            "WorkingDir": process.cwd,
-            "Labels": dict(labels),
-        },
-        "HostConfig": {
-            "AutoRemove": bool(record.auto_remove),
-            "NetworkMode": settings.network,
-            "Privileged": settings.privileged,
-            "ReadonlyRootfs": settings.read_only,
-            "CapAdd": list(settings.cap_add) or None,
-            "CapDrop": list(settings.cap_drop) or None,
-            "SecurityOpt": list(settings.security_opt) or None,
-            "Memory": settings.memory or 0,
-            "MemorySwap": linux.resources.memory.swap or 0,
-            "MemoryReservation": settings.memory_reservation or 0,
-            "NanoCpus": int((settings.cpus or 0) * 1e9),
-            "CpuShares": settings.cpu_shares or 0,
-            "CpuPeriod": settings.cpu_period or 0,
-            "CpuQuota": settings.cpu_quota or 0,
-            "CpusetCpus": settings.cpuset_cpus,
-            "CpusetMems": settings.cpuset_mems,
-            "PidsLimit": settings.pids_limit,
-            "BlkioWeight": settings.blkio_weight or 0,
-            "ShmSize": settings.shm_size,
-            "OomScoreAdj": settings.oom_score_adj or 0,
-            "Tmpfs": dict(settings.tmpfs or {}),
-            "Sysctls": dict(settings.sysctls or {}),
-            "CgroupParent": settings.cgroup_parent,
-            "Ulimits": [
-                {"Name": limit.type.removeprefix("RLIMIT_").lower(), "Soft": limit.soft, "Hard": limit.hard}
-                for limit in process.rlimits
-            ],
-            "MaskedPaths": list(linux.masked_paths),
-            "ReadonlyPaths": list(linux.readonly_paths),
-        },
+        "State": _state(record),
+        "Config": _config(record, spec, settings),
+        "HostConfig": _host_config(record, spec, settings),
         "Mounts": [codec.encode(mount) for mount in spec.mounts if mount.type == "bind"],
         "NetworkSettings": {"Networks": {settings.network: {}}},
+    }
+
+
+def _state(record: ContainerRecord) -> dict[str, Any]:
+    return {
+        "Status": record.status,
+        "Running": record.status == "running",
+        "Paused": record.status == "paused",
+        "Restarting": False,
+        "OOMKilled": bool(record.oom_killed),
+        "Dead": record.status == "dead",
+        "Pid": record.pid or 0,
+        "ExitCode": record.exit_code or 0,
+        "Error": record.error,
+        "StartedAt": _time(record.started),
+        "FinishedAt": _time(record.finished),
+    }
+
+
+def _config(record: ContainerRecord, spec: Spec, settings: Settings) -> dict[str, Any]:
+    process = spec.process
+    return {
+        "Hostname": spec.hostname,
+        "Domainname": spec.domainname,
+        "User": settings.user,
+        "Tty": process.terminal,
+        "Env": list(process.env),
+        "Cmd": list(settings.command or ()),
+        "Entrypoint": list(settings.entrypoint or ()) or None,
+        "Image": record.image_reference,
+        "WorkingDir": process.cwd,
+        "Labels": dict(settings.labels or {}),
+    }
+
+
+def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dict[str, Any]:
+    linux = spec.linux
+    return {
+        "AutoRemove": bool(record.auto_remove),
+        "NetworkMode": settings.network,
+        "Privileged": settings.privileged,
+        "ReadonlyRootfs": settings.read_only,
+        "CapAdd": list(settings.cap_add) or None,
+        "CapDrop": list(settings.cap_drop) or None,
+        "SecurityOpt": list(settings.security_opt) or None,
+        "Memory": settings.memory or 0,
+        "MemorySwap": linux.resources.memory.swap or 0,
+        "MemoryReservation": settings.memory_reservation or 0,
+        "NanoCpus": int((settings.cpus or 0) * 1e9),
+        "CpuShares": settings.cpu_shares or 0,
+        "CpuPeriod": settings.cpu_period or 0,
+        "CpuQuota": settings.cpu_quota or 0,
+        "CpusetCpus": settings.cpuset_cpus,
+        "CpusetMems": settings.cpuset_mems,
+        "PidsLimit": settings.pids_limit,
+        "BlkioWeight": settings.blkio_weight or 0,
+        "ShmSize": settings.shm_size,
+        "OomScoreAdj": settings.oom_score_adj or 0,
+        "Tmpfs": dict(settings.tmpfs or {}),
+        "Sysctls": dict(settings.sysctls or {}),
+        "CgroupParent": settings.cgroup_parent,
+        "Ulimits": [
+            {"Name": limit.type.removeprefix("RLIMIT_").lower(), "Soft": limit.soft, "Hard": limit.hard}
+            for limit in spec.process.rlimits
+        ],
+        "MaskedPaths": list(linux.masked_paths),
+        "ReadonlyPaths": list(linux.readonly_paths),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from typing import IO, TYPE_CHECKING
@@ -202,7 +203,7 @@ class _TerminalReader(io.FileIO):
         try:
             return super().readinto(buffer)  # type: ignore[arg-type]  # the same
         except OSError as error:
-            if error.errno == 5:
+            if error.errno == errno.EIO:
                 return 0
             raise
 
@@ -210,6 +211,6 @@ class _TerminalReader(io.FileIO):
         try:
             return super().read(-1 if size is None else size)
         except OSError as error:
-            if error.errno == 5:
+            if error.errno == errno.EIO:
                 return b""
             raise

@@ -6,7 +6,7 @@ import os
 
 from containerkit.linux.libc import check, libc
 
-IN_MODIFY, IN_MOVE_SELF, IN_DELETE_SELF = 0x2, 0x800, 0x400
+IN_MODIFY = 0x2
 
 
 def watch(path: str, mask: int = IN_MODIFY) -> int:

@@ -77,11 +77,6 @@ def setns(descriptor: int, flags: int) -> None:
     check(libc.setns(descriptor, flags), "setns")
 
 
-def inode(pid: int | str, kind: str) -> str:
-    """What ``/proc/PID/ns/KIND`` points to: ``net:[4026531840]``; kind is the runtime-spec's name."""
-    return os.readlink(f"/proc/{pid}/ns/{KINDS[kind][1]}")
-
-
 def write_id_maps(pid: int, uid_map: list[tuple[int, int, int]], gid_map: list[tuple[int, int, int]]) -> None:
     """Give the user namespace of ``pid`` its maps: rows of (inside, outside, size)."""
     for name, rows in (("uid_map", uid_map), ("gid_map", gid_map)):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 
 from containerkit.linux.libc import check, libc, syscall_number
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 38, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
 _close_range = syscall_number("close_range")
 _keyctl = syscall_number("keyctl")
 _long = ctypes.c_long
@@ -39,9 +40,17 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def is_alive(pid: int | None, started: int | None) -> bool:
-    """Whether the process with that pid and start time is still there."""
-    return pid is not None and started is not None and start_time(pid) == started
+def readable(descriptor: int, timeout: float | None) -> bool:
+    """Wait until there is something to read, or a pidfd's process has ended; False after ``timeout`` seconds."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell tells it: the exit code, or 128+n after signal n."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def pidfd(pid: int | None, started: int | None) -> int | None:

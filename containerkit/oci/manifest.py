@@ -17,7 +17,6 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 #: How a layer of that media type suffix is compressed, as :mod:`containerkit.layers.compression` names it.
 _SUFFIXES = {"": "none", "+gzip": "gzip", "+zstd": "zstd"}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import ContainerkitError, start_exit_code
+from containerkit.linux import process
 from containerkit.runtime import bundle, create
 
 
@@ -28,11 +29,11 @@ def run(path: str) -> int:
     except BaseException:
         child.discard()
         raise
-    code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+    _, status = os.waitpid(child.pid, 0)
     if child.cgroup is not None:
         child.cgroup.kill()
         child.cgroup.delete()
-    return code if code >= 0 else 128 - code
+    return process.exit_code(status)
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
         return run(arguments[0])
     except ContainerkitError as error:
         print(error, file=sys.stderr)
-        return error.exit_code if isinstance(error, RuntimeFailure) else 125
+        return start_exit_code(error)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux.cgroups import Cgroup
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
 from containerkit.runtime.namespaces import AwaitIdMaps
-from containerkit.runtime.operation import Context, Plan
+from containerkit.runtime.operation import Context, Operation, Plan
 
 
 @dataclass
@@ -118,14 +118,17 @@ def create(
     return child
 
 
+def _failure(operation: Operation, error: OSError) -> RuntimeFailure:
+    return RuntimeFailure(f"{operation.describe()}: {reason(error)}", errno=error.errno)
+
+
 def _execute_outside(steps: Plan, context: Context) -> None:
     for operation in steps.outside:
         began = time.perf_counter_ns()
         try:
             operation.execute(context)
         except OSError as error:
-            text = f"{operation.describe()}: {(error.strerror or str(error)).lower()}"
-            raise RuntimeFailure(text, errno=error.errno) from error
+            raise _failure(operation, error) from error
         except ContainerkitError as error:
             raise RuntimeFailure(error.message, errno=error.errno) from error
         if context.pid == 0:
@@ -140,6 +143,5 @@ def _write_id_maps(steps: Plan, child: Child) -> None:
             try:
                 operation.write_maps(child.pid)
             except OSError as error:
-                text = f"{operation.describe()}: {(error.strerror or str(error)).lower()}"
-                raise RuntimeFailure(text, errno=error.errno) from error
+                raise _failure(operation, error) from error
             child.channel.send(messages.MAPPED)

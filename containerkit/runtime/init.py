@@ -6,7 +6,7 @@ import os
 import time
 from typing import NoReturn
 
-from containerkit.errors import ContainerkitError
+from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, process
 from containerkit.runtime import messages
 from containerkit.runtime.identity import StartFailure
@@ -39,7 +39,7 @@ def run(operations: tuple[Operation, ...], context: Context) -> NoReturn:
 
 
 def _reason(error: OSError) -> str:
-    text = (error.strerror or str(error)).lower()
+    text = reason(error)
     return f"{text} ({os.fsdecode(error.filename)})" if error.filename else text
 
 

@@ -171,12 +171,6 @@ class Containers:
                 self._event(connection, action, id, row["name"], attributes)
         return state
 
-    def update(self, id: str, **values: Any) -> None:
-        """Change columns that are not the state."""
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        with self.database.transaction() as connection:
-            connection.execute(f"UPDATE containers SET {assignments} WHERE id = ?", (*values.values(), id))
-
     def delete(self, id: str, exit_code: int | None = None) -> None:
         """Forget a container whose belongings are gone already. Idempotent.
 

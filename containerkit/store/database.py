@@ -2,7 +2,7 @@
 
 WAL lets readers go on while one writer commits; every write is one short ``BEGIN IMMEDIATE`` transaction that waits
 its turn (30 s). Connections belong to one thread of one process: a connection carried across a fork corrupts the
-file, so each is looked up by process and thread.
+file, so a forked process opens its own.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class Database:
         held: _Held | None = getattr(self._local, "held", None)
         if held is not None and held.pid != os.getpid():
             _FOREIGN.append(held.connection)
-        if held is None or held.pid != os.getpid() or held.generation != self._generation:
+            held = None
+        if held is None or held.generation != self._generation:
             held = self._local.held = _Held(self._open(), self._generation)
         return held.connection
 

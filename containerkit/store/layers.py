@@ -23,7 +23,6 @@ from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.store.blobs import damaged
 from containerkit.store.paths import Paths
-from containerkit.store.trees import disk_usage
 from containerkit.store.workspace import Workspace
 
 _FLOCK = struct.Struct("hhqqi4x")
@@ -78,11 +77,6 @@ class Layers:
             return int(self.path(chain_id).with_name("size").read_text())
         except OSError as error:
             raise from_os_error(error, f"layer {chain_id}") from error
-
-    def du(self, chain_id: str) -> int:
-        """The bytes on disk that a layer takes; 0 when it is not unpacked."""
-        directory = self.path(chain_id)
-        return disk_usage(directory) if directory.exists() else 0
 
     def remove(self, chain_id: str) -> None:
         """Remove an unpacked layer. Idempotent."""

@@ -1,9 +1,8 @@
-"""Directory trees that strangers have written into: removing and measuring them."""
+"""Directory trees that strangers have written into: removing them."""
 
 from __future__ import annotations
 
 import os
-import stat
 
 # Each level holds a descriptor open; a container can nest directories without end.
 _MAX_OPEN = 64
@@ -77,21 +76,3 @@ class _Removal:
         """Continue from the top: the tree gets flatter by what is moved there."""
         self._moved += 1
         os.rename(name, f".moved-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=self._top)
-
-
-def disk_usage(path: str | os.PathLike[str]) -> int:
-    """Bytes on disk below ``path``, as ``du`` counts them; a file with several names once."""
-    total, seen = 0, set()
-    pending = [os.fspath(path)]
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(entry.path)
-                elif found.st_nlink > 1:
-                    if found.st_ino in seen:
-                        continue
-                    seen.add(found.st_ino)
-                total += found.st_blocks * 512
-    return total

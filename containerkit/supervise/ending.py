@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 
@@ -60,17 +59,10 @@ def wait(store: Store, id: str, timeout: float | None) -> bool:
             time.sleep(0.002)
             continue
         try:
-            if not readable(pidfd, None if deadline is None else deadline - time.monotonic()):
+            if not process.readable(pidfd, None if deadline is None else deadline - time.monotonic()):
                 return False
         finally:
             os.close(pidfd)
-
-
-def readable(descriptor: int, timeout: float | None) -> bool:
-    """Wait until there is something to read, at most ``timeout`` seconds."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
 def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:

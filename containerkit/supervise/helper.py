@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from containerkit.errors import ContainerkitError, RuntimeFailure, from_os_error
+from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.runtime import bundle
@@ -24,9 +24,7 @@ def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
     try:
         Helper(request, channel).run((stdin, stdout, stderr))
     except (ContainerkitError, OSError) as problem:
-        error = from_os_error(problem, "helper") if isinstance(problem, OSError) else problem
-        code = error.exit_code if isinstance(error, RuntimeFailure) else 125
-        send_reply(channel, Failed(error.message, exit_code=code, errno=error.errno))
+        send_reply(channel, Failed.of(problem, "helper"))
 
 
 class Helper:
@@ -71,7 +69,7 @@ class Helper:
         try:
             child.await_program()
         except RuntimeFailure:
-            os.waitpid(child.pid, 0)
+            child.discard()
             raise
         if child.terminal is None:
             send_reply(self.channel, Started(child.pid))
@@ -98,16 +96,15 @@ class Helper:
     def _end(self, child: Child) -> None:
         if self.group is not None:
             self.group.kill()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def _tell_exit(self, child: Child) -> None:
-        code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        _, status = os.waitpid(child.pid, 0)
         # The kernel counts for the whole container; a process that SIGKILL ended meanwhile is the one.
-        oom_killed = code == -signal.SIGKILL and self._oom_kills() > self.oom_kills
-        send_reply(self.channel, Exited(code if code >= 0 else 128 - code, time.time() - self.began, oom_killed))
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        oom_killed = was_killed and self._oom_kills() > self.oom_kills
+        send_reply(self.channel, Exited(process.exit_code(status), time.time() - self.began, oom_killed))
 
     def _oom_kills(self) -> int:
         return Cgroup(self.request.cgroup).oom_kills() if self.request.cgroup else 0

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from containerkit.errors import (
     AlreadyExists,
@@ -22,7 +24,7 @@ from containerkit.errors import (
     from_os_error,
 )
 from containerkit.layers import lookup
-from containerkit.linux import seccomp_cache
+from containerkit.linux import process, seccomp_cache
 from containerkit.oci import codec, users
 from containerkit.oci.runtime_spec import Spec
 from containerkit.options import Settings
@@ -53,7 +55,7 @@ class Running:
             RuntimeFailure: it could not be started.
         """
         try:
-            if not ending.readable(self.channel.fileno(), timeout):
+            if not process.readable(self.channel.fileno(), timeout):
                 self._undo(store)
                 return False
             reply, _ = messages.receive_reply(self.channel)
@@ -74,7 +76,7 @@ class Running:
         """
         began = time.monotonic()
         try:
-            in_time = ending.readable(self.channel.fileno(), timeout)
+            in_time = process.readable(self.channel.fileno(), timeout)
         except BaseException:
             self._kill(store)
             raise
@@ -168,12 +170,28 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
 def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> users.Identity:
     user = settings.user or image.config.config.user or ""
     directories = [store.snapshots.upper(record.id), *reversed(store.layers.ensure(image.chain_ids, image.layers))]
+    return identity_in(directories, user, record.name, settings.group_add)
+
+
+def identity_in(
+    directories: Sequence[str | Path], user: str, container: str, groups: Sequence[str] = ()
+) -> users.Identity:
+    """Who ``user`` is by the ``/etc/passwd`` and ``/etc/group`` of a file system.
+
+    Args:
+        directories: its layers, uppermost first.
+        container: the container's name, for the error.
+        groups: more of them.
+
+    Raises:
+        RuntimeFailure: there is no such user or group.
+    """
     passwd = lookup.read_text(directories, "etc/passwd")
     group = lookup.read_text(directories, "etc/group")
     try:
-        return users.resolve(user, passwd, group, settings.group_add)
+        return users.resolve(user, passwd, group, tuple(groups))
     except InvalidArgument as error:
-        raise RuntimeFailure(f"container {record.name}: {error.message}") from error
+        raise RuntimeFailure(f"container {container}: {error.message}") from error
 
 
 @lru_cache(maxsize=256)

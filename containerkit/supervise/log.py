@@ -16,6 +16,8 @@ import os
 import struct
 import time
 
+from containerkit.errors import reason
+
 HEADER = struct.Struct("<QIB3x")
 #: How much is read from a pipe at once; the pipe is made as large.
 READ_SIZE = 256 * 1024
@@ -43,7 +45,7 @@ class LogWriter:
             while written != len(header) + len(data):
                 written += os.write(self._descriptor, (header + data)[written:])
         except OSError as error:
-            self.error = f"log: {(error.strerror or str(error)).lower()}; later output is lost"
+            self.error = f"log: {reason(error)}; later output is lost"
             # The disk is full: some room is given back, so that the container's end can be written down.
             self._cut(os.fstat(self._descriptor).st_size - _GIVEN_BACK)
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from containerkit.errors import InvalidArgument, RuntimeFailure
+from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process
 
@@ -125,6 +125,12 @@ class Failed:
     exit_code: int = 125
     errno: int | None = None
     kind: str = "failed"
+
+    @classmethod
+    def of(cls, problem: ContainerkitError | OSError, subject: str) -> Failed:
+        """What ``problem`` is told as; an ``OSError`` is about ``subject``."""
+        error = from_os_error(problem, subject) if isinstance(problem, OSError) else problem
+        return cls(error.message, exit_code=start_exit_code(error), errno=error.errno)
 
     def error(self, subject: str) -> RuntimeFailure:
         """The error this stands for, about ``subject``."""

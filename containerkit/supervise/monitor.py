@@ -16,7 +16,7 @@ import select
 import socket
 import time
 
-from containerkit.errors import ContainerkitError, RuntimeFailure, from_os_error
+from containerkit.errors import ContainerkitError
 from containerkit.linux import process
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
@@ -125,14 +125,15 @@ class Monitor:
             pass  # the disk is full: the container runs, and nobody knows what its start cost
 
     def _failed(self, problem: ContainerkitError | OSError) -> None:
-        error = from_os_error(problem, "monitor") if isinstance(problem, OSError) else problem
-        code = error.exit_code if isinstance(error, RuntimeFailure) else 125
+        failed = Failed.of(problem, "monitor")
         if self.request.fresh:
             remove_tree(self.request.bundle)
             self.containers.delete(self.request.id)
         else:
-            self.containers.move(self.request.id, "fail", exit_code=code, error=error.message, pid=None, monitor=None)
-        self._say(Failed(error.message, exit_code=code, errno=error.errno))
+            self.containers.move(
+                self.request.id, "fail", exit_code=failed.exit_code, error=failed.text, pid=None, monitor=None
+            )
+        self._say(failed)
 
     def watch(self) -> None:
         """Copy output into the log until the init has ended and its streams are empty."""
@@ -175,8 +176,7 @@ class Monitor:
     def finish(self) -> None:
         """The end: exit status, clean-up, and only then the words that say so."""
         _, status = os.waitpid(self.child.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        code = code if code >= 0 else 128 - code
+        code = process.exit_code(status)
         finished = time.time()
         oom_killed = False
         if self.child.cgroup is not None:

@@ -65,21 +65,13 @@ def _end_processes(store: Store, record: ContainerRecord) -> None:
         init = process.pidfd(record.pid, record.pid_started)
         if init is not None:
             signal.pidfd_send_signal(init, signal.SIGKILL)
-            _wait_end(init)
+            process.readable(init, 10)
             os.close(init)
     path = _cgroup_path(store, record)
     if path:
         cgroup = Cgroup(path)
         cgroup.kill()
         cgroup.delete()
-
-
-def _wait_end(pidfd: int) -> None:
-    import select
-
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    poll.poll(10_000)
 
 
 def _cgroup_path(store: Store, record: ContainerRecord) -> str:

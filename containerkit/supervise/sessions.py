@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from containerkit.errors import InvalidState, RuntimeFailure
+from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Process, Spec
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
@@ -63,7 +64,7 @@ class Session:
     def wait(self, timeout: float | None = None) -> messages.Exited | None:
         """How it ended; None when it has not after ``timeout`` seconds."""
         with self._lock:
-            if self.exited is None and _readable(self.channel, timeout):
+            if self.exited is None and readable(self.channel.fileno(), timeout):
                 self.receive()
             return self.exited
 
@@ -79,12 +80,6 @@ class Session:
         if self.terminal is not None:
             os.close(self.terminal)
             self.terminal = None
-
-
-def _readable(channel: socket.socket, timeout: float | None) -> bool:
-    poll = select.poll()
-    poll.register(channel, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else max(0, timeout) * 1000))
 
 
 def open_session(

@@ -59,6 +59,21 @@ class Controller(Protocol):
         """Fields of ``CgroupStats`` from the texts of ``FILES_V2`` (those that could be read)."""
 
 
+def no_limits(resources: Resources) -> str:
+    """``limits`` of a controller that limits nothing."""
+    return ""
+
+
+def no_writes(resources: Resources) -> list[Write]:
+    """``writes_v1`` or ``writes_v2`` of one that has none there."""
+    return []
+
+
+def no_stats(texts: Texts) -> Figures:
+    """``stats_v1`` or ``stats_v2`` of one that counts nothing there."""
+    return {}
+
+
 def number(text: bytes | None) -> int:
     """A file that is one number; 0 when it is not there."""
     return int(text) if text else 0

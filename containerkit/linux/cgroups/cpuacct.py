@@ -5,24 +5,14 @@ Sources: Documentation/admin-guide/cgroup-v1/cpuacct.rst (nanoseconds); cgroup-v
 
 from __future__ import annotations
 
-from containerkit.linux.cgroups.controller import Figures, Texts, Write, number, pairs
-from containerkit.oci.runtime_spec import Resources
+from containerkit.linux.cgroups.controller import Figures, Texts, no_limits, no_writes, number, pairs
 
 V1, V2 = "cpuacct", ""
 FILES_V1: tuple[str, ...] = ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys", "cpuacct.usage_percpu")
 FILES_V2: tuple[str, ...] = ("cpu.stat",)
 
-
-def limits(resources: Resources) -> str:
-    return ""
-
-
-def writes_v1(resources: Resources) -> list[Write]:
-    return []
-
-
-def writes_v2(resources: Resources) -> list[Write]:
-    return []
+limits = no_limits
+writes_v1 = writes_v2 = no_writes
 
 
 def stats_v1(texts: Texts) -> Figures:

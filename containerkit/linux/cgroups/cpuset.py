@@ -6,7 +6,7 @@ Sources: Documentation/admin-guide/cgroup-v1/cpusets.rst; cgroup-v2.rst, "Cpuset
 from __future__ import annotations
 
 from containerkit.linux.cgroups import files
-from containerkit.linux.cgroups.controller import Figures, Texts, Write
+from containerkit.linux.cgroups.controller import Write, no_stats
 from containerkit.oci.runtime_spec import Resources
 
 V1, V2 = "cpuset", "cpuset"
@@ -26,13 +26,7 @@ def writes_v1(resources: Resources) -> list[Write]:
 
 
 writes_v2 = writes_v1
-
-
-def stats_v1(texts: Texts) -> Figures:
-    return {}
-
-
-stats_v2 = stats_v1
+stats_v1 = stats_v2 = no_stats
 
 
 def inherit(directory: str) -> None:

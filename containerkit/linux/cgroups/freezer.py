@@ -10,30 +10,15 @@ import time
 
 from containerkit.errors import Timeout
 from containerkit.linux.cgroups import files
-from containerkit.linux.cgroups.controller import Figures, Texts, Write, pairs
-from containerkit.oci.runtime_spec import Resources
+from containerkit.linux.cgroups.controller import no_limits, no_stats, no_writes, pairs
 
 V1, V2 = "freezer", ""
 FILES_V1: tuple[str, ...] = ()
 FILES_V2: tuple[str, ...] = ()
 
-
-def limits(resources: Resources) -> str:
-    return ""
-
-
-def writes_v1(resources: Resources) -> list[Write]:
-    return []
-
-
-writes_v2 = writes_v1
-
-
-def stats_v1(texts: Texts) -> Figures:
-    return {}
-
-
-stats_v2 = stats_v1
+limits = no_limits
+writes_v1 = writes_v2 = no_writes
+stats_v1 = stats_v2 = no_stats
 
 
 def freeze_v1(directory: str, timeout: float) -> None:

@@ -5,7 +5,7 @@ Source: Documentation/admin-guide/cgroup-v1/net_cls.rst.
 
 from __future__ import annotations
 
-from containerkit.linux.cgroups.controller import Figures, Texts, Write
+from containerkit.linux.cgroups.controller import Write, no_stats, no_writes
 from containerkit.oci.runtime_spec import Resources
 
 V1, V2 = "net_cls", ""
@@ -22,12 +22,5 @@ def writes_v1(resources: Resources) -> list[Write]:
     return [] if class_id is None else [Write("net_cls.classid", str(class_id))]
 
 
-def writes_v2(resources: Resources) -> list[Write]:
-    return []
-
-
-def stats_v1(texts: Texts) -> Figures:
-    return {}
-
-
-stats_v2 = stats_v1
+writes_v2 = no_writes
+stats_v1 = stats_v2 = no_stats
