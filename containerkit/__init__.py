@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from containerkit.image import Image
     from containerkit.module import call, containers, images, info, run, version
+    from containerkit.options import Healthcheck
     from containerkit.process import Process
     from containerkit.recording import Recording
     from containerkit.results import LogLine, Plan, Result
@@ -66,7 +67,8 @@ _HOMES = {
     **dict.fromkeys(("call", "containers", "images", "info", "run", "version"), "module"),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
     **dict.fromkeys(("LogLine", "Plan", "Result"), "results"),
-    "Container": "container", "Image": "image", "Process": "process", "Recording": "recording", "Stats": "stats",
+    "Container": "container", "Healthcheck": "options", "Image": "image",
+    "Process": "process", "Recording": "recording", "Stats": "stats",
 }  # fmt: skip
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "Container",
     "ContainerkitError",
     "Engine",
+    "Healthcheck",
     "Image",
     "InvalidArgument",
     "InvalidState",

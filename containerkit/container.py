@@ -18,8 +18,11 @@ from containerkit.oci.runtime_spec import Spec
 from containerkit.options import (
     Command,
     Duration,
+    LogOptions,
+    ResourceOptions,
     RunOptions,
     Settings,
+    container_name,
     duration,
     settings,
     shows_options,
@@ -27,7 +30,20 @@ from containerkit.options import (
 )
 from containerkit.process import Process
 from containerkit.results import LogLine, Plan, Result
-from containerkit.supervise import configure, ending, launch, messages, recover, sessions
+from containerkit.store.containers import ALIVE
+from containerkit.supervise import (
+    attachments,
+    configure,
+    ending,
+    launch,
+    messages,
+    pausing,
+    recover,
+    sessions,
+    specs,
+    updating,
+)
+from containerkit.supervise.health import Health
 from containerkit.supervise.output import Output
 from containerkit.views import html
 
@@ -122,7 +138,9 @@ class Container:
         input: bytes | str | None, timeout: Duration | None, check: bool,
     ) -> Result:  # fmt: skip
         seconds = None if timeout is None else duration(timeout, "timeout")
-        chosen = cls._settle(command, {**options, "remove": True})
+        # Its output is the result: all of it.
+        whole = LogOptions(max_size=-1, max_file=1)
+        chosen = cls._settle(command, {**options, "remove": True, "log_options": whole})
         with _descriptor(sessions.stdin_of(input)) as stdin:
             running = launch.run(
                 engine.store, image._record, image._reference, chosen, stdin,
@@ -159,7 +177,7 @@ class Container:
         return os.path.join(self._engine.store.paths.containers, self._id, name)
 
     def _spec(self) -> Spec:
-        return launch.spec_of(self._file(""))
+        return specs.read(self._engine.store, self._id)
 
     @property
     def id(self) -> str:
@@ -206,6 +224,17 @@ class Container:
     def oom_killed(self) -> bool:
         """Whether the kernel ended a process of the last run because memory ran out."""
         return bool(self._record().oom_killed)
+
+    @property
+    def health(self) -> str | None:
+        """starting, healthy or unhealthy, as its health check says; None without one."""
+        health = Health.loads(self._record().health)
+        return None if health is None else health.status
+
+    @property
+    def restart_count(self) -> int:
+        """How often its restart policy has started it since somebody did."""
+        return self._record().restarts
 
     @property
     def labels(self) -> dict[str, str]:
@@ -256,16 +285,20 @@ class Container:
             InvalidState: it does not run.
         """
         number = signal_number(signal)
-        record = self._running("kill")
+        store, record = self._engine.store, self._running("kill", ALIVE)
+        own = signal_number(Settings.read(record.options).stop_signal or "TERM")
+        store.containers.amend(record.id, "kill", {"signal": number})
+        if number in (signals.SIGKILL, own):
+            ending.stay_ended(store, record)  # whoever ends it does not want its restart policy to have the last word
         if number == signals.SIGKILL:
-            ending.kill(self._engine.store, record)
+            ending.kill(store, record)
         else:
             ending.send(record, number)
         return self
 
-    def _running(self, verb: str) -> ContainerRecord:
+    def _running(self, verb: str, states: frozenset[str] = frozenset({"running"})) -> ContainerRecord:
         record = self._record()
-        if record.state != "running":
+        if record.state not in states:
             raise InvalidState(f"container {record.name}: cannot {verb}: it is {record.status}")
         return record
 
@@ -276,18 +309,61 @@ class Container:
             timeout: seconds; default: the container's ``stop_timeout``, else 10.
         """
         record = self._record()
-        if record.state != "running":
+        if record.state not in ALIVE:
             return self
         chosen = Settings.read(record.options)
         grace = duration(timeout, "timeout") if timeout is not None else chosen.stop_timeout
-        ending.send(record, signal_number(chosen.stop_signal or "TERM"))
-        if not ending.wait(self._engine.store, self._id, 10.0 if grace is None else grace):
-            ending.kill(self._engine.store, record)
+        number = signal_number(chosen.stop_signal or "TERM")
+        ending.stop(self._engine.store, record, number, 10.0 if grace is None else grace)
         return self
 
     def restart(self, timeout: Duration | None = None) -> Container:
-        """Stop and start it."""
-        return self.stop(timeout).start()
+        """Stop it, as :meth:`stop` does, and start it."""
+        self.stop(timeout).start()
+        self._engine.store.containers.amend(self._id, "restart")
+        return self
+
+    def pause(self) -> Container:
+        """Stop every process of it where it is; none of them notices.
+
+        Raises:
+            InvalidState: it does not run, or is paused already.
+            Timeout: a process could not be stopped; all run again.
+        """
+        pausing.pause(self._engine.store, self._record())
+        return self
+
+    def unpause(self) -> Container:
+        """Let its processes go on.
+
+        Raises:
+            InvalidState: it is not paused.
+        """
+        pausing.unpause(self._engine.store, self._record())
+        return self
+
+    def rename(self, name: str) -> Container:
+        """Give it another name; its host name stays.
+
+        Raises:
+            AlreadyExists: another container has that name.
+        """
+        record = self._record()
+        self._engine.store.containers.rename(record.id, container_name(name))
+        self._last_name = name
+        return self
+
+    def update(self, **resources: Unpack[ResourceOptions]) -> Container:
+        """Change limits, or the restart policy, also while it runs; what is not named stays.
+
+        Args:
+            resources: ``memory``, ``cpus``, ``pids_limit`` … as for ``run``, and ``restart``.
+
+        Raises:
+            InvalidArgument: an option that cannot change, or a value that the kernel refuses; nothing has changed then.
+        """
+        updating.update(self._engine.store, self._record(), resources)
+        return self
 
     def wait(self, timeout: Duration | None = None) -> int:
         """Wait until it has ended; its exit code.
@@ -303,18 +379,19 @@ class Container:
         if not ending.wait(self._engine.store, self._id, seconds):
             raise Timeout(f"container {self._last_name}: still running after {seconds} s")
         record = self._truth()
-        code = record.exit_code if record is not None else self._engine.store.containers.last_exit(self._id)
+        code = record.exit_code if record is not None else self._engine.store.events.last_exit(self._id)
         if code is None and record is None:
             raise NotFound(f"container {self._last_name}: not found (removed)")
         if code is None:
             raise InvalidState(f"container {self._last_name}: cannot wait: it was never started")
         return code
 
-    def remove(self, *, force: bool = False) -> Container:
+    def remove(self, *, force: bool = False, volumes: bool = False) -> Container:
         """Remove it, its log and its writable layer.
 
         Args:
             force: kill it first when it runs.
+            volumes: remove its anonymous volumes, too, where no other container uses them.
 
         Raises:
             InvalidState: it runs, and not ``force``.
@@ -378,6 +455,32 @@ class Container:
         the returned object is closed or this process ends.
         """
         return Process._start(self._execution(command, env, user, workdir, tty=tty))
+
+    def attach(
+        self,
+        *,
+        stdin: bool = True,
+        stdout: bool = True,
+        stderr: bool = True,
+        detach_keys: str = "ctrl-p,ctrl-q",
+    ) -> Process:
+        """Its own streams as files: output from now on, and its input when it was made with ``stdin_open``.
+
+        Any number of clients may be attached, from any process. ``close()`` of what is returned lets the container go
+        on; closing its ``stdin`` ends the container's input, as for ``subprocess.Popen``. The log has all output.
+
+        Args:
+            stdin, stdout, stderr: which streams; the others are None.
+            detach_keys: written to a terminal, these keys detach instead.
+
+        Raises:
+            InvalidState: it does not run.
+        """
+        record = self._running("attach", ALIVE - {"restarting"})
+        keys = attachments.parse_keys(detach_keys)
+        stderr = stderr and not Settings.read(record.options).tty
+        attached = attachments.attach(self._engine.store, record, (1,) * stdout + (2,) * stderr)
+        return Process._attached(attached, stdin=stdin, streams=(stdout, stderr), detach_keys=keys)
 
     def _execution(
         self, command: Command, env: Mapping[str, str] | None, user: str | int | None, workdir: str | None, *, tty: bool

@@ -13,8 +13,9 @@ from containerkit.oci.reference import Reference
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.options import Settings
 from containerkit.results import Plan, Step
-from containerkit.store.containers import ContainerRecord
+from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
+from containerkit.supervise.health import Health
 
 
 def _time(seconds: float | None) -> str:
@@ -33,6 +34,7 @@ def container(record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
         "Path": spec.process.args[0],
         "Args": list(spec.process.args[1:]),
         "Image": record.image,
+        "RestartCount": record.restarts,
         "LogPath": log,
         "State": _state(record),
         "Config": _config(record, spec, settings),
@@ -45,9 +47,9 @@ def container(record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
 def _state(record: ContainerRecord) -> dict[str, Any]:
     return {
         "Status": record.status,
-        "Running": record.status == "running",
+        "Running": record.state in ALIVE,
         "Paused": record.status == "paused",
-        "Restarting": False,
+        "Restarting": record.status == "restarting",
         "OOMKilled": bool(record.oom_killed),
         "Dead": record.status == "dead",
         "Pid": record.pid or 0,
@@ -55,7 +57,19 @@ def _state(record: ContainerRecord) -> dict[str, Any]:
         "Error": record.error,
         "StartedAt": _time(record.started),
         "FinishedAt": _time(record.finished),
+        **_health(record),
     }
+
+
+def _health(record: ContainerRecord) -> dict[str, Any]:
+    health = Health.loads(record.health)
+    if health is None:
+        return {}
+    log = [
+        {"Start": _time(one.start), "End": _time(one.end), "ExitCode": one.exit_code, "Output": one.output}
+        for one in health.log
+    ]
+    return {"Health": {"Status": health.status, "FailingStreak": health.streak, "Log": log}}
 
 
 def _config(record: ContainerRecord, spec: Spec, settings: Settings) -> dict[str, Any]:
@@ -65,6 +79,8 @@ def _config(record: ContainerRecord, spec: Spec, settings: Settings) -> dict[str
         "Domainname": spec.domainname,
         "User": settings.user,
         "Tty": process.terminal,
+        "OpenStdin": settings.stdin_open,
+        "StopSignal": settings.stop_signal or "SIGTERM",
         "Env": list(process.env),
         "Cmd": list(settings.command or ()),
         "Entrypoint": list(settings.entrypoint or ()) or None,
@@ -78,6 +94,22 @@ def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dic
     linux = spec.linux
     return {
         "AutoRemove": bool(record.auto_remove),
+        "RestartPolicy": {"Name": settings.restart.name, "MaximumRetryCount": settings.restart.retries},
+        "LogConfig": {
+            "Type": "containerkit",
+            "Config": {"max-size": str(settings.log_options.max_size), "max-file": str(settings.log_options.max_file)},
+        },
+        "Init": settings.init,
+        "PidMode": _mode(settings.pid),
+        "IpcMode": settings.ipc,
+        "UTSMode": _mode(settings.uts),
+        "UsernsMode": _mode(settings.userns, "host"),
+        "CgroupnsMode": settings.cgroupns,
+        "Devices": [
+            {"PathOnHost": one.host, "PathInContainer": one.container, "CgroupPermissions": one.access}
+            for one in settings.devices
+        ],
+        "DeviceCgroupRules": list(settings.device_cgroup_rules) or None,
         "NetworkMode": settings.network,
         "Privileged": settings.privileged,
         "ReadonlyRootfs": settings.read_only,
@@ -107,6 +139,10 @@ def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dic
         "MaskedPaths": list(linux.masked_paths),
         "ReadonlyPaths": list(linux.readonly_paths),
     }
+
+
+def _mode(choice: str, default: str = "private") -> str:
+    return "" if choice == default else choice
 
 
 def image(record: ImageRecord) -> dict[str, Any]:

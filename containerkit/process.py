@@ -6,30 +6,34 @@ import contextlib
 import errno
 import io
 import os
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument, Timeout
 from containerkit.options import Duration, duration, signal_number
 from containerkit.results import Result
-from containerkit.supervise import sessions
+from containerkit.supervise import attachments, sessions
 from containerkit.supervise.output import Output
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from containerkit.execution import Execution
 
 
 class Process:
-    """A started process.
+    """A process with its streams: one that ``popen`` started, or a container that ``attach`` was called for.
 
-    ``stdin``, ``stdout`` and ``stderr`` are binary, unbuffered files; with a terminal ``stderr`` is None. Usable as a
-    context manager; :meth:`close` ends the process, with everything it started.
+    ``stdin``, ``stdout`` and ``stderr`` are binary, unbuffered files; None where there is none (with a terminal, errors
+    are in ``stdout``). Usable as a context manager. :meth:`close` ends a process that was started, with everything it
+    started, and lets a container that was attached to go on.
     """
 
     def __init__(
         self,
-        session: sessions.Session,
-        stdin: IO[bytes],
-        stdout: IO[bytes],
+        session: sessions.Session | attachments.Attachment,
+        stdin: IO[bytes] | None,
+        stdout: IO[bytes] | None,
         stderr: IO[bytes] | None,
         args: tuple[str, ...],
     ) -> None:
@@ -67,6 +71,21 @@ class Process:
         stdin = os.fdopen(os.dup(session.terminal), "wb", buffering=0)
         stdout = _TerminalReader(os.dup(session.terminal))
         return cls(session, stdin, stdout, None, execution.process.args)
+
+    @classmethod
+    def _attached(
+        cls, attached: attachments.Attachment, *, stdin: bool, streams: tuple[bool, bool], detach_keys: bytes
+    ) -> Process:
+        readers = iter([os.fdopen(descriptor, "rb", buffering=0) for descriptor in attached.outputs])
+        stdout, stderr = (next(readers) if wanted else None for wanted in streams)
+        process = cls(attached, None, stdout, stderr, attached.record.command)
+        theirs = attached.take_input()
+        if stdin and theirs is not None:
+            keys = detach_keys if attached.terminal is not None else b""
+            process.stdin = _AttachedInput(theirs, attached.close_input, keys, process.close)
+        elif theirs is not None:
+            os.close(theirs)
+        return process
 
     @property
     def pid(self) -> int:
@@ -126,7 +145,7 @@ class Process:
         """Write ``input``, read both streams to their end, wait: (stdout, stderr).
 
         Raises:
-            Timeout: not ended in time; it has been killed.
+            Timeout: not ended in time; this has been closed.
         """
         import selectors
         import time
@@ -136,9 +155,9 @@ class Process:
         output = Output()
         rest = memoryview(input or b"")
         with selectors.DefaultSelector() as selector:
-            if rest:
+            if rest and self.stdin is not None:
                 selector.register(self.stdin, selectors.EVENT_WRITE)
-            else:
+            elif self.stdin is not None:
                 self.stdin.close()
             for file in filter(None, (self.stdout, self.stderr)):
                 selector.register(file, selectors.EVENT_READ)
@@ -146,14 +165,14 @@ class Process:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 ready = selector.select(left)
                 if not ready and left is not None:
-                    self.kill()
+                    self.close()
                     raise Timeout(
-                        f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s; ended",
+                        f"{self._session.subject}: {' '.join(self.args)}: still running after {seconds} s",
                         result=Result(-1, seconds or 0.0, False, self.args, output),
                     )
                 for key, _ in ready:
-                    if key.fileobj is self.stdin:
-                        rest = self._feed(rest)
+                    if self.stdin is not None and key.fileobj is self.stdin:
+                        rest = self._feed(self.stdin, rest)
                         if not rest:
                             selector.unregister(self.stdin)
                             self.stdin.close()
@@ -162,24 +181,25 @@ class Process:
                     else:
                         selector.unregister(key.fileobj)
         self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        self.close()
         result = Result(self.returncode or 0, chunks=output)
         return result.stdout_bytes, result.stderr_bytes
 
-    def _feed(self, rest: memoryview) -> memoryview:
+    @staticmethod
+    def _feed(stdin: IO[bytes], rest: memoryview) -> memoryview:
         try:
-            return rest[os.write(self.stdin.fileno(), rest[:4096]) :]
+            return rest[os.write(stdin.fileno(), rest[:4096]) :]
         except BrokenPipeError:
             return rest[:0]  # it does not want to read any more
 
     def close(self) -> None:
-        """Close the streams and end the process, with everything it started."""
+        """End the process, with everything it started, or detach from the container; and close the streams."""
+        if self.poll() is None:
+            self._session.end()
         for file in (self.stdin, self.stdout, self.stderr):
             if file is not None:
                 with contextlib.suppress(OSError):
                     file.close()
-        if self.poll() is None:
-            self.kill()
-            self._session.wait(10)
         self._session.close()
 
     def __enter__(self) -> Process:
@@ -214,3 +234,35 @@ class _TerminalReader(io.FileIO):
             if error.errno == errno.EIO:
                 return b""
             raise
+
+
+class _AttachedInput(io.FileIO):
+    """A container's input: to close it closes that of the container, and a sequence of keys detaches."""
+
+    def __init__(
+        self, descriptor: int, close_input: Callable[[], None], keys: bytes, detach: Callable[[], None]
+    ) -> None:
+        super().__init__(descriptor, "wb")
+        self._close_input, self._keys, self._detach = close_input, keys, detach
+        self._typed = b""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        given = bytes(data)
+        if not self._keys:
+            return super().write(given)
+        text = self._typed + given
+        before, found, _ = text.partition(self._keys)
+        # A beginning of the sequence at the end is held back: the rest of it may come.
+        held = next((n for n in range(len(self._keys) - 1, 0, -1) if not found and text.endswith(self._keys[:n])), 0)
+        self._typed = before[len(before) - held :] if held else b""
+        rest = before[: len(before) - held]
+        while rest:
+            rest = rest[super().write(rest) :]
+        if found:
+            self._detach()
+        return len(given)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._close_input()

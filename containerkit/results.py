@@ -81,7 +81,7 @@ class Result:
     @property
     def lines(self) -> list[LogLine]:
         """The output line by line, in the order it came."""
-        return list(split_lines(self.chunks()))
+        return [line for _, line in split_lines(self.chunks())]
 
     def check(self) -> Result:
         """This result, when the exit code is 0.
@@ -118,24 +118,38 @@ def _abbreviate(text: str, limit: int = 60) -> str:
     return repr(text) if len(text) <= limit else f"{text[:limit]!r}… ({len(text)} characters)"
 
 
-def split_lines(chunks: Iterator[Chunk]) -> Iterator[LogLine]:
-    """Lines of each stream, put together over chunk borders; a last line without an end counts."""
+def split_lines(chunks: Iterator[Chunk], *, cut: bool = False) -> Iterator[tuple[bool, LogLine]]:
+    """Lines of each stream, put together over chunk borders; a last line without an end counts.
+
+    Args:
+        cut: the chunks begin somewhere in the output.
+
+    Yields:
+        Whether the line is whole, and the line: cut, the first one of each stream may lack its beginning.
+    """
     # By stream: when the line that has not ended yet began, and its parts.
     pending: dict[int, tuple[int, list[bytes]]] = {}
+    seen: set[int] = set()
+
+    def line(began: int, stream: int, data: bytes) -> tuple[bool, LogLine]:
+        whole = not cut or stream in seen
+        seen.add(stream)
+        return whole, _line(began, stream, data)
+
     for chunk in chunks:
         first, *others = chunk.data.split(b"\n")
         began, parts = pending.setdefault(chunk.stream, (chunk.time, []))
         parts.append(first)
         if not others:
             continue
-        yield _line(began, chunk.stream, b"".join(parts))
-        for line in others[:-1]:
-            yield _line(chunk.time, chunk.stream, line)
+        yield line(began, chunk.stream, b"".join(parts))
+        for middle in others[:-1]:
+            yield line(chunk.time, chunk.stream, middle)
         pending.pop(chunk.stream)
         if others[-1]:
             pending[chunk.stream] = (chunk.time, [others[-1]])
     for stream, (began, parts) in sorted(pending.items()):
-        yield _line(began, stream, b"".join(parts))
+        yield line(began, stream, b"".join(parts))
 
 
 def _line(time: int, stream: int, data: bytes) -> LogLine:

@@ -1,4 +1,4 @@
-"""inotify(7): to wait for a file to grow without polling."""
+"""inotify(7): to wait for a change of a file or a directory without polling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from containerkit.linux.libc import check, libc
 
-IN_MODIFY = 0x2
+IN_MODIFY, IN_ATTRIB, IN_CREATE = 0x2, 0x4, 0x100
 
 
 def watch(path: str, mask: int = IN_MODIFY) -> int:

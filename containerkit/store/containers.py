@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.linux.process import boot_id
+from containerkit.store import events
 from containerkit.store.database import Database
 
 #: (state, move) → state. A move that is not here is refused.
@@ -24,14 +25,29 @@ MOVES: dict[tuple[str, str], str] = {
     ("created", "start"): "starting",
     ("exited", "start"): "starting",
     ("starting", "run"): "running",
+    # The first start of a container failed: it is as created. One that has run before has ended once more.
     ("starting", "fail"): "created",
     ("running", "fail"): "created",
+    ("starting", "exit"): "exited",
     ("running", "exit"): "exited",
+    ("running", "pause"): "paused",
+    ("paused", "unpause"): "running",
+    ("paused", "exit"): "exited",
+    # It ended, and its restart policy will start it again.
+    ("running", "retry"): "restarting",
+    ("paused", "retry"): "restarting",
+    ("restarting", "retry"): "restarting",
+    ("restarting", "run"): "running",
+    ("restarting", "exit"): "exited",
 }
 
+#: States in which there may be processes of it, or will be without anybody's doing.
+ALIVE = frozenset({"running", "paused", "restarting"})
 #: States in which some process holds the lease.
-OWNED = frozenset({"creating", "starting", "running"})
+OWNED = ALIVE | {"creating", "starting"}
 
+#: What an event calls a move; the others happen unseen.
+_ACTIONS = {"run": "start", "exit": "die", "retry": "die", "pause": "pause", "unpause": "unpause"}
 _SHOWN = {"creating": "created", "starting": "created"}
 
 
@@ -58,6 +74,9 @@ class ContainerRecord(NamedTuple):
     exit_code: int | None = None
     oom_killed: int = 0
     error: str = ""
+    stopped: int = 0
+    restarts: int = 0
+    health: str = ""
 
     @property
     def status(self) -> str:
@@ -98,6 +117,7 @@ class Containers:
             NotFound: the image has been removed meanwhile.
         """
         now = time.time()
+        labels = spec.get("labels") or {}
         row = (id, name, image, image_reference, "\0".join(command), json.dumps(spec), int(auto_remove), now)
         try:
             with self.database.transaction() as connection:
@@ -109,11 +129,12 @@ class Containers:
                     " status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'creating')",
                     row,
                 )
-                self._event(connection, "create", id, name, {"image": image_reference})
+                events.add(connection, "container", "create", id, name, {"image": image_reference, **labels})
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(
                 f"container {name}: the name is in use (remove that container, or pass replace=True)"
             ) from error
+        events.tell(self.database)
         number = cursor.lastrowid
         assert number is not None
         return ContainerRecord(number, id, name, image, image_reference, row[4], row[5], row[6], now, "creating")
@@ -156,20 +177,53 @@ class Containers:
             InvalidState: the table has no such move from where the container is.
         """
         with self.database.transaction() as connection:
-            row = connection.execute("SELECT status, name FROM containers WHERE id = ?", (id,)).fetchone()
+            row = connection.execute(f"SELECT status, {_TOLD} FROM containers WHERE id = ?", (id,)).fetchone()
             if row is None:
                 raise NotFound(f"container {id[:12]}: not found")
             state = MOVES.get((row["status"], move))
             if state is None:
                 shown = _SHOWN.get(row["status"], row["status"])
                 raise InvalidState(f"container {row['name']}: cannot {move}: it is {shown}")
-            columns = {"status": state, **values}
-            assignments = ", ".join(f"{column} = ?" for column in columns)
-            connection.execute(f"UPDATE containers SET {assignments} WHERE id = ?", (*columns.values(), id))
-            if move in ("run", "exit"):
-                action, attributes = ("start", {}) if move == "run" else ("die", {"exitCode": values.get("exit_code")})
-                self._event(connection, action, id, row["name"], attributes)
+            _assign(connection, id, {"status": state, **values})
+            if move in _ACTIONS:
+                told = {"exitCode": values["exit_code"]} if "exit_code" in values and move != "run" else {}
+                _event(connection, _ACTIONS[move], id, row, told)
+        events.tell(self.database)
         return state
+
+    def amend(self, id: str, action: str = "", told: Mapping[str, Any] | None = None, **values: Any) -> None:
+        """Write columns that are no part of the state, and an event where ``action`` names one, with what it tells.
+
+        Nothing happens when the container is gone.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute(f"SELECT {_TOLD} FROM containers WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                return
+            if values:
+                _assign(connection, id, values)
+            if action:
+                _event(connection, action, id, row, told or {})
+        if action:
+            events.tell(self.database)
+
+    def rename(self, id: str, name: str) -> None:
+        """Another name. Nothing happens when the container is gone.
+
+        Raises:
+            AlreadyExists: it is the name of another.
+        """
+        try:
+            with self.database.transaction() as connection:
+                row = connection.execute("SELECT name FROM containers WHERE id = ?", (id,)).fetchone()
+                if row is None:
+                    return
+                _assign(connection, id, {"name": name})
+                now = connection.execute(f"SELECT {_TOLD} FROM containers WHERE id = ?", (id,)).fetchone()
+                _event(connection, "rename", id, now, {"oldName": row["name"]})
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(f"container {name}: the name is in use") from error
+        events.tell(self.database)
 
     def delete(self, id: str, exit_code: int | None = None) -> None:
         """Forget a container whose belongings are gone already. Idempotent.
@@ -178,32 +232,27 @@ class Containers:
             exit_code: how it ended, when that was not written down before: kept in its last event.
         """
         with self.database.transaction() as connection:
-            row = connection.execute("DELETE FROM containers WHERE id = ? RETURNING name", (id,)).fetchone()
+            row = connection.execute(f"DELETE FROM containers WHERE id = ? RETURNING {_TOLD}", (id,)).fetchone()
             if row is None:
                 return
             if exit_code is not None:
-                self._event(connection, "die", id, row["name"], {"exitCode": exit_code})
-            self._event(connection, "destroy", id, row["name"], {})
+                _event(connection, "die", id, row, {"exitCode": exit_code})
+            _event(connection, "destroy", id, row, {})
+        events.tell(self.database)
 
-    def last_exit(self, id: str) -> int | None:
-        """The exit code in the last ``die`` event of a container that may be removed by now."""
-        row = self.database.connection().execute(
-            "SELECT attributes FROM events WHERE id = ? AND action = 'die' ORDER BY number DESC LIMIT 1", (id,)
-        ).fetchone()  # fmt: skip
-        if row is None:
-            return None
-        code = json.loads(row["attributes"]).get("exitCode")
-        return code if isinstance(code, int) else None
 
-    @staticmethod
-    def _event(connection: sqlite3.Connection, action: str, id: str, name: str, attributes: Mapping[str, Any]) -> None:
-        number = connection.execute(
-            "INSERT INTO events (time, type, action, id, name, attributes) VALUES (?, 'container', ?, ?, ?, ?)",
-            (time.time(), action, id, name, json.dumps(attributes)),
-        ).lastrowid
-        # Bounded: a notebook that runs containers for a year does not fill the disk with their history.
-        if number is not None and number % 1000 == 0:
-            connection.execute("DELETE FROM events WHERE number <= ?", (number - 10_000,))
+#: What every event of a container tells.
+_TOLD = "name, image_reference, spec"
+
+
+def _event(connection: sqlite3.Connection, action: str, id: str, row: sqlite3.Row, told: Mapping[str, Any]) -> None:
+    labels = json.loads(row["spec"]).get("labels") or {}
+    events.add(connection, "container", action, id, row["name"], {"image": row["image_reference"], **labels, **told})
+
+
+def _assign(connection: sqlite3.Connection, id: str, values: Mapping[str, Any]) -> None:
+    assignments = ", ".join(f"{column} = ?" for column in values)
+    connection.execute(f"UPDATE containers SET {assignments} WHERE id = ?", (*values.values(), id))
 
 
 def process_columns(pid: int, pid_started: int | None, monitor: int, monitor_started: int | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from containerkit.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id       TEXT PRIMARY KEY,        -- digest of the config blob, as docker's image id
@@ -57,7 +58,10 @@ CREATE TABLE IF NOT EXISTS containers (
     started  REAL, finished REAL,
     exit_code INTEGER,
     oom_killed INTEGER NOT NULL DEFAULT 0,
-    error    TEXT NOT NULL DEFAULT ''
+    error    TEXT NOT NULL DEFAULT '',
+    stopped  INTEGER NOT NULL DEFAULT 0,            -- by hand: its restart policy rests until it is started again
+    restarts INTEGER NOT NULL DEFAULT 0,            -- by its restart policy, since somebody started it
+    health   TEXT NOT NULL DEFAULT ''               -- JSON (store/containers.py: Health); empty for none
 );
 CREATE INDEX IF NOT EXISTS containers_image ON containers(image);
 CREATE TABLE IF NOT EXISTS events (
@@ -122,19 +126,24 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             if not self._ready:
                 with self._lock:
-                    self._prepare(connection)
+                    self._prepare(connection, self.path)
                     self._ready = True
             return connection
         except sqlite3.Error as error:
             raise StorageError(f"store {self.path}: {error}") from error
 
     @staticmethod
-    def _prepare(connection: sqlite3.Connection) -> None:
+    def _prepare(connection: sqlite3.Connection, path: Path | str) -> None:
         # Looking first keeps a plain start of a process free of the write lock.
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == _VERSION:
             return
+        if found:
+            raise StorageError(
+                f"store {path}: made by another version of containerkit (its tables: {found}, not {_VERSION})"
+            )
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript("BEGIN IMMEDIATE;" + SCHEMA + "PRAGMA user_version=1; COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version={_VERSION}; COMMIT;")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

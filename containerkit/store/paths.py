@@ -12,13 +12,13 @@
             config.json              the runtime-spec configuration
             rootfs/                  where overlayfs is mounted, in the container's own mount namespace
             upper/  work/            the writable layer
-            log                      output (supervise/log.py)
+            log  log.1 …             output (supervise/log.py)
             timings.json             what each operation of the last start cost
         cache/seccomp/<hex>.bpf      compiled filters
         cache/host/<fingerprint>     image id of programs of this machine that were asked for before
         tmp/                         work in progress: swept when its owner is gone
     RUN/                             /run/containerkit: gone after a reboot
-        containers/<id>/             sockets of a running container
+        containers/<id>              the socket of a running container's monitor (supervise/control.py)
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Paths:
     @property
     def blobs(self) -> Path:
         return self.root / "blobs" / "sha256"
+
+    def control(self, id: str) -> str:
+        """The socket that a running container's monitor listens at."""
+        return f"{self.run}/containers/{id}"
 
     @property
     def layers(self) -> Path:

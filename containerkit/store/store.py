@@ -5,6 +5,7 @@ from __future__ import annotations
 from containerkit.store.blobs import Blobs
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
+from containerkit.store.events import Events
 from containerkit.store.images import Images
 from containerkit.store.ingest import Ingest
 from containerkit.store.layers import Layers
@@ -24,6 +25,7 @@ class Store:
         self.images = Images(self.database, self.blobs, self.layers, paths)
         self.snapshots = Snapshots(paths, self.layers)
         self.containers = Containers(self.database)
+        self.events = Events(self.database)
         self.leases = Leases(paths.leases)
 
     def ingest(self) -> Ingest:

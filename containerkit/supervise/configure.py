@@ -1,12 +1,14 @@
-"""Options and an image's config become a runtime-spec configuration: a pure function.
+"""Options and an image's config become a runtime-spec configuration. Of the host only its devices are looked at.
 
 The defaults are Docker's: its 14 capabilities, its seccomp profile, its masked and read-only paths, its mounts.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from containerkit.linux import capabilities
 from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.oci import runtime_spec as rs
 from containerkit.oci import seccomp_default
-from containerkit.oci.image_config import ContainerConfig
+from containerkit.oci.image_config import ContainerConfig, HealthConfig
 from containerkit.oci.users import Identity
-from containerkit.options import Settings
+from containerkit.options import Duration, Healthcheck, Settings
+from containerkit.supervise import devices, messages
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -74,8 +77,12 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         image: the image's config.
         who: the user, resolved against the container's files.
     """
-    own_network = settings.network != "host"
-    hostname = settings.hostname or id[:12]
+    own_network = settings.network == "none"
+    # Somebody else's uts namespace has its name.
+    hostname = (settings.hostname or id[:12]) if settings.uts == "private" else ""
+    nodes, rules = devices.mapped(settings.devices)
+    if settings.privileged:
+        nodes += devices.everything()
     return rs.Spec(
         root=rs.Root("rootfs", settings.read_only),
         process=_process(settings, image, who, hostname),
@@ -83,9 +90,10 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         domainname=settings.domainname,
         mounts=_mounts(settings),
         linux=rs.Linux(
-            namespaces=tuple(rs.Namespace(kind) for kind in _namespaces(own_network)),
+            namespaces=tuple(_namespaces(settings)),
+            devices=tuple({node.path: node for node in nodes}.values()),
             cgroups_path=f"{settings.cgroup_parent.rstrip('/')}/containerkit-{id}",
-            resources=resources(settings),
+            resources=resources(settings, rules),
             sysctl={**(_NETWORK_SYSCTLS if own_network else {}), **(settings.sysctls or {})},
             seccomp=_seccomp(settings),
             masked_paths=() if settings.privileged else MASKED_PATHS,
@@ -94,8 +102,32 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
     )
 
 
-def _namespaces(own_network: bool) -> list[str]:
-    return ["mount", "uts", "ipc", "pid", "cgroup", *(["network"] if own_network else [])]
+def _namespaces(settings: Settings) -> Iterator[rs.Namespace]:
+    """Private ones, and those of another container, whose path is filled in at each start (:func:`join`)."""
+    yield rs.Namespace("mount")
+    for kind, choice in choices(settings).items():
+        if choice in ("private", "shareable"):
+            yield rs.Namespace(kind)
+        elif choice != "host":
+            yield rs.Namespace(kind, "/proc/0/ns/" + kind)
+
+
+def choices(settings: Settings) -> dict[str, str]:
+    """Namespace → private, shareable, host or ``container:NAME``."""
+    network = "private" if settings.network == "none" else settings.network
+    return {
+        "uts": settings.uts, "ipc": settings.ipc, "pid": settings.pid, "cgroup": settings.cgroupns, "network": network,
+    }  # fmt: skip
+
+
+def join(spec: rs.Spec, paths: Mapping[str, str]) -> rs.Spec:
+    """With these namespaces joined.
+
+    Args:
+        paths: namespace → path.
+    """
+    namespaces = tuple(rs.Namespace(entry.type, paths.get(entry.type, entry.path)) for entry in spec.linux.namespaces)
+    return replace(spec, linux=replace(spec.linux, namespaces=namespaces))
 
 
 def _process(settings: Settings, image: ContainerConfig, who: Identity, hostname: str) -> rs.Process:
@@ -165,8 +197,7 @@ def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
         rs.Mount(
             "/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         ),
-        rs.Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={settings.shm_size}")),
-        rs.Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+        *_ipc_mounts(settings),
         rs.Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", writable)),
     ]
     for path, options in (settings.tmpfs or {}).items():
@@ -175,26 +206,57 @@ def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
     return tuple(mounts)
 
 
-def resources(settings: Settings) -> rs.Resources:
-    """The limits, as the specification writes them."""
+def _ipc_mounts(settings: Settings) -> list[rs.Mount]:
+    if settings.ipc == "host":
+        return [rs.Mount(path, "bind", path, ("rbind",)) for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
+    return [
+        rs.Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={settings.shm_size}")),
+        rs.Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    ]
+
+
+def resources(settings: Settings, rules: Sequence[rs.DeviceCgroup] = ()) -> rs.Resources:
+    """The limits, as the specification writes them.
+
+    Args:
+        rules: for the devices that the container gets.
+
+    Raises:
+        InvalidArgument: a rate for what is no block device.
+    """
     # Docker's rule: with a memory limit and nothing said about swap, as much swap again may be used.
     swap = settings.memory_swap
     if swap is None and settings.memory is not None and settings.memory > 0:
         swap = settings.memory * 2
+    allowed = (*DEFAULT_DEVICES, *rules, *map(_rule, settings.device_cgroup_rules))
     quota, period = settings.cpu_quota, settings.cpu_period
     if settings.cpus is not None:
         period = 100_000
         quota = round(settings.cpus * period)
     return rs.Resources(
-        devices=(rs.DeviceCgroup(True),) if settings.privileged else DEFAULT_DEVICES,
+        devices=(rs.DeviceCgroup(True),) if settings.privileged else allowed,
         memory=rs.Memory(
             limit=settings.memory, reservation=settings.memory_reservation, swap=swap,
             disable_oom_killer=settings.oom_kill_disable or None,
         ),
         cpu=rs.CPU(settings.cpu_shares, quota, period, settings.cpuset_cpus, settings.cpuset_mems),
         pids=rs.Pids(settings.pids_limit or 0),
-        block_io=rs.BlockIO(weight=settings.blkio_weight),
+        block_io=rs.BlockIO(
+            weight=settings.blkio_weight,
+            throttle_read_bps_device=devices.throttles(settings.device_read_bps, "device_read_bps"),
+            throttle_write_bps_device=devices.throttles(settings.device_write_bps, "device_write_bps"),
+            throttle_read_iops_device=devices.throttles(settings.device_read_iops, "device_read_iops"),
+            throttle_write_iops_device=devices.throttles(settings.device_write_iops, "device_write_iops"),
+        ),
+        hugepage_limits=tuple(rs.HugepageLimit(page, limit) for page, limit in (settings.hugetlb or {}).items()),
+        network=rs.NetworkClass(settings.net_cls_classid),
     )  # fmt: skip
+
+
+def _rule(text: str) -> rs.DeviceCgroup:
+    kind, numbers, access = text.split()
+    major, minor = (None if number == "*" else int(number) for number in numbers.split(":"))
+    return rs.DeviceCgroup(True, kind, major, minor, access)
 
 
 def exec_process(
@@ -232,9 +294,39 @@ def describe_command(arguments: tuple[str, ...]) -> str:
 
 
 def inherit(settings: Settings, image: ContainerConfig) -> Settings:
-    """The caller's options with what the image says of a container's whole life: its stop signal and its labels."""
+    """The caller's options with what the image says of a container's whole life: stop signal, labels, health check."""
     return replace(
         settings,
         stop_signal=settings.stop_signal or image.stop_signal,
         labels={**(image.labels or {}), **(settings.labels or {})} or None,
+        healthcheck=_healthcheck(settings.healthcheck, image.healthcheck),
+    )
+
+
+def _healthcheck(given: Healthcheck | None, image: HealthConfig | None) -> Healthcheck | None:
+    """Member by member: the caller's, the image's (in nanoseconds, 0 for unset)."""
+    if given is None and image is None:
+        return None
+    given, image = given or Healthcheck(), image or HealthConfig()
+
+    def seconds(member: str) -> Duration | None:
+        own: Duration | None = getattr(given, member)
+        return own if own is not None else getattr(image, member) / 1e9 or None
+
+    times = {name: seconds(name) for name in ("interval", "timeout", "start_period", "start_interval")}
+    retries = given.retries if given.retries is not None else image.retries or None
+    return Healthcheck(test=given.test or image.test, retries=retries, **times)
+
+
+def probe(check: Healthcheck | None) -> messages.Probe | None:
+    """What the monitor shall do for a health check; docker's defaults where nobody says."""
+    if check is None or not check.test or check.test[0] == "NONE":
+        return None
+    form, *words = check.test
+    seconds = {
+        name: float(value if (value := getattr(check, name)) is not None else default)
+        for name, default in (("interval", 30), ("timeout", 30), ("start_period", 0), ("start_interval", 5))
+    }
+    return messages.Probe(
+        args=("/bin/sh", "-c", words[0]) if form == "CMD-SHELL" else tuple(words), retries=check.retries or 3, **seconds
     )

@@ -12,9 +12,9 @@ import time
 
 from containerkit.errors import InvalidState
 from containerkit.linux import process
-from containerkit.store.containers import OWNED, ContainerRecord
+from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import recover
+from containerkit.supervise import control, messages, pausing, recover
 
 #: Seconds that no start takes.
 _START_TAKES = 30.0
@@ -38,10 +38,29 @@ def send(record: ContainerRecord, number: int) -> None:
         os.close(pidfd)
 
 
+def stay_ended(store: Store, record: ContainerRecord) -> None:
+    """Let its restart policy rest: it ends for good with its present run, or now when it waits for its next one."""
+    store.containers.amend(record.id, stopped=1)
+    with contextlib.suppress(OSError), control.connect(store.paths.control(record.id)) as connection:
+        messages.send_reply(connection, messages.StayEnded())
+
+
 def kill(store: Store, record: ContainerRecord) -> None:
     """End every process of the container, and return when they are gone; nothing, when it has ended already."""
     send(record, signal.SIGKILL)
+    if record.state == "paused":
+        pausing.thaw(store, record)
     wait(store, record.id, None)
+
+
+def stop(store: Store, record: ContainerRecord, number: int, grace: float) -> None:
+    """Ask its pid 1 to end, and kill it when it has not after ``grace`` seconds. It stays ended."""
+    stay_ended(store, record)
+    send(record, number)
+    if record.state == "paused":
+        pausing.thaw(store, record)
+    if not wait(store, record.id, grace) and (now := current(store, record.id)) is not None:
+        kill(store, now)
 
 
 def wait(store: Store, id: str, timeout: float | None) -> bool:
@@ -49,7 +68,7 @@ def wait(store: Store, id: str, timeout: float | None) -> bool:
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         record = current(store, id)
-        if record is None or record.state != "running":
+        if record is None or record.state not in ALIVE:
             return True
         pidfd = process.pidfd(record.monitor, record.monitor_started)
         if pidfd is None:
@@ -89,9 +108,10 @@ def _take(store: Store, record: ContainerRecord, force: bool) -> int | None:
     deadline = time.monotonic() + (_START_TAKES if force else 0)
     now: ContainerRecord | None = record
     while now is not None:
-        if now.state == "running":
+        if now.state in ALIVE:
             if not force:
-                raise InvalidState(f"container {now.name}: cannot remove: it is running (stop it, or force=True)")
+                raise InvalidState(f"container {now.name}: cannot remove: it is {now.status} (stop it, or force=True)")
+            stay_ended(store, now)
             kill(store, now)
         elif (lease := store.leases.take(now.id)) is not None:
             if now.state not in OWNED and store.containers.read(now.id) == now:

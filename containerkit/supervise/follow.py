@@ -1,4 +1,4 @@
-"""Reading a log, also one that still grows, without polling: inotify for the file, a pidfd for the end."""
+"""Reading a log that still grows, without polling: inotify for its directory, a pidfd for the end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 
 from containerkit.linux import inotify
 from containerkit.results import Chunk
-from containerkit.supervise import log
+from containerkit.supervise.logfiles import LogFiles, Reader
 
 
 class Follower:
-    """Waits until the file at ``path`` has grown or its writer is gone.
+    """Waits until the log at ``path`` has grown or its writer is gone.
 
     ``ended`` gives a descriptor that is readable once the writer is gone, or None when it is; the follower closes it.
     """
 
     def __init__(self, path: str, ended: Callable[[], int | None]) -> None:
-        self._watch = inotify.watch(path)
+        # The directory and not the file: when the log is rotated, what grows is another file.
+        self._watch = inotify.watch(os.path.dirname(path), inotify.IN_MODIFY | inotify.IN_CREATE)
         self._end = ended()
 
     def wait(self) -> bool:
@@ -42,35 +43,39 @@ class Follower:
             os.close(self._end)
 
 
-def read_chunks(descriptor: int, offset: int = 0) -> Iterator[Chunk]:
-    """The records from ``offset`` on, as far as they are written. The descriptor's own position is left alone."""
-    while True:
-        header = os.pread(descriptor, log.HEADER.size, offset)
-        if len(header) < log.HEADER.size:
-            return
-        when, length, stream = log.HEADER.unpack(header)
-        data = os.pread(descriptor, length, offset + log.HEADER.size)
-        if len(data) < length:
-            return
-        yield Chunk(when, stream, data)
-        offset += log.HEADER.size + length
-
-
-def chunks(path: str, follower: Follower | None = None) -> Iterator[Chunk]:
-    """The log's records; with a follower, on until its writer has ended."""
+def chunks(path: str, block: int = 0, follower: Follower | None = None) -> Iterator[Chunk]:
+    """The log's records from that block on; with a follower, on through every rotation until its writer has ended."""
+    reader: Reader | None = None
+    opened = -1
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    offset = 0
-    try:
-        while True:
-            for chunk in read_chunks(descriptor, offset):
-                offset += log.HEADER.size + len(chunk.data)
-                yield chunk
-            if follower is None or not follower.wait():
+        with LogFiles(path) as files:
+            for reader in files.readers(block):
+                yield from reader
+            if follower is None:
                 return
+            if reader is not None:
+                reader.descriptor = opened = os.dup(reader.descriptor)
+        while follower.wait():
+            if reader is not None:
+                yield from reader
+            while (newer := _newer(path, reader)) is not None:
+                if reader is not None:
+                    # Nothing is added to a file once there is a newer one: now it is read to its end.
+                    yield from reader
+                    os.close(opened)
+                reader, opened = Reader(newer), newer
+                yield from reader
     finally:
-        os.close(descriptor)
+        if opened >= 0:
+            os.close(opened)
         if follower is not None:
             follower.close()
+
+
+def _newer(path: str, reader: Reader | None) -> int | None:
+    """The file after the one that was read, or the oldest when that is gone; None when it is the newest."""
+    mine = 0 if reader is None else os.fstat(reader.descriptor).st_ino
+    with LogFiles(path) as files:
+        inodes = [os.fstat(descriptor).st_ino for descriptor in files.descriptors]
+        following = inodes.index(mine) + 1 if mine in inodes else 0
+        return os.dup(files.descriptors[following]) if following < len(inodes) else None

@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from containerkit.errors import (
@@ -25,15 +24,15 @@ from containerkit.errors import (
 )
 from containerkit.layers import lookup
 from containerkit.linux import process, seccomp_cache
-from containerkit.oci import codec, users
-from containerkit.oci.runtime_spec import Spec
+from containerkit.linux.namespaces import KINDS
+from containerkit.oci import users
 from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configure, ending, messages, names, recover
+from containerkit.supervise import configure, ending, messages, names, recover, specs
 from containerkit.supervise.client import spawner
 
 
@@ -156,9 +155,8 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
         store.snapshots.prepare(record.id, image)
         who = _identity(store, record, image, settings)
         spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who))
-        path = os.path.join(store.paths.containers, record.id)
-        with open(f"{path}/config.json", "w") as file:
-            file.write(codec.dumps(spec))
+        path = specs.directory(store, record.id)
+        specs.write(store, record.id, spec)
         # There from the beginning, so that it can be followed before the first start.
         os.close(os.open(f"{path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
         if spec.linux.seccomp is not None:
@@ -192,12 +190,6 @@ def identity_in(
         return users.resolve(user, passwd, group, tuple(groups))
     except InvalidArgument as error:
         raise RuntimeFailure(f"container {container}: {error.message}") from error
-
-
-@lru_cache(maxsize=256)
-def spec_of(directory: str) -> Spec:
-    """The configuration in a bundle: written once, so read once."""
-    return bundle.load(directory)
 
 
 def create(
@@ -237,7 +229,7 @@ def run(
     try:
         write_bundle(store, record, image, settings)
         if with_log:
-            path = os.path.join(store.paths.containers, record.id, "log")
+            path = os.path.join(specs.directory(store, record.id), "log")
             log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         running = _request(store, record, image, lease, stdin, fresh=True)
         running.log = log
@@ -261,7 +253,7 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
     if lease is None:
         raise InvalidState(f"container {record.name}: cannot start: it is running")
     try:
-        store.containers.move(record.id, "start")
+        store.containers.move(record.id, "start", stopped=0, restarts=0)
         return _request(store, record, image, lease, stdin, fresh=False)
     finally:
         os.close(lease)
@@ -270,7 +262,9 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
 def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
-    directory = os.path.join(store.paths.containers, record.id)
+    settings = Settings.read(record.options)
+    _join(store, record, settings)
+    directory = specs.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     request = messages.Start(
         id=record.id,
@@ -279,16 +273,40 @@ def _request(
         bundle=directory,
         overlay=overlay,
         log=os.path.join(directory, "log"),
+        control=store.paths.control(record.id),
+        log_size=settings.log_options.max_size,
+        log_files=settings.log_options.max_file,
         fresh=fresh,
+        has_run=record.started is not None,
         remove=bool(record.auto_remove),
+        stdin_open=settings.stdin_open,
+        health=configure.probe(settings.healthcheck),
     )
     return Running(record, spawner.request(request, (lease, stdin)), fresh)
+
+
+def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
+    """Write down where the namespaces of other containers are now.
+
+    Raises:
+        NotFound: one of these containers is not there.
+        InvalidState: it does not run.
+    """
+    paths = {}
+    for kind, choice in configure.choices(settings).items():
+        if choice.startswith("container:"):
+            other = recover.truth(store, store.containers.find(choice.partition(":")[2]))
+            if other is None or other.state != "running":
+                raise InvalidState(f"container {record.name}: cannot join the {kind} namespace: {choice} does not run")
+            paths[kind] = f"/proc/{other.pid}/ns/{KINDS[kind][1]}"
+    if paths:
+        specs.write(store, record.id, configure.join(specs.read(store, record.id), paths))
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:
     """Undo what :func:`reserve` and :func:`write_bundle` made, as far as the disk lets us."""
     try:
-        remove_tree(os.path.join(store.paths.containers, record.id))
+        remove_tree(specs.directory(store, record.id))
         store.containers.delete(record.id)
     except (OSError, ContainerkitError):
         pass  # the row stays, without an owner: the next call tries again

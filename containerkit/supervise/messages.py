@@ -14,6 +14,14 @@ wait for answers at once. All sockets are SOCK_SEQPACKET: one message, one read.
 
 Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); ``started`` brings the
 master of an exec'd process's terminal, where it has one.
+
+Whoever wants something of a running container speaks to its monitor's control socket, from any process::
+
+    SDK                                       monitor
+     |-- attach + where output goes ------------>|
+     |<---------------- attached + its input ----|     until the connection is closed
+     |-- close_input --------------------------->|
+     |-- stay_ended ---------------------------->|     a stop, also while it waits for its next start
 """
 
 from __future__ import annotations
@@ -34,11 +42,24 @@ _DESCRIPTORS = 8
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A health check as it is carried out: what runs, and times in seconds."""
+
+    args: tuple[str, ...]
+    interval: float
+    timeout: float
+    retries: int
+    start_period: float
+    start_interval: float
+
+
+@dataclass(frozen=True)
 class Start:
     """Start the container whose bundle is ready; its lease comes along.
 
-    ``database`` is where its row is, ``overlay`` the mount that makes its root. ``fresh``: it was made for this start,
-    and goes if the start fails; ``remove``: it goes when it ends.
+    ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
+    by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
+    ``remove``: it goes when it ends.
     """
 
     id: str
@@ -47,8 +68,14 @@ class Start:
     bundle: str
     overlay: Mount
     log: str
+    control: str
+    log_size: int = -1
+    log_files: int = 1
     fresh: bool = False
+    has_run: bool = False
     remove: bool = False
+    stdin_open: bool = False
+    health: Probe | None = None
     kind: str = "start"
 
 
@@ -156,8 +183,43 @@ class Signal:
     kind: str = "signal"
 
 
-Reply = Started | Failed | Exited | Signal
-_REPLIES: dict[str, Any] = {"started": Started, "failed": Failed, "exited": Exited, "signal": Signal}
+@dataclass(frozen=True)
+class Attach:
+    """Copy output to the descriptors that come along, of ``streams`` (1 and 2), from now on.
+
+    The answer is ``Attached``, with a descriptor for input when that is open.
+    """
+
+    streams: tuple[int, ...] = (1, 2)
+    kind: str = "attach"
+
+
+@dataclass(frozen=True)
+class Attached:
+    """``terminal``: the descriptor is a terminal's."""
+
+    terminal: bool = False
+    kind: str = "attached"
+
+
+@dataclass(frozen=True)
+class CloseInput:
+    """The program shall read the end of its input."""
+
+    kind: str = "close_input"
+
+
+@dataclass(frozen=True)
+class StayEnded:
+    """Whatever the restart policy says, it is not started again."""
+
+    kind: str = "stay_ended"
+
+
+Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded
+_REPLIES: dict[str, Any] = {
+    one.kind: one for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded)
+}
 
 
 def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] = ()) -> None:

@@ -2,40 +2,53 @@
 
 ::
 
-    create (runtime) ─> write down the pids ─> start ─> loop(output, exit) ─> finish
+    create (runtime) ─> write down the pids ─> start ─> loop(output, control, health, exit) ─> finish
+       ^                                                                                         |
+       └──────────────────────────── the restart policy, after a while ──────────────────────────┘
 
 What it is killed in the middle of, :mod:`containerkit.supervise.recover` ends.
 """
 
 from __future__ import annotations
 
-import fcntl
+import gc
 import json
 import os
-import select
 import socket
 import time
 
 from containerkit.errors import ContainerkitError
 from containerkit.linux import process
+from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.store.trees import remove_tree
-from containerkit.supervise.log import READ_SIZE, LogWriter
-from containerkit.supervise.messages import Exited, Failed, Start, Started, send_reply
+from containerkit.supervise import restarts
+from containerkit.supervise.control import Control
+from containerkit.supervise.health import Health, Prober
+from containerkit.supervise.log import LogWriter
+from containerkit.supervise.loop import Loop
+from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
+from containerkit.supervise.streams import Streams
 
-_MiB = 1 << 20
+#: Seconds that those who are attached have to read the rest of the output of a container that has ended.
+_FOR_CLIENTS = 30.0
 
 
 def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
-    """Look after the container of ``request`` until it has ended. Descriptors: lease, stdin."""
+    """Look after the container of ``request`` until it has ended for good. Descriptors: lease, stdin."""
     lease, stdin = descriptors
     process.set_title(f"containerkit-monitor {request.name}")
     monitor = Monitor(request, channel, lease)
-    if monitor.start(stdin):
+    if not monitor.start(stdin):
+        return
+    os.close(stdin)
+    gc.enable()  # it may live for long: what was there at the fork stays frozen
+    while True:
         monitor.watch()
-        monitor.finish()
+        if not monitor.finish() or not monitor.retry():
+            return
 
 
 class Monitor:
@@ -47,147 +60,239 @@ class Monitor:
         self.lease = lease
         self.database = Database(request.database)
         self.containers = Containers(self.database)
-        self.log = LogWriter(request.log)
-        self.outputs: dict[int, int] = {}
+        self.log = LogWriter(request.log, request.log_size, request.log_files)
+        self.loop = Loop()
+        self.streams = Streams(self.loop, self.log)
+        self.control: Control | None = None
+        self.prober: Prober | None = None
         self.child: create.Child
-        self.began = 0.0
+        self.spec: Spec
+        self.began = self.finished = 0.0
+        self.has_ended = False
+        self.stays_ended = False
+        self.restarts = 0
+        self.wait = 0.0
+        self.last: Exited | None = None
+
+    # -- start -------------------------------------------------------------------------------------------------------
 
     def start(self, stdin: int) -> bool:
         """Bring the container up; False when it failed, which then has been reported and undone."""
-        request = self.request
-        theirs: list[int] = []
         try:
-            spec = bundle.load(request.bundle)
-            theirs = [] if spec.process.terminal else self._make_pipes()
-            streams = (stdin, stdin, stdin) if spec.process.terminal else (stdin, theirs[0], theirs[1])
-            self.child = create.create(
-                spec,
-                os.path.join(request.bundle, spec.root.path),
-                overlay=request.overlay,
-                streams=streams,
-                seccomp_filter=bundle.read_filter(request.bundle, spec),
-            )
+            self._create(stdin)
         except (ContainerkitError, OSError) as error:
             self._failed(error)
             return False
-        finally:
-            for descriptor in (*theirs, stdin):
-                os.close(descriptor)
-        return self._go()
-
-    def _make_pipes(self) -> list[int]:
-        theirs = []
-        for stream in (1, 2):
-            reader, writer = os.pipe()
-            try:
-                fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, _MiB)
-            except PermissionError:
-                pass  # over the user's allowance of pipe pages: it works with less
-            os.set_blocking(reader, False)
-            self.outputs[reader] = stream
-            theirs.append(writer)
-        return theirs
-
-    def _go(self) -> bool:
-        # The mounts go on in the init while the pids are written down here.
-        columns = process_columns(
-            self.child.pid, process.start_time(self.child.pid), os.getpid(), process.start_time(os.getpid())
-        )
-        self.began = time.time()
         try:
-            self.containers.move(
-                self.request.id,
-                "run",
-                started=self.began,
-                finished=None,
-                exit_code=None,
-                oom_killed=0,
-                error="",
-                **columns,
-            )
+            # The mounts go on in the init while the pids are written down here.
+            self._write_down()
+            if self.control is None:
+                self.control = Control(self.loop, self.request.control, lambda: self.streams, self._stay_ended)
             self.child.start()
         except (ContainerkitError, OSError) as error:
             self.child.discard()
             self._failed(error)
             return False
-        if self.child.terminal is not None:
-            os.set_blocking(self.child.terminal, False)
-            self.outputs[self.child.terminal] = 1
-        self._write_costs()
-        send_reply(self.channel, Started(self.child.pid))
+        self._up()
         return True
 
-    def _write_costs(self) -> None:
+    def _create(self, stdin: int) -> None:
+        request = self.request
+        self.spec = spec = bundle.load(request.bundle)
+        if spec.process.terminal:
+            theirs = (os.dup(stdin),) * 3
+        else:
+            theirs = self.streams.open_pipes(stdin, keep_open=request.stdin_open)
+        try:
+            self.child = create.create(
+                spec,
+                os.path.join(request.bundle, spec.root.path),
+                overlay=request.overlay,
+                streams=theirs,
+                seccomp_filter=bundle.read_filter(request.bundle, spec),
+            )
+        finally:
+            for descriptor in set(theirs):
+                os.close(descriptor)
+
+    def _write_down(self) -> None:
+        self.began = time.time()
+        self.containers.move(
+            self.request.id,
+            "run",
+            started=self.began,
+            finished=None,
+            exit_code=None,
+            oom_killed=0,
+            error="",
+            restarts=self.restarts,
+            health=Health().dumps() if self.request.health is not None else "",
+            **process_columns(
+                self.child.pid, process.start_time(self.child.pid), os.getpid(), process.start_time(os.getpid())
+            ),
+        )
+
+    def _up(self) -> None:
+        child = self.child
+        if child.terminal is not None:
+            self.streams.take_terminal(child.terminal, keep_open=self.request.stdin_open)
+            child.terminal = None
+        self.has_ended = False
+        self.loop.add(child.pidfd, self._end_seen)
+        if self.request.health is not None:
+            self.prober = Prober(self.loop, self.request.health, self._entry(), self._is_paused, self._report_health)
         try:
             with open(os.path.join(self.request.bundle, "timings.json"), "w") as file:
-                json.dump(self.child.costs, file)
+                json.dump(child.costs, file)
         except OSError:
             pass  # the disk is full: the container runs, and nobody knows what its start cost
+        if not self.restarts:
+            send_reply(self.channel, Started(child.pid))
 
     def _failed(self, problem: ContainerkitError | OSError) -> None:
         failed = Failed.of(problem, "monitor")
-        if self.request.fresh:
+        self.streams.finish()
+        if self.request.fresh and not self.restarts:
+            self._close()
             remove_tree(self.request.bundle)
             self.containers.delete(self.request.id)
         else:
-            self.containers.move(
-                self.request.id, "fail", exit_code=failed.exit_code, error=failed.text, pid=None, monitor=None
-            )
+            # As docker has it: one that never ran is as created, another one has ended once more.
+            move = "exit" if self.request.has_run or self.restarts else "fail"
+            self._move(move, exit_code=failed.exit_code, error=failed.text, finished=time.time())
+            self._close()
         self._say(failed)
 
+    # -- while it runs -----------------------------------------------------------------------------------------------
+
     def watch(self) -> None:
-        """Copy output into the log until the init has ended and its streams are empty."""
-        poll = select.poll()
-        poll.register(self.child.pidfd, select.POLLIN)
-        for descriptor in self.outputs:
-            poll.register(descriptor, select.POLLIN)
-        while True:
-            for descriptor, _ in poll.poll():
-                if descriptor == self.child.pidfd:
-                    return self._drain()
-                if not self._copy(descriptor):
-                    poll.unregister(descriptor)
-                    os.close(descriptor)
-                    del self.outputs[descriptor]
+        """Do what comes up until the init has ended."""
+        while not self.has_ended:
+            self.loop.turn()
 
-    def _copy(self, descriptor: int) -> bool:
-        """One read into the log. False at the end of the stream."""
+    def _end_seen(self, _: int) -> None:
+        self.has_ended = True
+
+    def _stay_ended(self) -> None:
+        self.stays_ended = True
+
+    def _entry(self) -> Enter:
+        spec = self.spec
+        return Enter(
+            self.child.pid,
+            process.start_time(self.child.pid) or 0,
+            self.request.bundle,
+            tuple(entry.type for entry in spec.linux.namespaces),
+            spec.linux.cgroups_path,
+            spec.process,
+            filtered=spec.linux.seccomp is not None,
+        )
+
+    def _is_paused(self) -> bool:
+        return self.child.cgroup is not None and self.child.cgroup.is_frozen()
+
+    def _report_health(self, health: Health, is_news: bool) -> None:
+        action = f"health_status: {health.status}" if is_news else ""
         try:
-            data = os.read(descriptor, READ_SIZE)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False  # EIO: the last holder of a terminal's other end is gone
-        if data:
-            self.log.write(self.outputs[descriptor], data)
-        return bool(data)
+            self.containers.amend(self.request.id, action, health=health.dumps())
+        except ContainerkitError:
+            pass  # the disk is full: the next one may be written
 
-    def _drain(self) -> None:
-        # The init has ended, and with its pid namespace every process of the container: what is still in the pipes is
-        # all there will be. Somebody outside may hold a pipe open, so its end is not waited for.
-        poll = select.poll()
-        for descriptor in self.outputs:
-            poll.register(descriptor, select.POLLIN)
-        while ready := poll.poll(0):
-            for descriptor, _ in ready:
-                if not self._copy(descriptor):
-                    poll.unregister(descriptor)
+    # -- the end -----------------------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
-        """The end: exit status, clean-up, and only then the words that say so."""
+    def finish(self) -> bool:
+        """The end of a run: exit status, clean-up, and only then the words that say so. Whether to start it again."""
+        if self.prober is not None:
+            self.prober.stop()
+            self.prober = None
+        self.loop.remove(self.child.pidfd)
+        os.close(self.child.pidfd)
         _, status = os.waitpid(self.child.pid, 0)
-        code = process.exit_code(status)
-        finished = time.time()
-        oom_killed = False
-        if self.child.cgroup is not None:
-            oom_killed = self.child.cgroup.oom_kills() > 0
-            try:
-                self.child.cgroup.kill()
-                self.child.cgroup.delete()
-            except ContainerkitError:
-                pass  # a process hangs in the kernel: how the container ended is still written down
-        self._record(code, finished, oom_killed)
-        self._say(Exited(code, finished - self.began, oom_killed))
+        self.finished = time.time()
+        oom_killed = self._end_cgroup()
+        self.streams.finish()
+        self.last = Exited(process.exit_code(status), self.finished - self.began, oom_killed)
+        if not self._is_wanted(self.last.exit_code):
+            self._end_for_good()
+            return False
+        self._move("retry", exit_code=self.last.exit_code, finished=self.finished, oom_killed=int(oom_killed))
+        return True
+
+    def _end_cgroup(self) -> bool:
+        """End what is left of it; whether the out-of-memory killer had ended something."""
+        cgroup = self.child.cgroup
+        if cgroup is None:
+            return False
+        oom_killed = cgroup.oom_kills() > 0
+        try:
+            cgroup.kill()
+            cgroup.delete()
+        except ContainerkitError:
+            pass  # a process hangs in the kernel: how the container ended is still written down
+        return oom_killed
+
+    def _is_wanted(self, code: int) -> bool:
+        """Whether its restart policy, as it is now, starts it again."""
+        if self.stays_ended or self.request.remove:
+            return False
+        try:
+            record = self.containers.read(self.request.id)
+        except ContainerkitError:
+            return False
+        if record is None or record.stopped:
+            return False
+        policy, retries = record.options.get("restart", ("no", 0))
+        return restarts.wanted(policy, retries, code, self.restarts)
+
+    def retry(self) -> bool:
+        """Wait for as long as the policy says and start it again; False when that is not wanted any more, or fails."""
+        assert self.last is not None
+        self.wait = restarts.back_off(self.wait, self.last.duration)
+        waited: list[bool] = []
+        timer = self.loop.after(self.wait, lambda: waited.append(True))
+        while not waited and not self.stays_ended:
+            self.loop.turn()
+        timer.cancel()
+        if not self._is_wanted(self.last.exit_code):
+            self._end_for_good()
+            return False
+        self.restarts += 1
+        self.streams = Streams(self.loop, self.log)
+        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return self.start(stdin)
+        finally:
+            os.close(stdin)
+
+    def _end_for_good(self) -> None:
+        last = self.last
+        assert last is not None
+        # Before the row says so: a next monitor may come at once, and binds its own.
+        self._close()
+        try:
+            if self.request.remove:
+                remove_tree(self.request.bundle)
+                self.containers.delete(self.request.id, exit_code=last.exit_code)
+            else:
+                self._move(
+                    "exit", exit_code=last.exit_code, finished=self.finished, oom_killed=int(last.oom_killed),
+                    error=self.log.error,
+                )  # fmt: skip
+        except (ContainerkitError, OSError):
+            # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
+            pass
+        self._say(last)
+
+    def _move(self, move: str, **columns: object) -> None:
+        """Write down a move that ends a run."""
+        if move != "retry":
+            columns["monitor"] = None
+        self.containers.move(self.request.id, move, pid=None, **columns)
+
+    def _close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+            self.control = None
 
     def _say(self, last_word: Failed | Exited) -> None:
         # Whoever hears it may act at once: the container must have no owner any more, nor its disk a user.
@@ -195,17 +300,7 @@ class Monitor:
         self.database.close()
         os.close(self.lease)
         send_reply(self.channel, last_word)
-
-    def _record(self, code: int, finished: float, oom_killed: bool) -> None:
-        try:
-            if self.request.remove:
-                remove_tree(self.request.bundle)
-                self.containers.delete(self.request.id, exit_code=code)
-            else:
-                self.containers.move(
-                    self.request.id, "exit", exit_code=code, finished=finished, oom_killed=int(oom_killed),
-                    error=self.log.error, pid=None, monitor=None,
-                )  # fmt: skip
-        except (ContainerkitError, OSError):
-            # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
-            pass
+        self.channel.close()
+        # Who waits for the end waits for this process's.
+        if self.streams.has_more_to_give() and os.fork() == 0:
+            self.streams.wait_for_clients(_FOR_CLIENTS)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from containerkit.results import Chunk
 from containerkit.supervise import log
-from containerkit.supervise.follow import read_chunks
+from containerkit.supervise.logfiles import Reader
 
 _SMALL = 1 << 20
 
@@ -28,7 +28,7 @@ class Output:
         """The output in an open log file, which becomes this object's own."""
         output = cls()
         if os.fstat(descriptor).st_size <= _SMALL:
-            output._chunks = list(read_chunks(descriptor))
+            output._chunks = list(Reader(descriptor))
             os.close(descriptor)
         else:
             output._own(descriptor)
@@ -52,7 +52,8 @@ class Output:
         self._chunks.clear()
 
     def _write(self, when: int, stream: int, data: bytes) -> None:
-        view = memoryview(log.HEADER.pack(when, len(data), stream) + data)
+        pieces = log.records(stream, data, when, os.lseek(self._descriptor, 0, os.SEEK_CUR))
+        view = memoryview(b"".join(pieces))
         while view:
             view = view[os.write(self._descriptor, view) :]
 
@@ -61,4 +62,4 @@ class Output:
         weakref.finalize(self, os.close, descriptor)
 
     def __call__(self) -> Iterator[Chunk]:
-        return iter(self._chunks) if self._descriptor < 0 else read_chunks(self._descriptor)
+        return iter(self._chunks) if self._descriptor < 0 else iter(Reader(self._descriptor))

@@ -1,11 +1,12 @@
 """The last step of a monitor that was killed, done by whoever looks next.
 
-A row whose state needs an owner (``creating``, ``starting``, ``running``) and whose lease nobody holds tells of a
+A row whose state needs an owner (``store/containers.py``: OWNED) and whose lease nobody holds tells of a
 process that was killed. Its init may still live; it is ended, for nobody would ever learn how it ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import time
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
 from containerkit.runtime import bundle
-from containerkit.store.containers import OWNED, ContainerRecord
+from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 
@@ -48,30 +49,38 @@ def sweep(store: Store) -> None:
 def _finish(store: Store, record: ContainerRecord) -> None:
     _end_processes(store, record)
     directory = os.path.join(store.paths.containers, record.id)
-    if record.state == "creating" or (record.auto_remove and record.state == "running"):
+    if record.state == "creating" or (record.auto_remove and record.state in ALIVE):
         remove_tree(directory)
-        store.containers.delete(record.id, exit_code=137 if record.state == "running" else None)
+        store.containers.delete(record.id, exit_code=137 if record.state in ALIVE else None)
     elif record.state == "starting":
-        store.containers.move(record.id, "fail", error="killed while starting")
+        move = "fail" if record.started is None else "exit"
+        store.containers.move(record.id, move, error="killed while starting", pid=None, monitor=None)
     else:
+        # One that was waiting for its next start has ended before.
+        ended = {} if record.state == "restarting" else {"exit_code": 137, "finished": time.time()}
         store.containers.move(
-            record.id, "exit", exit_code=137, finished=time.time(), pid=None, monitor=None,
+            record.id, "exit", pid=None, monitor=None, **ended,
             error="the monitor was killed; the container was ended after it",
         )  # fmt: skip
 
 
 def _end_processes(store: Store, record: ContainerRecord) -> None:
+    init = None
     if record.boot_id in (None, process.boot_id()):
         init = process.pidfd(record.pid, record.pid_started)
-        if init is not None:
-            signal.pidfd_send_signal(init, signal.SIGKILL)
-            process.readable(init, 10)
-            os.close(init)
+    if init is not None:
+        signal.pidfd_send_signal(init, signal.SIGKILL)
     path = _cgroup_path(store, record)
     if path:
-        cgroup = Cgroup(path)
-        cgroup.kill()
-        cgroup.delete()
+        # A frozen process ends when it thaws, which this sees to.
+        Cgroup(path).kill()
+    if init is not None:
+        process.readable(init, 10)
+        os.close(init)
+    if path:
+        Cgroup(path).delete()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(store.paths.control(record.id))
 
 
 def _cgroup_path(store: Store, record: ContainerRecord) -> str:

@@ -53,7 +53,7 @@ def rehearse() -> None:
 
 
 def _read_and_plan() -> None:
-    start = messages.Start("id", "name", "database", "bundle", _OVERLAY, "log")
+    start = messages.Start("id", "name", "database", "bundle", _OVERLAY, "log", "control")
     enter = messages.Enter(1, 1, "bundle", ("pid",), "/rehearsal", _SPEC.process, filtered=True)
     for request in (start, enter):
         messages.decode(messages.encode(request))

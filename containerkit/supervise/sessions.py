@@ -74,6 +74,11 @@ class Session:
         # No reply: the helper was killed, and the process with it, or soon by the container's end.
         self.exited = reply if isinstance(reply, messages.Exited) else messages.Exited(137, 0.0)
 
+    def end(self) -> None:
+        """Kill it and all it started, and wait for that."""
+        self.signal(9, tree=True)
+        self.wait(10)
+
     def close(self) -> None:
         """Let it go: what still runs is ended."""
         self.channel.close()

@@ -117,6 +117,7 @@ def test_100_mb_through_exec(engine: Engine, image: Image) -> None:
 def test_popen_streams(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60") as container:
         with container.popen("cat") as process:
+            assert process.stdin and process.stdout
             process.stdin.write(b"one\n")
             assert process.stdout.readline() == b"one\n" and process.poll() is None
             process.stdin.close()
@@ -130,6 +131,7 @@ def test_popen_streams(engine: Engine, image: Image) -> None:
 
 def test_popen_with_a_terminal(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60") as container, container.popen(["sh"], tty=True) as process:
+        assert process.stdin and process.stdout
         process.resize(24, 100)
         process.stdin.write(b"stty size; tty; exit 5\n")
         text = b""
@@ -142,6 +144,7 @@ def test_popen_with_a_terminal(engine: Engine, image: Image) -> None:
 def test_a_terminal_resized_while_in_use(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60") as container:
         with container.popen(["sh"], tty=True) as process:
+            assert process.stdin and process.stdout
             for columns in range(40, 140):
                 process.resize(24, columns)
                 process.stdin.write(b"stty size\n")
@@ -247,7 +250,8 @@ def test_the_image_says_how_to_stop(engine: Engine, busybox_tar: Path) -> None:
 
 
 def test_a_line_of_100_mb(engine: Engine, image: Image) -> None:
-    container = engine.run("busybox", ["sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x"])
+    command = ["sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x"]
+    container = engine.run("busybox", command, log_options={"max_size": -1})
     container.wait(timeout=30)
     (line,) = container.log_lines()
     assert len(line.text) == 100_000_000

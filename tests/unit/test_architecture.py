@@ -9,7 +9,7 @@ from pathlib import Path
 import containerkit
 
 PUBLIC = [
-    "AlreadyExists", "BuildError", "Container", "ContainerkitError", "Engine", "Image", "InvalidArgument",
+    "AlreadyExists", "BuildError", "Container", "ContainerkitError", "Engine", "Healthcheck", "Image", "InvalidArgument",
     "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan", "Process", "ProcessFailed", "Recording",
     "RegistryError", "Result", "RuntimeFailure", "Stats", "StorageError", "Timeout", "Unsupported", "call",
     "containers", "default_engine", "images", "info", "run", "set_default_engine", "version",

@@ -17,9 +17,10 @@ from containerkit.oci.runtime_spec import Mount, Process, Spec
 from containerkit.results import Chunk, Result, split_lines
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
+from containerkit.store.events import Events
 from containerkit.store.leases import Leases
 from containerkit.supervise import log, messages
-from containerkit.supervise.follow import read_chunks
+from containerkit.supervise.logfiles import Reader
 from containerkit.supervise.output import Output
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n#junk\n1001:x:7:7::/seven:\n"
@@ -100,19 +101,19 @@ def test_a_log_is_read_as_written_and_ends_at_a_cut(tmp_path: Path) -> None:
     writer.write(1, b"o\n")
     writer.close()
     with path.open("rb") as file:
-        assert [(c.stream, c.data) for c in read_chunks(file.fileno())] == [
+        assert [(c.stream, c.data) for c in Reader(file.fileno())] == [
             (1, b"one\ntw"),
             (2, b"\xff\0"),
             (1, b"o\n"),
         ]
     os.truncate(path, path.stat().st_size - 1)
     with path.open("rb") as file:
-        assert len(list(read_chunks(file.fileno()))) == 2
+        assert len(list(Reader(file.fileno()))) == 2
 
 
 def test_lines_are_put_together_over_chunks() -> None:
     chunks = [Chunk(1, 1, b"a\r\nb"), Chunk(2, 2, b"err"), Chunk(3, 1, b"c\nd")]
-    lines = [(line.stream, line.text, line.time.timestamp()) for line in split_lines(iter(chunks))]
+    lines = [(line.stream, line.text, line.time.timestamp()) for _, line in split_lines(iter(chunks))]
     assert [line[:2] for line in lines] == [("stdout", "a"), ("stdout", "bc"), ("stdout", "d"), ("stderr", "err")]
 
 
@@ -121,7 +122,7 @@ def test_long_output_moves_to_disk_and_leaves_no_descriptor() -> None:
     output = Output()
     for number in range(40):
         output.add(1 + number % 2, bytes([number]) * 100_000)
-    assert output._chunks == [] and len(list(output())) == 40
+    assert output._chunks == [] and sum(len(chunk.data) for chunk in output()) == 4_000_000
     result = Result(0, chunks=output)
     assert result.stdout_bytes == b"".join(bytes([n]) * 100_000 for n in range(0, 40, 2))
     del output, result
@@ -133,7 +134,7 @@ def test_long_output_moves_to_disk_and_leaves_no_descriptor() -> None:
 
 def test_requests_and_descriptors_travel_together() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = messages.Start("id", "name", "/db", "/b", Mount("/", "overlay"), "/log", remove=True)
+    request = messages.Start("id", "name", "/db", "/b", Mount("/", "overlay"), "/log", "/control", remove=True)
     with ours, theirs, open(os.devnull) as file:
         messages.send(ours, messages.encode(request), (file.fileno(), ours.fileno()))
         data, descriptors = messages.receive(theirs)
@@ -192,7 +193,7 @@ def test_moves_that_the_table_has_and_others(tmp_path: Path) -> None:
     assert containers.find("aaaa").name == "web"
     containers.delete(record.id, exit_code=4)
     containers.delete(record.id)
-    assert containers.last_exit(record.id) == 4 and containers.list() == []
+    assert Events(containers.database).last_exit(record.id) == 4 and containers.list() == []
     with pytest.raises(NotFound):
         containers.find("web")
     containers.database.close()

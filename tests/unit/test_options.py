@@ -9,7 +9,7 @@ import pytest
 import containerkit as ck
 from containerkit import options
 from containerkit.errors import InvalidArgument
-from containerkit.options import Settings, settings
+from containerkit.options import Settings, readers, settings
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_refused(given: dict[str, object], words: str) -> None:
 
 def test_every_option_is_read_and_shown() -> None:
     names = set(options.RunOptions.__annotations__)
-    assert names - {"replace", "env_file"} == set(options._READERS)
+    assert names - {"replace", "env_file", "pull", "platform"} == set(readers.READERS)
     for function in (ck.run, ck.call, ck.Engine.create, ck.Container.create, ck.Image.run):
         assert names <= set(inspect.signature(function).parameters), function
         assert "cpuset_cpus" in (function.__doc__ or "")

@@ -1,0 +1,303 @@
+"""Typed inputs: the options of ``run``, ``create`` and ``call``, and the grammar of their values.
+
+Options are written as a person writes them (:class:`RunOptions`) and kept as the machine needs them
+(:class:`Settings`): bytes, seconds, lists. Whatever cannot be right is refused here, before anything is touched.
+
+``values`` has the grammar of single values, ``policies`` and ``devices`` that of the larger ones, ``readers`` the table
+of which option is read how.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.options import readers
+from containerkit.options.devices import DeviceMapping, Rates
+from containerkit.options.policies import Healthcheck, LogOptions, RestartPolicy
+from containerkit.options.values import (
+    Command,
+    Duration,
+    Size,
+    command,
+    container_name,
+    duration,
+    environment,
+    signal_number,
+    size,
+)
+
+__all__ = [
+    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "ResourceOptions", "RestartPolicy",
+    "RunOptions", "Settings", "Size", "command", "container_name", "duration", "environment", "settings",
+    "shows_options", "signal_number", "size", "update",
+]  # fmt: skip
+
+
+class ResourceOptions(TypedDict, total=False):
+    """Options that can change while a container lives (``Container.update``); they are explained in RunOptions."""
+
+    memory: Size
+    memory_swap: Size
+    memory_reservation: Size
+    cpus: float
+    cpu_shares: int
+    cpu_period: int
+    cpu_quota: int
+    cpuset_cpus: str
+    cpuset_mems: str
+    pids_limit: int
+    blkio_weight: int
+    device_read_bps: Rates
+    device_write_bps: Rates
+    device_read_iops: Rates
+    device_write_iops: Rates
+    restart: str | Mapping[str, Any]
+
+
+class RunOptions(ResourceOptions, total=False):
+    """Options of ``run``, ``create`` and ``call``, named after those of ``docker run``.
+
+    Identity: ``name``; ``replace`` (remove a container of that name first); ``labels``; ``hostname``, ``domainname``;
+    ``pull`` (``"missing"``, ``"never"``, ``"always"``); ``platform`` (``"linux/amd64"``: the image must be for it).
+
+    Process: ``entrypoint``; ``env`` (mapping, or ``"A=1"`` strings) and ``env_file``; ``user`` (``"name"``, ``"1000"``,
+    ``"1000:100"``); ``workdir``; ``tty`` (a terminal); ``stdin_open`` (input stays open: see ``Container.attach``);
+    ``init`` (a pid 1 that reaps and passes signals on); ``group_add``.
+
+    Life: ``remove`` (when it ends); ``restart`` (``"no"``, ``"on-failure:3"``, ``"always"``, ``"unless-stopped"``);
+    ``stop_signal``; ``stop_timeout`` (seconds); ``healthcheck`` (a command line, or a mapping with the members of
+    ``Healthcheck``); ``log_options`` (``{"max_size": "10m", "max_file": 3}``).
+
+    Limits: ``memory``, ``memory_swap`` (memory and swap together, -1 unlimited), ``memory_reservation``, ``shm_size``
+    (bytes, or ``"64m"``); ``cpus`` (1.5 is one and a half cores); ``cpu_shares``; ``cpu_period``, ``cpu_quota``
+    (microseconds); ``cpuset_cpus``, ``cpuset_mems`` (``"0-1"``); ``pids_limit``; ``blkio_weight`` (10 to 1000);
+    ``device_read_bps``, ``device_write_bps``, ``device_read_iops``, ``device_write_iops`` (``{"/dev/sda": "1m"}``, a
+    second); ``hugetlb`` (``{"2MB": "64m"}``); ``net_cls_classid`` (tc's class, ``0x100001``); ``oom_score_adj`` (-1000
+    to 1000); ``oom_kill_disable``; ``ulimits`` (``{"nofile": 99}`` or ``(soft, hard)``).
+
+    Security: ``cap_add``, ``cap_drop``; ``privileged``; ``security_opt`` (``"no-new-privileges"``,
+    ``"seccomp=unconfined"``, ``"seccomp=/a/profile.json"``); ``read_only``; ``sysctls``; ``cgroup_parent``;
+    ``devices`` (``"/dev/fuse"``, ``"/dev/sda:/dev/xvda:r"``); ``device_cgroup_rules`` (``"c 10:200 rwm"``).
+
+    Namespaces: ``pid``, ``uts``, ``ipc`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``cgroupns``
+    (``"private"``, ``"host"``); ``userns`` (``"host"``; ``"remap"``: its root is an ordinary user of the host).
+
+    Files: ``tmpfs`` (``{"/run": "size=64m"}`` or paths). Network: ``network`` (``"none"``: loopback only, ``"host"``,
+    ``"container:NAME"``).
+    """
+
+    name: str
+    replace: bool
+    pull: str
+    platform: str
+    labels: Mapping[str, str]
+    hostname: str
+    domainname: str
+    remove: bool
+    entrypoint: Command
+    env: Mapping[str, str] | Sequence[str]
+    env_file: str | Path
+    user: str | int
+    workdir: str
+    tty: bool
+    stdin_open: bool
+    init: bool
+    healthcheck: Healthcheck | Mapping[str, Any] | str
+    log_options: LogOptions | Mapping[str, Any]
+    stop_signal: str | int
+    stop_timeout: Duration
+    group_add: Sequence[str | int]
+    shm_size: Size
+    hugetlb: Mapping[str, Size]
+    net_cls_classid: int | str
+    oom_score_adj: int
+    oom_kill_disable: bool
+    ulimits: Mapping[str, int | tuple[int, int]]
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    privileged: bool
+    security_opt: Sequence[str]
+    read_only: bool
+    sysctls: Mapping[str, str | int]
+    cgroup_parent: str
+    devices: Sequence[str]
+    device_cgroup_rules: Sequence[str]
+    tmpfs: Mapping[str, str] | Sequence[str]
+    pid: str
+    uts: str
+    ipc: str
+    cgroupns: str
+    userns: str
+    network: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options made plain: sizes in bytes, times in seconds, commands and sets as lists. What is written down."""
+
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    name: str = ""
+    labels: Mapping[str, str] | None = None
+    hostname: str = ""
+    domainname: str = ""
+    remove: bool = False
+    env: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = ""
+    tty: bool = False
+    stdin_open: bool = False
+    init: bool = False
+    restart: RestartPolicy = RestartPolicy()  # noqa: RUF009  # a tuple
+    healthcheck: Healthcheck | None = None
+    log_options: LogOptions = LogOptions()  # noqa: RUF009  # a tuple
+    stop_signal: str = ""
+    stop_timeout: float | None = None
+    group_add: tuple[str, ...] = ()
+    memory: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    shm_size: int = 64 << 20
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int | None = None
+    blkio_weight: int | None = None
+    device_read_bps: Mapping[str, int] | None = None
+    device_write_bps: Mapping[str, int] | None = None
+    device_read_iops: Mapping[str, int] | None = None
+    device_write_iops: Mapping[str, int] | None = None
+    hugetlb: Mapping[str, int] | None = None
+    net_cls_classid: int | None = None
+    oom_score_adj: int | None = None
+    oom_kill_disable: bool = False
+    ulimits: Mapping[str, tuple[int, int]] | None = None
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    security_opt: tuple[str, ...] = ()
+    read_only: bool = False
+    sysctls: Mapping[str, str] | None = None
+    cgroup_parent: str = ""
+    devices: tuple[DeviceMapping, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    tmpfs: Mapping[str, str] | None = None
+    pid: str = "private"
+    uts: str = "private"
+    ipc: str = "private"
+    cgroupns: str = "private"
+    userns: str = "host"
+    network: str = "none"
+
+    def written(self) -> dict[str, Any]:
+        """Those that were given, as JSON takes them."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> Settings:
+        """What :meth:`written` wrote."""
+        values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in written.items()}
+        for name in _RICH.keys() & values.keys():
+            values[name] = _RICH[name](values[name])
+        return cls(**values)
+
+
+#: Members that JSON does not give back as they were.
+_RICH: dict[str, Callable[[Any], Any]] = {
+    "ulimits": lambda found: {name: tuple(pair) for name, pair in found.items()},
+    "restart": RestartPolicy._make,
+    "log_options": LogOptions._make,
+    "healthcheck": lambda found: Healthcheck(tuple(found[0]), *found[1:]),
+    "devices": lambda found: tuple(map(DeviceMapping._make, found)),
+}
+
+#: Options that are not the container's, but say how it is made.
+_OF_THE_CALL = ("env_file", "replace", "pull", "platform")
+
+
+def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
+    """The settings that ``options`` stand for.
+
+    Raises:
+        InvalidArgument: an unknown option (with the nearest known one), or a value that cannot be right.
+        Unsupported: an option of a later version.
+    """
+    values: dict[str, Any] = {"command": command(command_)}
+    extra = readers.env_file(options["env_file"]) if options.get("env_file") is not None else ()
+    for name, value in options.items():
+        if name not in _OF_THE_CALL and value is not None:
+            values[name] = _reader(name)(value, name)
+    values["env"] = extra + values.get("env", ())
+    found = Settings(**values)
+    _check_together(found)
+    return found
+
+
+def _reader(name: str) -> Callable[[Any, str], Any]:
+    if name in readers.LATER:
+        raise Unsupported(f"option {name}: volumes and networks come with a later version")
+    reader = readers.READERS.get(name)
+    if reader is None:
+        near = difflib.get_close_matches(name, [*readers.READERS, *_OF_THE_CALL], 1)
+        raise InvalidArgument(f"option {name}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
+    return reader
+
+
+def update(current: Settings, options: Mapping[str, Any]) -> Settings:
+    """``current`` with other resources.
+
+    Raises:
+        InvalidArgument: an option that cannot change while a container lives, or a value that cannot be right.
+    """
+    for name in options:
+        _reader(name)
+        if name not in readers.RESOURCES:
+            raise InvalidArgument(f"option {name}: cannot be changed once the container is made")
+    values = {name: _reader(name)(value, name) for name, value in options.items() if value is not None}
+    if values.get("memory", 0) > 0 and "memory_swap" not in values and (current.memory_swap or 0) > 0:
+        values["memory_swap"] = None  # follows the memory limit, as when it is made
+    if "cpus" in values:
+        values = {"cpu_quota": None, "cpu_period": None, **values}
+    elif {"cpu_quota", "cpu_period"} & values.keys():
+        values = {"cpus": None, **values}
+    found = replace(current, **values)
+    _check_together(found)
+    return found
+
+
+def _check_together(found: Settings) -> None:
+    if found.cpus is not None and (found.cpu_quota is not None or found.cpu_period is not None):
+        raise InvalidArgument("cpus: cannot be combined with cpu_period and cpu_quota: it stands for them")
+    if found.memory_swap not in (None, -1) and (found.memory is None or found.memory_swap < found.memory):
+        raise InvalidArgument("memory_swap: is memory and swap together: it needs memory, and cannot be below it")
+    if found.memory_reservation and found.memory and found.memory_reservation > found.memory:
+        raise InvalidArgument("memory_reservation: cannot be above memory")
+    if found.remove and found.restart.name != "no":
+        raise InvalidArgument("restart: cannot be combined with remove: what is removed cannot start again")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shows_options(function: F) -> F:
+    """Give a function that takes ``**options`` a signature that names them, for ``help()`` and for completion."""
+    signature = inspect.signature(function)
+    given = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    named = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=getattr(hint, "__forward_arg__", hint)
+        )
+        for name, hint in RunOptions.__annotations__.items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*given, *named])  # type: ignore[attr-defined]  # PEP 362
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{inspect.cleandoc(RunOptions.__doc__ or '')}"
+    return function

@@ -1,0 +1,196 @@
+"""Which reader takes which option: from what a person wrote to a member of ``Settings``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from containerkit.errors import InvalidArgument
+from containerkit.options import devices, policies, values
+from containerkit.options.values import container_name, duration, environment, signal_number, size
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
+
+
+def env_file(path: str | Path) -> tuple[str, ...]:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"env_file {path}: {error}") from error
+    return environment(
+        [line for line in lines if line.strip() and not line.lstrip().startswith("#")], f"env_file {path}"
+    )
+
+
+def _text(value: Any, option: str) -> str:
+    if not isinstance(value, (str, Path)):
+        raise InvalidArgument(f"{option} {value!r}: expected a string")
+    return str(value)
+
+
+def _signal(value: Any, option: str) -> str:
+    signal_number(value, option)
+    return str(value)
+
+
+def _flag(value: Any, option: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{option} {value!r}: expected True or False")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[Any, str], int]:
+    def read(value: Any, option: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise InvalidArgument(f"{option} {value!r}: expected a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _limit(value: Any, option: str) -> int:
+    found = size(value, option)
+    # A container below 6 MiB cannot even be executed into: docker's own minimum.
+    if found != -1 and found < (6 << 20) and option in ("memory", "memory_reservation"):
+        raise InvalidArgument(f"{option} {value!r}: the minimum is 6m")
+    if found < -1:
+        raise InvalidArgument(f"{option} {value!r}: cannot be negative")
+    return found
+
+
+def _cpus(value: Any, option: str) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0.01 <= value <= 65536:
+        raise InvalidArgument(f"{option} {value!r}: expected a number of cores from 0.01 up, as 1.5")
+    return float(value)
+
+
+def _hostname(value: Any, option: str) -> str:
+    text = _text(value, option)
+    if not _HOSTNAME.fullmatch(text):
+        raise InvalidArgument(f"{option} {text!r}: not a host name")
+    return text
+
+
+def _mapping(value: Any, option: str) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(f"{option} {value!r}: expected a mapping")
+    return {str(key): str(item) for key, item in value.items()}
+
+
+def _ulimits(value: Any, option: str) -> dict[str, tuple[int, int]]:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(f"{option} {value!r}: expected a mapping like {{'nofile': 99}}")
+    found = {}
+    for name, limit in value.items():
+        pair = tuple(limit) if isinstance(limit, Sequence) and not isinstance(limit, str) else (limit, limit)
+        if len(pair) != 2 or not all(isinstance(item, int) and item >= -1 for item in pair):
+            raise InvalidArgument(f"{option} {name}: {limit!r}: expected a whole number or (soft, hard), -1 for none")
+        found[str(name)] = (pair[0], pair[1])
+    return found
+
+
+def _tmpfs(value: Any, option: str) -> dict[str, str]:
+    found = dict(value) if isinstance(value, Mapping) else dict.fromkeys(values.texts(value, option), "")
+    for path in found:
+        if not path.startswith("/"):
+            raise InvalidArgument(f"{option} {path!r}: must be an absolute path")
+    return found
+
+
+def _workdir(value: Any, option: str) -> str:
+    text = _text(value, option)
+    if not text.startswith("/"):
+        raise InvalidArgument(f"{option} {text!r}: must be an absolute path")
+    return text
+
+
+def _joinable(*words: str) -> Callable[[Any, str], str]:
+    """One of ``words``, or ``container:NAME``: that container's."""
+
+    def read(value: Any, option: str) -> str:
+        kind, _, name = str(value).partition(":")
+        if value not in words and not (kind == "container" and name):
+            expected = ", ".join(f'"{word}"' for word in words)
+            raise InvalidArgument(f'{option} {value!r}: expected {expected} or "container:NAME"')
+        return str(value)
+
+    return read
+
+
+def _one_of(*words: str) -> Callable[[Any, str], str]:
+    def read(value: Any, option: str) -> str:
+        if value not in words:
+            raise InvalidArgument(f"{option} {value!r}: expected {' or '.join(map(repr, words))}")
+        return str(value)
+
+    return read
+
+
+def _class_id(value: Any, option: str) -> int:
+    try:
+        number = int(value, 0) if isinstance(value, str) else int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < 2**32:
+        raise InvalidArgument(f"{option} {value!r}: expected a number below 2**32, as 0x100001 for tc's class 10:1")
+    return number
+
+
+def _user(value: Any, option: str) -> str:
+    text = str(value)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", text):
+        raise InvalidArgument(f'{option} {text!r}: write a name or number, with ":group" where wanted')
+    return text
+
+
+def _cpuset(value: Any, option: str) -> str:
+    text = _text(value, option)
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise InvalidArgument(f'{option} {text!r}: write numbers and ranges, as "0-2,7"')
+    return text
+
+
+def _cgroup_parent(value: Any, option: str) -> str:
+    text = _text(value, option)
+    if not text.startswith("/") or {".", ".."} & set(text.split("/")):
+        raise InvalidArgument(f"{option} {text!r}: must be an absolute path below the root of the hierarchies")
+    return text
+
+
+#: Option → its reader: (value, option's name) → what ``Settings`` holds.
+READERS: dict[str, Callable[[Any, str], Any]] = {
+    "name": lambda value, option: container_name(_text(value, option)),
+    "labels": _mapping, "hostname": _hostname, "domainname": _hostname, "remove": _flag,
+    "entrypoint": values.command, "env": environment, "user": _user, "workdir": _workdir, "tty": _flag,
+    "stdin_open": _flag, "init": _flag, "restart": policies.restart_policy, "healthcheck": policies.healthcheck,
+    "log_options": policies.log_options,
+    "stop_signal": _signal, "stop_timeout": duration, "group_add": values.texts,
+    "memory": _limit, "memory_swap": _limit, "memory_reservation": _limit, "shm_size": _limit, "cpus": _cpus,
+    "cpu_shares": _whole(0, 262144), "cpu_period": _whole(1000, 1_000_000), "cpu_quota": _whole(-1, 2**62),
+    "cpuset_cpus": _cpuset, "cpuset_mems": _cpuset, "pids_limit": _whole(-1, 4194304), "blkio_weight": _whole(10, 1000),
+    "device_read_bps": devices.rates, "device_write_bps": devices.rates,
+    "device_read_iops": devices.rates, "device_write_iops": devices.rates,
+    "hugetlb": devices.hugetlb, "net_cls_classid": _class_id,
+    "oom_score_adj": _whole(-1000, 1000), "oom_kill_disable": _flag, "ulimits": _ulimits, "cap_add": values.texts,
+    "cap_drop": values.texts, "privileged": _flag, "security_opt": values.texts, "read_only": _flag,
+    "sysctls": _mapping, "cgroup_parent": _cgroup_parent, "tmpfs": _tmpfs, "devices": devices.devices,
+    "device_cgroup_rules": devices.rules,
+    "network": _joinable("none", "host"), "pid": _joinable("private", "host"), "uts": _joinable("private", "host"),
+    "ipc": _joinable("private", "shareable", "host"), "cgroupns": _one_of("private", "host"),
+    "userns": _one_of("host", "remap"),
+}  # fmt: skip
+
+#: What changes while a container lives.
+RESOURCES = frozenset({
+    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
+    "cpuset_mems", "pids_limit", "blkio_weight", "device_read_bps", "device_write_bps", "device_read_iops",
+    "device_write_iops", "restart",
+})  # fmt: skip
+
+#: Options of ``docker run`` that belong to volumes and networks, which this version does not have yet.
+LATER = frozenset({
+    "network_aliases", "ip", "dns", "dns_search", "dns_options", "add_hosts", "links", "ports", "publish_all", "expose",
+    "mac_address", "volumes", "volumes_from", "mounts",
+})  # fmt: skip

@@ -1,0 +1,112 @@
+"""The monitor's control socket: where any process that may use the store speaks to a running container's monitor.
+
+It lies in the run directory under the container's id. What is said there is in ``messages.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from containerkit.supervise.loop import Loop
+from containerkit.supervise.messages import Attach, Attached, CloseInput, StayEnded, receive_reply, send_reply
+from containerkit.supervise.streams import Client, Streams
+
+
+@contextmanager
+def _short(path: str) -> Iterator[str]:
+    """The path of a socket by way of its directory's descriptor: a socket's address has room for 107 bytes."""
+    directory, name = os.path.split(path)
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{name}"
+    finally:
+        os.close(descriptor)
+
+
+def connect(path: str) -> socket.socket:
+    """A connection to the monitor whose socket that is.
+
+    Raises:
+        OSError: there is none.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        with _short(path) as address:
+            connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Control:
+    """The listening end.
+
+    Args:
+        streams: those of the container's present run; they change with each.
+        stay_ended: what to do when somebody does not want it started again.
+    """
+
+    def __init__(self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None]) -> None:
+        self._loop, self._path = loop, path
+        self._streams, self._stay_ended = streams, stay_ended
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._connections: dict[int, tuple[socket.socket, list[Client]]] = {}
+        with _short(path) as address:
+            try:
+                os.unlink(address)  # a monitor that was killed has left it
+            except FileNotFoundError:
+                pass
+            self._socket.bind(address)
+        self._socket.listen(64)
+        loop.add(self._socket.fileno(), self._accept)
+
+    def _accept(self, _: int) -> None:
+        connection, _address = self._socket.accept()
+        self._connections[connection.fileno()] = (connection, [])
+        self._loop.add(connection.fileno(), lambda _: self._listen(connection))
+
+    def _listen(self, connection: socket.socket) -> None:
+        word, descriptors = receive_reply(connection)
+        if isinstance(word, Attach) and len(descriptors) == len(word.streams):
+            self._attach(connection, word, descriptors)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if isinstance(word, CloseInput):
+            self._streams().close_input()
+        elif isinstance(word, StayEnded):
+            self._stay_ended()
+        else:
+            self._hang_up(connection)
+
+    def _attach(self, connection: socket.socket, word: Attach, descriptors: list[int]) -> None:
+        streams = self._streams()
+        clients = self._connections[connection.fileno()][1]
+        for stream, descriptor in zip(word.streams, descriptors, strict=True):
+            clients.append(streams.attach(stream, descriptor))
+        rights = () if streams.input < 0 else (streams.input,)
+        send_reply(connection, Attached(streams.has_terminal), rights)
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        self._loop.remove(connection.fileno())
+        for client in self._connections.pop(connection.fileno())[1]:
+            client.close()
+        connection.close()
+
+    def close(self) -> None:
+        """Nobody is listened to any more. Who is attached gets the rest of the output."""
+        for connection, _ in self._connections.values():
+            self._loop.remove(connection.fileno())
+            connection.close()
+        self._connections.clear()
+        self._loop.remove(self._socket.fileno())
+        self._socket.close()
+        try:
+            with _short(self._path) as address:
+                os.unlink(address)
+        except OSError:
+            pass  # the run directory is gone

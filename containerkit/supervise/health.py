@@ -1,0 +1,201 @@
+"""Health checks: a command that is run in the container again and again, and what its exit codes add up to.
+
+A probe is an exec like any other: the monitor forks a helper, reads what the command writes, and ends it when its time
+is up. ``starting`` until the first success or enough failures, then ``healthy`` or ``unhealthy``. While the container
+is paused nothing is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from containerkit.linux import process
+from containerkit.supervise import helper
+from containerkit.supervise.loop import Loop, Timer
+from containerkit.supervise.messages import Enter, Exited, Failed, Probe, receive_reply
+
+#: How many probes are remembered, and how many bytes of what each wrote.
+_REMEMBERED, _OUTPUT = 5, 4096
+
+
+class Outcome(NamedTuple):
+    """One probe. Times in epoch seconds."""
+
+    start: float
+    end: float
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the probes so far add up to; ``streak`` failures in a row."""
+
+    status: str = "starting"
+    streak: int = 0
+    log: tuple[Outcome, ...] = ()
+
+    def after(self, outcome: Outcome, probe: Probe, age: float) -> Health:
+        """With one more outcome, ``age`` seconds after the container's start."""
+        log = (*self.log, outcome)[-_REMEMBERED:]
+        if outcome.exit_code == 0:
+            return Health("healthy", 0, log)
+        if self.status == "starting" and age < probe.start_period:
+            return replace(self, log=log)
+        streak = self.streak + 1
+        return Health("unhealthy" if streak >= probe.retries else self.status, streak, log)
+
+    def dumps(self) -> str:
+        """As it is written down."""
+        return json.dumps({"status": self.status, "streak": self.streak, "log": [one._asdict() for one in self.log]})
+
+    @classmethod
+    def loads(cls, text: str) -> Health | None:
+        """What :meth:`dumps` gave; None for nothing."""
+        if not text:
+            return None
+        members: dict[str, Any] = json.loads(text)
+        return cls(members["status"], members["streak"], tuple(Outcome(**one) for one in members["log"]))
+
+
+class Prober:
+    """Probes one run of a container.
+
+    Args:
+        request: how to get in: what is run in it is the probe's.
+        is_paused: whether to leave it out this time.
+        report: told the health after each probe, and whether its status is another than before.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        probe: Probe,
+        request: Enter,
+        is_paused: Callable[[], bool],
+        report: Callable[[Health, bool], None],
+    ) -> None:
+        self._loop, self._probe, self._is_paused, self._report = loop, probe, is_paused, report
+        self._request = replace(request, process=replace(request.process, args=probe.args, terminal=False))
+        self._began = time.monotonic()
+        self._running: _Running | None = None
+        self.health = Health()
+        self._timer = self._schedule()
+
+    def _schedule(self) -> Timer:
+        young = self.health.status == "starting" and time.monotonic() - self._began < self._probe.start_period
+        return self._loop.after(self._probe.start_interval if young else self._probe.interval, self._ask)
+
+    def _ask(self) -> None:
+        if self._is_paused():
+            self._timer = self._schedule()
+        else:
+            self._running = _Running(self._loop, self._request, self._probe.timeout, self._answer)
+
+    def _answer(self, outcome: Outcome) -> None:
+        self._running = None
+        before = self.health.status
+        self.health = self.health.after(outcome, self._probe, time.monotonic() - self._began)
+        self._report(self.health, self.health.status != before)
+        self._timer = self._schedule()
+
+    def stop(self) -> None:
+        """Ask no more, and end what is being asked."""
+        self._timer.cancel()
+        if self._running is not None:
+            self._running.abandon()
+            self._running = None
+
+
+class _Running:
+    """One probe while it runs."""
+
+    def __init__(self, loop: Loop, request: Enter, timeout: float, answer: Callable[[Outcome], None]) -> None:
+        self._loop, self._answer = loop, answer
+        self._began, self._text, self._code = time.time(), b"", 1
+        self._is_late = False
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._output, writer = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become_helper(request, theirs.fileno(), writer)
+        theirs.close()
+        os.close(writer)
+        os.set_blocking(self._output, False)
+        self._pidfd = os.pidfd_open(self._pid)
+        self._timer = loop.after(timeout, lambda: self._end_late(timeout))
+        loop.add(self._channel.fileno(), self._hear)
+        loop.add(self._output, self._read)
+        loop.add(self._pidfd, self._ended)
+
+    def _hear(self, _: int = 0) -> bool:
+        """Take one word of the helper's; False when there will be none."""
+        word, _descriptors = receive_reply(self._channel)
+        if isinstance(word, Exited):
+            self._code = word.exit_code
+        elif isinstance(word, Failed):
+            self._code, self._text = word.exit_code, word.text.encode()
+        elif word is None:
+            self._loop.remove(self._channel.fileno())
+        return word is not None
+
+    def _read(self, _: int = 0) -> None:
+        try:
+            data = os.read(self._output, 65536)
+        except BlockingIOError:
+            return
+        self._text += data[: max(0, _OUTPUT - len(self._text))]
+        if not data:
+            self._loop.remove(self._output)
+
+    def _end_late(self, timeout: float) -> None:
+        self._is_late = True
+        self._code, self._text = -1, f"the health check took longer than {timeout:g} s".encode()
+        self._loop.remove(self._channel.fileno())
+        self._loop.remove(self._output)
+        self._channel.close()  # the helper ends what it started, and then itself
+
+    def _ended(self, _: int) -> None:
+        if not self._is_late:
+            while self._hear():
+                pass
+            self._read()
+        self._close()
+        self._answer(Outcome(self._began, time.time(), self._code, self._text.decode(errors="replace")))
+
+    def _close(self) -> None:
+        self._timer.cancel()
+        for descriptor in (self._pidfd, self._output):
+            self._loop.remove(descriptor)
+            os.close(descriptor)
+        if not self._is_late:
+            self._loop.remove(self._channel.fileno())
+            self._channel.close()
+        os.waitpid(self._pid, 0)
+
+    def abandon(self) -> None:
+        """End it; nobody wants the answer."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._close()
+
+
+def _become_helper(request: Enter, channel: int, output: int) -> None:
+    """In the forked child: nothing of the monitor's is kept but these two."""
+    code = 1
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        descriptors = [os.dup2(one, number) for number, one in enumerate((channel, output, null), 100)]
+        os.closerange(3, 100)
+        process.close_from(103)
+        reply = socket.socket(fileno=descriptors[0])
+        helper.run(request, reply, [descriptors[2], descriptors[1], os.dup(descriptors[1])])
+        code = 0
+    finally:
+        os._exit(code)

@@ -1,0 +1,48 @@
+"""A container's configuration on disk: ``config.json`` of its bundle, read once per version of the file."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from containerkit.oci import codec
+from containerkit.oci.runtime_spec import Spec
+from containerkit.runtime import bundle
+from containerkit.store.store import Store
+
+
+def directory(store: Store, id: str) -> str:
+    """The container's bundle."""
+    return os.path.join(store.paths.containers, id)
+
+
+def read(store: Store, id: str) -> Spec:
+    """The configuration of a container.
+
+    Raises:
+        NotFound: the container is gone.
+    """
+    path = directory(store, id)
+    try:
+        changed = os.stat(f"{path}/config.json").st_mtime_ns
+    except FileNotFoundError:
+        changed = 0
+    return _load(path, changed)
+
+
+@lru_cache(maxsize=256)
+def _load(path: str, changed: int) -> Spec:
+    return bundle.load(path)
+
+
+def write(store: Store, id: str, spec: Spec) -> None:
+    """Put down the configuration, at once or not at all."""
+    path = f"{directory(store, id)}/config.json"
+    with open(f"{path}.new", "w") as file:
+        file.write(codec.dumps(spec))
+    os.replace(f"{path}.new", path)
+
+
+def cgroup(store: Store, id: str) -> str:
+    """The path of a container's cgroup."""
+    return read(store, id).linux.cgroups_path

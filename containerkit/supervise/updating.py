@@ -1,0 +1,39 @@
+"""Other limits for a container that is there: in the kernel while it runs, and written down for its next start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from containerkit.errors import ContainerkitError
+from containerkit.linux.cgroups import Cgroup
+from containerkit.options import Settings
+from containerkit.options import update as updated
+from containerkit.store.containers import ContainerRecord
+from containerkit.store.store import Store
+from containerkit.supervise import configure, specs
+
+
+def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) -> None:
+    """Change what ``options`` name.
+
+    Raises:
+        InvalidArgument: an option that cannot change, or a value that the kernel refuses; nothing has changed then.
+    """
+    settings = updated(Settings.read(record.options), options)
+    spec = specs.read(store, record.id)
+    limits = configure.resources(settings)
+    changed = replace(spec, linux=replace(spec.linux, resources=limits))
+    if record.state in ("running", "paused"):
+        cgroup = Cgroup(spec.linux.cgroups_path)
+        try:
+            cgroup.apply(replace(limits, devices=()))
+        except ContainerkitError:
+            with contextlib.suppress(ContainerkitError):
+                cgroup.apply(replace(spec.linux.resources, devices=()))
+            raise
+    specs.write(store, record.id, changed)
+    store.containers.amend(record.id, "update", spec=json.dumps(settings.written()))
