@@ -46,13 +46,16 @@ if TYPE_CHECKING:
         Timeout,
         Unsupported,
     )
+    from containerkit.events import Event
     from containerkit.image import Image
-    from containerkit.module import call, containers, images, info, run, version
+    from containerkit.layers.diff import Change
+    from containerkit.module import boot, call, containers, events, images, info, prune, run, version
     from containerkit.options import Healthcheck
     from containerkit.process import Process
     from containerkit.recording import Recording
-    from containerkit.results import LogLine, Plan, Result
+    from containerkit.results import LogLine, Plan, PruneReport, Result
     from containerkit.stats import Stats
+    from containerkit.top import ProcessInfo
 
 __version__ = "0.1.0"
 
@@ -64,19 +67,21 @@ _HOMES = {
          "Unsupported"),
         "errors",
     ),
-    **dict.fromkeys(("call", "containers", "images", "info", "run", "version"), "module"),
+    **dict.fromkeys(("boot", "call", "containers", "events", "images", "info", "prune", "run", "version"), "module"),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
-    **dict.fromkeys(("LogLine", "Plan", "Result"), "results"),
-    "Container": "container", "Healthcheck": "options", "Image": "image",
-    "Process": "process", "Recording": "recording", "Stats": "stats",
+    **dict.fromkeys(("LogLine", "Plan", "PruneReport", "Result"), "results"),
+    "Change": "layers.diff", "Container": "container", "Event": "events", "Healthcheck": "options", "Image": "image",
+    "Process": "process", "ProcessInfo": "top", "Recording": "recording", "Stats": "stats",
 }  # fmt: skip
 
 __all__ = [
     "AlreadyExists",
     "BuildError",
+    "Change",
     "Container",
     "ContainerkitError",
     "Engine",
+    "Event",
     "Healthcheck",
     "Image",
     "InvalidArgument",
@@ -87,6 +92,8 @@ __all__ = [
     "Plan",
     "Process",
     "ProcessFailed",
+    "ProcessInfo",
+    "PruneReport",
     "Recording",
     "RegistryError",
     "Result",
@@ -95,11 +102,14 @@ __all__ = [
     "StorageError",
     "Timeout",
     "Unsupported",
+    "boot",
     "call",
     "containers",
     "default_engine",
+    "events",
     "images",
     "info",
+    "prune",
     "run",
     "set_default_engine",
     "version",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import signal as signals
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from containerkit import engine as engines
-from containerkit import inspection, listing, logs
+from containerkit import inspection, listing, logs, template
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
 from containerkit.oci.runtime_spec import Spec
@@ -50,9 +51,11 @@ from containerkit.views import html
 if TYPE_CHECKING:
     from containerkit.engine import Engine
     from containerkit.image import Image
+    from containerkit.layers.diff import Change
     from containerkit.recording import Recording
     from containerkit.stats import Stats
     from containerkit.store.containers import ContainerRecord
+    from containerkit.top import ProcessInfo
 
 
 class Container:
@@ -258,9 +261,23 @@ class Container:
         moment = self._record().finished
         return None if moment is None else _moment(moment)
 
-    def inspect(self) -> dict[str, Any]:
-        """Everything about it, shaped as ``docker inspect``."""
-        return inspection.container(self._record(), self._spec(), self._file("log"))
+    @overload
+    def inspect(self) -> dict[str, Any]: ...
+
+    @overload
+    def inspect(self, *, format: str) -> str: ...
+
+    def inspect(self, *, format: str | None = None) -> dict[str, Any] | str:
+        """Everything about it, shaped as ``docker inspect``.
+
+        Args:
+            format: a template of Go's, as docker takes: ``"{{.State.Pid}}"``; then the text that it gives.
+
+        Raises:
+            InvalidArgument: a template that cannot be carried out.
+        """
+        found = inspection.container(self._record(), self._spec(), self._file("log"))
+        return found if format is None else template.render(format, found)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -549,6 +566,29 @@ class Container:
 
         record = self._running("measure")
         return read_stats(self._spec().linux.cgroups_path, record.pid)
+
+    def top(self) -> builtins.list[ProcessInfo]:
+        """Its processes, by pid.
+
+        Raises:
+            InvalidState: it does not run.
+        """
+        from containerkit.top import processes
+
+        self._running("list processes", ALIVE - {"restarting"})
+        return processes(self._spec().linux.cgroups_path)
+
+    def diff(self) -> builtins.list[Change]:
+        """What it has changed of its image's files, sorted by path."""
+        from containerkit.layers import diff
+
+        store = self._engine.store
+        image = self.image._record
+        layers = store.layers.ensure(image.chain_ids, image.layers)
+        mounted = {mount.destination for mount in self._spec().mounts}
+        found = diff.changes(store.snapshots.upper(self._record().id), list(reversed(layers)))
+        # Where something is mounted, the runtime made the place.
+        return [change for change in found if not (change.kind == diff.ADDED and change.path in mounted)]
 
     def record(self, interval: Duration = 0.1) -> Recording:
         """Measure it around a block: ``with c.record() as rec: …``, then ``rec.frame()`` and ``rec.plot()``.

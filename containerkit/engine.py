@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,11 +17,13 @@ from containerkit import options as opts
 from containerkit.errors import (
     ContainerkitError,
     InvalidArgument,
+    InvalidState,
+    NotFound,
     PermissionDenied,
     from_os_error,
 )
 from containerkit.options import Command, RunOptions, shows_options
-from containerkit.results import Result
+from containerkit.results import PruneReport, Result
 from containerkit.store.paths import Paths
 from containerkit.views import frames, html, text
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
     from containerkit.container import Container
+    from containerkit.events import Event, Filters
     from containerkit.image import Image
     from containerkit.store.store import Store
 
@@ -174,6 +178,69 @@ class Engine:
         if not isinstance(image, (str, Image)):
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
         return image if isinstance(image, Image) else Image.get(image, engine=self)
+
+    def events(
+        self,
+        *,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        filters: Filters | None = None,
+        follow: bool = False,
+    ) -> Iterator[Event]:
+        """What happened to containers and images, whichever process did it, oldest first.
+
+        Args:
+            since, until: a datetime or epoch seconds.
+            filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``type``; a value, or a list of which
+                one has to match.
+            follow: go on with what happens from now on (or from ``since``), until ``until``.
+        """
+        from containerkit.events import events
+
+        return events(self.store, since=since, until=until, filters=filters, follow=follow)
+
+    def prune(self, *, filters: Mapping[str, str] | None = None) -> PruneReport:
+        """Remove the containers that do not run.
+
+        Args:
+            filters: only those, as for ``Container.list``.
+        """
+        from containerkit import listing
+        from containerkit.container import Container
+        from containerkit.store import trees
+        from containerkit.store.containers import OWNED
+
+        names, freed = [], 0
+        for record in listing.records(self.store, all=True, filters=filters):
+            if record.state in OWNED:
+                continue
+            size = trees.disk_usage(self.store.snapshots.upper(record.id))
+            try:
+                Container(self, record.id, record.name).remove()
+            except (InvalidState, NotFound):
+                continue  # somebody has just started it, or removed it
+            names.append(record.name)
+            freed += size
+        return PruneReport(tuple(sorted(names)), freed)
+
+    def boot(self) -> list[Container]:
+        """Start what should run after a reboot: containers with restart policy ``always``, and ``unless-stopped``.
+
+        Those that run already, and those that somebody had stopped (with ``unless-stopped``), are left alone.
+
+        Returns:
+            The containers that were started.
+        """
+        from containerkit import listing
+        from containerkit.container import Container
+
+        started = []
+        for record in listing.records(self.store, all=True):
+            policy = record.options.get("restart", ["no"])[0]
+            wanted = policy == "always" or (policy == "unless-stopped" and not record.stopped)
+            if wanted and record.state == "exited":
+                started.append(Container(self, record.id, record.name).start())
+        return started
 
     def info(self) -> dict[str, Any]:
         """What this engine and this machine are."""

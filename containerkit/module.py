@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit.engine import ContainerCollection, ImageCollection, default_engine
@@ -9,8 +11,9 @@ from containerkit.options import Command, Duration, RunOptions, shows_options
 
 if TYPE_CHECKING:
     from containerkit.container import Container
+    from containerkit.events import Event, Filters
     from containerkit.image import Image
-    from containerkit.results import Result
+    from containerkit.results import PruneReport, Result
 
 images: ImageCollection
 containers: ContainerCollection
@@ -63,6 +66,27 @@ def call(
         ProcessFailed: with ``check``; ``result`` has everything.
     """
     return default_engine().call(image, command, input=input, timeout=timeout, check=check, **options)
+
+
+def events(
+    *,
+    since: datetime | float | None = None,
+    until: datetime | float | None = None,
+    filters: Filters | None = None,
+    follow: bool = False,
+) -> Iterator[Event]:
+    """What happened to containers and images, whichever process did it; see :meth:`Engine.events`."""
+    return default_engine().events(since=since, until=until, filters=filters, follow=follow)
+
+
+def prune(*, filters: Mapping[str, str] | None = None) -> PruneReport:
+    """Remove the containers that do not run; see :meth:`Engine.prune`."""
+    return default_engine().prune(filters=filters)
+
+
+def boot() -> list[Container]:
+    """Start what should run after a reboot; see :meth:`Engine.boot`."""
+    return default_engine().boot()
 
 
 def info() -> dict[str, Any]:

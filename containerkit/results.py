@@ -203,3 +203,14 @@ class Plan:
 
     def _repr_html_(self) -> str:
         return html.table(self.rows(), _PLAN_COLUMNS)
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was removed: names, sorted, and the bytes that are free now."""
+
+    containers: tuple[str, ...] = ()
+    space_reclaimed: int = 0
+
+    def __repr__(self) -> str:
+        return f"PruneReport({len(self.containers)} containers, {text.size(self.space_reclaimed)} reclaimed)"

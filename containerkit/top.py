@@ -1,0 +1,91 @@
+"""The processes of a container, as the host sees them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+
+from containerkit.linux.cgroups import Cgroup
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """One process (proc_pid_stat(5)).
+
+    Args:
+        pid: on the host; ``container_pid``: inside; ``ppid``: its parent's, on the host.
+        user: the host's name for who runs it, or the number.
+        state: the kernel's letter: R running, S sleeping, D in the kernel, T stopped, Z ended.
+        cpu_seconds: user and system time.
+        memory_bytes: resident.
+        started: when (UTC).
+        command: with its arguments; in brackets its name, where it has none.
+    """
+
+    pid: int
+    container_pid: int
+    ppid: int
+    user: str
+    state: str
+    cpu_seconds: float
+    memory_bytes: int
+    started: datetime
+    command: str
+
+
+def processes(cgroup: str) -> list[ProcessInfo]:
+    """All processes of the container with that cgroup, by pid."""
+    found = (_process(pid) for pid in Cgroup(cgroup).pids())
+    return [one for one in found if one is not None]
+
+
+def _process(pid: int) -> ProcessInfo | None:
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            name, _, rest = file.read().partition("(")[2].rpartition(") ")
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+        owner = os.stat(f"/proc/{pid}").st_uid
+        inner = _container_pid(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has just ended
+    fields = rest.split()
+    return ProcessInfo(
+        pid=pid,
+        container_pid=inner,
+        ppid=int(fields[1]),
+        user=_user(owner),
+        state=fields[0],
+        cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS,
+        memory_bytes=int(fields[21]) * _PAGE,
+        started=datetime.fromtimestamp(_booted() + int(fields[19]) / _TICKS, timezone.utc),
+        command=arguments or f"[{name}]",
+    )
+
+
+def _container_pid(pid: int) -> int:
+    with open(f"/proc/{pid}/status", errors="replace") as file:
+        for line in file:
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return pid
+
+
+@lru_cache(maxsize=1)
+def _booted() -> int:
+    """Epoch seconds at which the machine started (proc_stat(5))."""
+    with open("/proc/stat") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("btime "))
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
