@@ -12,9 +12,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from containerkit import engine as engines
-from containerkit import inspection, listing, logs, template
+from containerkit import files, inspection, listing, logs, template
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
+from containerkit.files import ContainerPath
 from containerkit.oci.runtime_spec import Spec
 from containerkit.options import (
     Command,
@@ -40,6 +41,7 @@ from containerkit.supervise import (
     messages,
     pausing,
     recover,
+    rootfs,
     sessions,
     specs,
     updating,
@@ -553,6 +555,39 @@ class Container:
         if record is None or record.state != "running":
             return None
         return process.pidfd(record.monitor, record.monitor_started)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def _root(self) -> contextlib.AbstractContextManager[int]:
+        return rootfs.opened(self._engine.store, self._record(), self.image._record)
+
+    def copy_in(self, source: str | os.PathLike[str], path: str, *, archive: bool = False) -> Container:
+        """Copy a file or directory of this machine into it, running or not; as ``docker cp``.
+
+        Args:
+            source: a path; a directory's ends in ``/.`` when only what is in it is meant.
+            path: in the container: a directory to copy into, or the new name.
+            archive: keep owners and attributes; otherwise root of the container owns what is copied.
+
+        Raises:
+            NotFound: no such source, or no directory to copy into.
+            InvalidState: a directory is where a file is to go, or the other way.
+        """
+        files.copy_in(self._root, f"container {self._record().name}", source, path, archive=archive)
+        return self
+
+    def copy_out(self, path: str, destination: str | os.PathLike[str], *, archive: bool = False) -> Container:
+        """Copy a file or directory of it to this machine; as :meth:`copy_in`, the other way.
+
+        Args:
+            archive: keep owners and attributes; otherwise whoever calls owns what is copied.
+        """
+        files.copy_out(self._root, f"container {self._record().name}", path, destination, archive=archive)
+        return self
+
+    def path(self, path: str = "/") -> ContainerPath:
+        """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
+        return ContainerPath(self._root, f"container {self._record().name}", path)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 

@@ -77,10 +77,9 @@ def test_health_and_memory_are_told_of(engine: Engine, image: Image) -> None:
 
 def test_top(engine: Engine, image: Image) -> None:
     with engine.run("busybox", ["sh", "-c", "sleep 100 & sleep 200; true"], user="web") as container:
-        while len(container.top()) < 3:
+        wanted = {"sh -c sleep 100 & sleep 200; true", "sleep 100", "sleep 200"}
+        while set(rows := {row.command: row for row in container.top()}) != wanted:
             time.sleep(0.01)
-        rows = {row.command: row for row in container.top()}
-        assert set(rows) == {"sh -c sleep 100 & sleep 200; true", "sleep 100", "sleep 200"}
         shell = rows["sh -c sleep 100 & sleep 200; true"]
         assert (shell.container_pid, shell.pid) == (1, container.pid) and rows["sleep 100"].ppid == shell.pid
         assert shell.user == "www-data" and shell.memory_bytes > 0 and shell.state in "SRD"

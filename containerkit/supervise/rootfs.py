@@ -1,0 +1,84 @@
+"""A container's files from outside: a descriptor of its root, whether it runs or not.
+
+Of one that runs it is the root that its own processes see, mounts included. Of one that does not, its layers are
+stacked anew in a mount that is attached nowhere: it goes with the descriptor, whatever happens to us.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from containerkit.errors import InvalidState, from_os_error
+from containerkit.linux import mounts, process
+from containerkit.store.containers import ALIVE, ContainerRecord
+from containerkit.store.images import ImageRecord
+from containerkit.store.store import Store
+from containerkit.supervise import ending
+
+
+@contextmanager
+def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterator[int]:
+    """A descriptor of the root of the container's file system. What is below it is a stranger's: resolve inside.
+
+    Raises:
+        InvalidState: it is just being started or removed.
+    """
+    while True:
+        if record.state in ALIVE and (root := _of_process(record)) is not None:
+            try:
+                yield root
+            finally:
+                os.close(root)
+            return
+        # While we hold the lease nobody can start it: one writable layer is in one mount only.
+        lease = store.leases.take(record.id)
+        if lease is not None:
+            break
+        now = ending.current(store, record.id)
+        if now is None or now.state not in ALIVE:
+            raise InvalidState(f"container {record.name}: its files cannot be reached: it is being started or removed")
+        record = now
+    try:
+        root = _mounted(store, record, image)
+        try:
+            yield root
+        finally:
+            os.close(root)
+    finally:
+        os.close(lease)
+
+
+def _of_process(record: ContainerRecord) -> int | None:
+    try:
+        root = os.open(f"/proc/{record.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    # Opened first, looked at second: if it is the right process now, the root is.
+    if record.pid is not None and process.start_time(record.pid) == record.pid_started:
+        return root
+    os.close(root)
+    return None
+
+
+def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
+    (mount,) = store.snapshots.mounts(record.id, image)
+    options = dict(option.partition("=")[::2] for option in mount.options)
+    with ExitStack() as stack:
+
+        def short(path: str) -> str:
+            # fsconfig(2) takes 256 bytes for a value: the layers by their descriptors, not their names.
+            descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            return f"/proc/self/fd/{descriptor}"
+
+        try:
+            layers = [short(layer) for layer in options.pop("lowerdir").split(":")]
+            joined = ":".join(layers)
+            # Before Linux 6.5 there is only the one value.
+            stacked = [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
+            places = [(key, short(options.pop(key))) for key in ("upperdir", "workdir")]
+            return mounts.new_mount("overlay", [*stacked, *places, *options.items()])
+        except OSError as error:
+            raise from_os_error(error, f"container {record.name}") from error
