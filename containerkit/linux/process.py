@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+from functools import cache
 
 from containerkit.linux.libc import check, libc, syscall_number
 
@@ -86,10 +87,16 @@ def close_from(lowest: int) -> None:
 
 def set_title(title: str) -> None:
     """What ``ps`` shows of this process: the arguments' memory is written over, and the name (15 characters)."""
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b") ")[2].split()
-    start, end = int(fields[45]), int(fields[46])
+    start, end = _arguments()
     room = end - start
     if start and room > 1:
         ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
     libc.prctl(PR_SET_NAME, title.encode()[:15], _long(0), _long(0), _long(0))
+
+
+@cache
+def _arguments() -> tuple[int, int]:
+    """Where the arguments are in memory; the same in forked children, which need not open anything for it."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()
+    return int(fields[45]), int(fields[46])

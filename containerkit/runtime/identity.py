@@ -237,6 +237,61 @@ class ChangeDirectory(Operation):
 
 
 @dataclass(frozen=True)
+class Reap(Operation):
+    """Stay as pid 1 and go on in a child: pass signals on to it, reap whatever is orphaned, and end as it ends.
+
+    To a pid 1 the kernel delivers only signals that it has a handler for, and nobody else reaps a container's orphans.
+    """
+
+    terminal: bool = False
+
+    def describe(self) -> str:
+        return "fork: pid 1 stays to reap and to pass signals on"
+
+    def execute(self, context: Context) -> None:
+        # Blocked before there is a child, so that none is lost; the child unblocks them all before its execve.
+        signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        child = os.fork()
+        if child == 0:
+            self._lead()
+            return
+        process.set_title("containerkit-init")
+        process.close_from(0)
+        while True:
+            number = signal.sigwaitinfo(signals).si_signo
+            if number == signal.SIGCHLD:
+                self._reap(child)
+            elif number not in (signal.SIGTTIN, signal.SIGTTOU):
+                self._pass_on(child, number)
+
+    def _lead(self) -> None:
+        # A group of its own in the terminal's foreground: what is typed there is for it, and not for pid 1 too.
+        os.setpgid(0, 0)
+        if self.terminal:
+            os.tcsetpgrp(0, os.getpid())
+
+    @staticmethod
+    def _pass_on(child: int, number: int) -> None:
+        try:
+            os.kill(child, number)
+        except ProcessLookupError:
+            pass  # it has just ended
+
+    @staticmethod
+    def _reap(child: int) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == child:
+                os._exit(process.exit_code(status))
+            if pid == 0:
+                return
+
+
+@dataclass(frozen=True)
 class Execute(Operation):
     """execve(2). Returns only by raising."""
 

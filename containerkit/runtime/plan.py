@@ -25,6 +25,9 @@ DEFAULT_DEVICES = (
     Device("/dev/tty", "c", 5, 0, 0o666),
 )
 
+#: The annotation of a container whose pid 1 is ours: the specification has no member for it.
+INIT = "containerkit.init"
+
 
 def build(spec: Spec, overlay: MountEntry | None = None) -> Plan:
     """The operations that start the container that ``spec`` describes.
@@ -91,7 +94,7 @@ def _inside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     yield identity.AwaitStart()
     profile = linux.seccomp
     load = (identity.LoadSeccomp(seccomp.flags_of(profile)),) if profile is not None else ()
-    yield from _after_start(spec.process, load)
+    yield from _after_start(spec.process, load, reaps=spec.annotations.get(INIT) == "true")
 
 
 def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
@@ -145,7 +148,9 @@ def _before_start(process: Process) -> Iterator[Operation]:
         yield identity.SetOomScore(process.oom_score_adj)
 
 
-def _after_start(process: Process, load: tuple[Operation, ...], *, entered: bool = False) -> Iterator[Operation]:
+def _after_start(
+    process: Process, load: tuple[Operation, ...], *, entered: bool = False, reaps: bool = False
+) -> Iterator[Operation]:
     """From here on each operation gives something away."""
     yield identity.CloseDescriptors()
     # Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it has to come before the capabilities go.
@@ -162,5 +167,7 @@ def _after_start(process: Process, load: tuple[Operation, ...], *, entered: bool
     if process.no_new_privileges:
         yield identity.NoNewPrivileges()
         yield from load
+    if reaps:
+        yield identity.Reap(process.terminal)
     umask = 0o022 if process.user.umask is None else process.user.umask
     yield identity.Execute(process.args, process.env, umask)

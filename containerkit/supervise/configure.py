@@ -89,6 +89,7 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         hostname=hostname,
         domainname=settings.domainname,
         mounts=_mounts(settings),
+        annotations={"containerkit.init": "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
             devices=tuple({node.path: node for node in nodes}.values()),

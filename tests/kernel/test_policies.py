@@ -219,3 +219,25 @@ def test_devices(engine: Engine, image: Image) -> None:
     assert allowed.stdout == "open\n"
     with pytest.raises(ck.InvalidArgument, match="devices /dev/absent: no such device"):
         engine.call("busybox", "true", devices=["/dev/absent"])
+
+
+def test_a_pid_1_that_reaps_and_passes_signals_on(engine: Engine, image: Image) -> None:
+    orphans = ["sh", "-c", "(sleep 0.1 & sleep 0.2 &) ; trap 'echo term; exit 9' TERM; while true; do sleep 0.05; done"]
+    with engine.run("busybox", orphans, init=True, user="web") as container:
+        assert container.exec("cat /proc/1/comm").stdout == "containerkit-in\n"
+        time.sleep(0.5)
+        assert "Z" not in [row.state for row in container.top()]
+        assert container.stop(timeout=5).exit_code == 9
+        assert container.logs() == "term\n"
+    assert engine.call("busybox", ["sh", "-c", "exit 5"], init=True).exit_code == 5
+    assert engine.call("busybox", ["sh", "-c", "kill -9 $$"], init=True).exit_code == 137
+    with pytest.raises(ck.RuntimeFailure) as failure:
+        engine.call("busybox", "absent", init=True)
+    assert failure.value.exit_code == 127
+    with engine.run("busybox", "sh", init=True, tty=True, stdin_open=True) as container, container.attach() as client:
+        assert client.stdin
+        client.stdin.write(b"sleep 50\n")
+        time.sleep(0.2)
+        client.stdin.write(b"\x03")
+        client.stdin.write(b"exit 6\n")
+        assert client.wait(timeout=5) == 6
