@@ -20,6 +20,7 @@ from containerkit.errors import (
     InvalidState,
     NotFound,
     PermissionDenied,
+    Unsupported,
     from_os_error,
 )
 from containerkit.options import Command, RunOptions, shows_options
@@ -125,7 +126,7 @@ class Engine:
             InvalidArgument: an option that cannot be right.
             RuntimeFailure: it could not be started; nothing of it is left.
         """
-        found = self._image(image)
+        found = self._image(image, options)
         from containerkit.container import Container
 
         return Container._run(self, found, command, options)
@@ -133,7 +134,7 @@ class Engine:
     @shows_options
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container without starting it; otherwise as :meth:`run`."""
-        found = self._image(image)
+        found = self._image(image, options)
         from containerkit.container import Container
 
         return Container._create(self, found, command, options)
@@ -162,12 +163,12 @@ class Engine:
             Timeout: time was up; ``result`` has the output so far.
             ProcessFailed: with ``check``; ``result`` has everything.
         """
-        found = self._image(image)
+        found = self._image(image, options)
         from containerkit.container import Container
 
         return Container._call(self, found, command, options, input=input, timeout=timeout, check=check)
 
-    def _image(self, image: str | Image) -> Image:
+    def _image(self, image: str | Image, options: Mapping[str, Any]) -> Image:
         from containerkit.supervise.client import spawner
 
         self._check_rights()
@@ -177,7 +178,16 @@ class Engine:
 
         if not isinstance(image, (str, Image)):
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
-        return image if isinstance(image, Image) else Image.get(image, engine=self)
+        pull = options.get("pull", "missing")
+        if pull not in ("always", "missing", "never"):
+            raise InvalidArgument(f'pull {pull!r}: expected "always", "missing" or "never"')
+        if pull == "always":
+            raise Unsupported(f"image {image}: pull={pull!r}: registries come with a later version")
+        found = image if isinstance(image, Image) else Image.get(image, engine=self)
+        wanted = options.get("platform")
+        if wanted is not None and found.platform != wanted:
+            raise NotFound(f"image {found._reference}: is for {found.platform}, not for {wanted}")
+        return found
 
     def events(
         self,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.linux import capabilities
 from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.oci import runtime_spec as rs
@@ -77,6 +77,10 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         image: the image's config.
         who: the user, resolved against the container's files.
     """
+    if settings.userns == "remap":
+        raise Unsupported(
+            'userns "remap": comes with a later version (python -m containerkit.runtime takes user namespaces)'
+        )
     own_network = settings.network == "none"
     # Somebody else's uts namespace has its name.
     hostname = (settings.hostname or id[:12]) if settings.uts == "private" else ""

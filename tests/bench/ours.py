@@ -53,7 +53,8 @@ class Ours:
             thread.join()
 
     def logged(self) -> None:
-        container = self.engine.run("bench", ["sh", "-c", LOAD])
+        # All of it is kept, as the peers do.
+        container = self.engine.run("bench", ["sh", "-c", LOAD], log_options={"max_size": -1})
         container.wait()
         container.remove()
 
