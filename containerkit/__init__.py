@@ -9,15 +9,15 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 
 ================================  ==================================================================
 ``notebook/``                     widgets (public names only)
-``image`` ``container``           the nouns; ``process``, ``recording`` and ``stats`` are what they give
+``image`` ``container``           the nouns; ``process``, ``recording``, ``event``, ``files``, ``top`` … are what they give
 ``engine``                        one root directory: collections, the default engine
-``supervise/``                    spawner, monitor, helper; output; what happens when one is killed
+``supervise/``                    spawner, monitor, helper; output, health, restarts; what happens when one is killed
 ``runtime/``                      a bundle becomes processes: plan, operations, init
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
 ``layers/``                       tar to and from directories; programs of this machine
 ``linux/``                        the kernel, one file per facility
 ``oci/``                          the specifications' values and grammars
-``options`` ``results``           typed inputs, typed outputs
+``options/`` ``results``          typed inputs, typed outputs
 ``views/`` ``errors``             how values look; what can go wrong
 ================================  ==================================================================
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Timeout,
         Unsupported,
     )
-    from containerkit.events import Event
+    from containerkit.event import Event
     from containerkit.image import Image
     from containerkit.layers.diff import Change
     from containerkit.module import boot, call, containers, events, images, info, prune, run, version
@@ -70,7 +70,7 @@ _HOMES = {
     **dict.fromkeys(("boot", "call", "containers", "events", "images", "info", "prune", "run", "version"), "module"),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
     **dict.fromkeys(("LogLine", "Plan", "PruneReport", "Result"), "results"),
-    "Change": "layers.diff", "Container": "container", "Event": "events", "Healthcheck": "options", "Image": "image",
+    "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
     "Process": "process", "ProcessInfo": "top", "Recording": "recording", "Stats": "stats",
 }  # fmt: skip
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas
 
     from containerkit.container import Container
-    from containerkit.events import Event, Filters
+    from containerkit.event import Event, Filters
     from containerkit.image import Image
     from containerkit.store.store import Store
 
@@ -205,7 +205,7 @@ class Engine:
                 one has to match.
             follow: go on with what happens from now on (or from ``since``), until ``until``.
         """
-        from containerkit.events import events
+        from containerkit.event import events
 
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 

@@ -11,7 +11,7 @@ from containerkit.options import Command, Duration, RunOptions, shows_options
 
 if TYPE_CHECKING:
     from containerkit.container import Container
-    from containerkit.events import Event, Filters
+    from containerkit.event import Event, Filters
     from containerkit.image import Image
     from containerkit.results import PruneReport, Result
 

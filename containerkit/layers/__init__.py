@@ -21,5 +21,7 @@ form overlayfs reads.
 ``hostprograms``   programs, the libraries they name, and what they open by themselves
 ``elf``            which interpreter and libraries a program names; the loader's cache
 ``lookup``         one file out of a stack of directories
+``diff``           what the upper one of a stack of directories changes
+``copy``           files between two directories, by descriptors
 =================  ======================================================================
 """

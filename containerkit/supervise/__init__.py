@@ -13,15 +13,31 @@ forks. A *monitor* looks after one container from start to end. A *helper* looks
 
 One ``run`` walks through the files like this::
 
-    configure.py   options and image config become a runtime-spec configuration (pure)
+    configure.py   options and image config become a runtime-spec configuration (pure); devices.py helps
     launch.py      row (state creating), lease, bundle on disk, then one Start message
     messages.py    the messages and the descriptors that travel with them
     client.py      starts the spawner when there is none, sends
     spawner.py     fork
     monitor.py     runtime.create, row (state running), runtime start, reply "started"
-    log.py         output until the end of file
+    loop.py        the monitor waits here, for descriptors and moments:
+      streams.py     output goes into the log (log.py) and to whoever is attached; input stays open
+      control.py     others speak to the monitor: attach, close the input, stay ended
+      health.py      probes
     monitor.py     exit code, cgroup removed, row (state exited, or gone), reply "exited"
+    restarts.py    or the restart policy: wait, and once more from the start
     recover.py     when a monitor was killed instead: whoever looks next does its last step
+
+What else is done to a container that is there, from the SDK's side:
+
+================================  ==================================================================
+``ending``                        signals, the wait for the end, removal
+``pausing`` ``updating``          freezer; other limits
+``sessions`` ``output``           exec and popen: a helper's other end; output as a result
+``attachments``                   attach: a monitor's other end
+``logfiles`` ``follow``           reading a log, reading one that grows
+``rootfs``                        a descriptor of its root, for copies and paths
+``specs``                         its ``config.json``
+================================  ==================================================================
 
 There is no daemon. Containers outlive the process that started them: the monitor is a child of the spawner only until
 the spawner ends, and holds nothing of it.

@@ -30,6 +30,12 @@ def test_public_names() -> None:
     assert set(PUBLIC) <= set(dir(containerkit))
 
 
+def test_no_module_takes_the_place_of_a_public_name() -> None:
+    # The import of a module sets the package's attribute of that name.
+    modules = {path.stem for path in Path(containerkit.__file__).parent.iterdir()}
+    assert not modules & set(PUBLIC)
+
+
 def test_an_import_brings_in_no_heavy_package() -> None:
     script = "import sys, containerkit; from containerkit import Container, Image, run; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
