@@ -9,9 +9,9 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 
 ================================  ==================================================================
 ``notebook/``                     widgets (public names only)
-``image`` ``container``           the nouns; ``process``, ``recording``, ``event``, ``files``, ``top`` … are what they give
+``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
 ``engine``                        one root directory: collections, the default engine
-``supervise/``                    spawner, monitor, helper; output, health, restarts; what happens when one is killed
+``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
 ``layers/``                       tar to and from directories; programs of this machine
