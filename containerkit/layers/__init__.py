@@ -20,6 +20,7 @@ form overlayfs reads.
 ``apply``          entries become files
 ``hostprograms``   programs, the libraries they name, and what they open by themselves
 ``elf``            which interpreter and libraries a program names; the loader's cache
+``bounds``         how deep a stranger's tree may be
 ``lookup``         one file out of a stack of directories
 ``diff``           what the upper one of a stack of directories changes
 ``copy``           files between two directories, by descriptors

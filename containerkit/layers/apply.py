@@ -18,6 +18,7 @@ from errno import ENAMETOOLONG
 
 from containerkit.errors import InvalidArgument
 from containerkit.layers import tar
+from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.layers.tar import (
     BLOCK_DEVICE,
     CHAR,
@@ -25,7 +26,6 @@ from containerkit.layers.tar import (
     FIFO,
     FILE,
     HARDLINK,
-    MAX_DEPTH,
     SYMLINK,
     Entry,
 )

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass, field
 
 from containerkit.errors import InvalidArgument, InvalidState
-from containerkit.layers.tar import MAX_DEPTH
+from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.linux import mounts
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -27,10 +27,6 @@ _KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO
 _REFUSED = {b"S": "a sparse file", b"D": "a GNU dump directory", b"M": "a part of a multi-volume archive"}
 
 
-#: Deeper trees are a trap for whoever walks them.
-MAX_DEPTH = 256
-
-
 @dataclass(frozen=True)
 class Limits:
     """Bounds on what a stranger's archive may ask for; sizes in bytes."""

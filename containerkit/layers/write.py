@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from containerkit.errors import InvalidArgument, InvalidState
+from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.layers.pack import Packer
 from containerkit.layers.tar import (
     BLOCK_DEVICE,
@@ -21,7 +22,6 @@ from containerkit.layers.tar import (
     FIFO,
     FILE,
     HARDLINK,
-    MAX_DEPTH,
     SYMLINK,
     Entry,
 )

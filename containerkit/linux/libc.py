@@ -30,14 +30,20 @@ _SYSCALLS = {
 
 
 #: Older ones have a number per machine; the last is the one that newer machines share.
-_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280, "": 219}
+_PER_MACHINE = {
+    "keyctl": {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280, "": 219},
+    "seccomp": {"x86_64": 317, "i686": 354, "armv7l": 383, "ppc64le": 358, "s390x": 348, "": 277},
+    "ioprio_set": {"x86_64": 251, "i686": 289, "armv7l": 314, "ppc64le": 273, "s390x": 282, "": 30},
+    "sched_setattr": {"x86_64": 314, "i686": 351, "armv7l": 380, "ppc64le": 355, "s390x": 345, "": 274},
+}
 
 
 def syscall_number(name: str) -> int:
     """The number of a system call that libc may have no wrapper for."""
-    if name == "keyctl":
-        return _KEYCTL.get(os.uname().machine, _KEYCTL[""])
-    return _SYSCALLS[name]
+    if name in _SYSCALLS:
+        return _SYSCALLS[name]
+    numbers = _PER_MACHINE[name]
+    return numbers.get(os.uname().machine, numbers[""])
 
 
 def check(result: int, subject: str = "", other: str = "") -> int:

@@ -18,7 +18,13 @@ MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 <<
 MS_RELATIME, MS_STRICTATIME, MS_LAZYTIME = 1 << 21, 1 << 24, 1 << 25
 MNT_DETACH = 2
 
+#: Attributes of a mount, for mount_setattr(2); the three ways to keep access times are values of one field.
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_NODIRATIME = 0x70, 0x10, 0x20, 0x80
+MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOSYMFOLLOW = 0x100000, 0x200000
+
 RESOLVE_IN_ROOT = 0x10
+AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE = 0x1000, 0x8000, 1
 
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 1, 1, 0x4, 0x40
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
@@ -28,6 +34,8 @@ _move_mount = syscall_number("move_mount")
 _fsopen = syscall_number("fsopen")
 _fsconfig = syscall_number("fsconfig")
 _fsmount = syscall_number("fsmount")
+_open_tree = syscall_number("open_tree")
+_mount_setattr = syscall_number("mount_setattr")
 
 # Every argument of syscall(2) is a long; ctypes would pass a bare int as a C int.
 _long = ctypes.c_long
@@ -93,3 +101,30 @@ def move_mount(mount_fd: int, target_fd: int) -> None:
     """move_mount(2) of a detached mount onto the file that ``target_fd`` is."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     check(libc.syscall(_long(_move_mount), _long(mount_fd), b"", _long(target_fd), b"", _long(flags)), "move_mount")
+
+
+def open_tree(path: str, *, recursive: bool = False, directory: int = -100) -> int:
+    """open_tree(2): a detached copy of the mount that ``path`` is in, from ``path`` down.
+
+    Args:
+        recursive: with what is mounted below.
+        directory: the descriptor that a relative ``path`` is relative to; with an empty path, the file itself.
+    """
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    return check(libc.syscall(_long(_open_tree), _long(directory), os.fsencode(path), _long(flags)), path)
+
+
+def mount_setattr(mount_fd: int, set_: int = 0, clear: int = 0, *, recursive: bool = False, userns: int = 0) -> None:
+    """mount_setattr(2) on the mount whose root ``mount_fd`` is.
+
+    Args:
+        set_, clear: MOUNT_ATTR_… bits.
+        recursive: for all mounts below, too.
+        userns: with MOUNT_ATTR_IDMAP, a descriptor of the user namespace whose maps the mount takes on.
+    """
+    attributes = struct.pack("4Q", set_, clear, 0, userns)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    result = libc.syscall(
+        _long(_mount_setattr), _long(mount_fd), b"", _long(flags), attributes, _long(len(attributes))
+    )  # fmt: skip
+    check(result, "mount_setattr")

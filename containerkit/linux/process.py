@@ -75,6 +75,15 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+#: The specification's names → personality(2).
+PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
+
+
+def set_personality(persona: int) -> None:
+    """personality(2)."""
+    check(libc.personality(ctypes.c_ulong(persona)), "personality")
+
+
 def join_new_keyring() -> None:
     """Leave the session keyring for an empty one without a name: keyctl_join_session_keyring(3)."""
     check(libc.syscall(_long(_keyctl), _long(1), _long(0)), "keyctl")

@@ -32,6 +32,7 @@ _ACTIONS = {
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": 0x00050000,
     "SCMP_ACT_TRACE": 0x7FF00000,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
@@ -41,6 +42,11 @@ _OPERATORS = {
 }
 _ATTRIBUTE_OPTIMIZE, _BINARY_TREE = 8, 2
 _X86_64, _X32, _X32_BIT = 0xC000003E, 0x4000003E, 0x40000000
+
+
+def names() -> tuple[list[str], list[str]]:
+    """The actions and operators that a profile may have."""
+    return sorted(_ACTIONS), sorted(_OPERATORS)
 
 
 class _Comparison(ctypes.Structure):

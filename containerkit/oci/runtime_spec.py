@@ -70,6 +70,35 @@ class Rlimit:
 
 
 @dataclass(frozen=True)
+class IOPriority:
+    """``class_`` is one of ``IOPRIO_CLASS_RT``, ``_BE`` and ``_IDLE``; ``priority`` 0 (first) to 7."""
+
+    class_: str = named("class", "", always=True)
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """``runtime``, ``deadline`` and ``period`` in nanoseconds (sched(7))."""
+
+    policy: str
+    nice: int = 0
+    priority: int = 0
+    flags: tuple[str, ...] = ()
+    runtime: int = 0
+    deadline: int = 0
+    period: int = 0
+
+
+@dataclass(frozen=True)
+class ExecCPUAffinity:
+    """Lists of processors (``"0-2,7"``) for an exec'd process: before, and from when it is in its cgroup."""
+
+    initial: str = ""
+    final: str = ""
+
+
+@dataclass(frozen=True)
 class Process:
     cwd: str = always("/")
     args: tuple[str, ...] = ()
@@ -81,6 +110,11 @@ class Process:
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
+    io_priority: IOPriority | None = None
+    scheduler: Scheduler | None = None
+    exec_cpu_affinity: ExecCPUAffinity | None = named("execCPUAffinity")  # noqa: RUF009  # a field, as field() is
+    apparmor_profile: str = ""
+    selinux_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,12 +245,30 @@ class Seccomp:
     architectures: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     syscalls: tuple[SeccompSyscall, ...] = ()
+    listener_path: str = ""
+    listener_metadata: str = ""
 
 
 @dataclass(frozen=True)
 class TimeOffset:
     secs: int = 0
     nanosecs: int = 0
+
+
+@dataclass(frozen=True)
+class Personality:
+    domain: str
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetDevice:
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class MemoryPolicy:
+    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,10 +285,36 @@ class Linux:
     rootfs_propagation: str = ""
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
+    personality: Personality | None = None
+    mount_label: str = ""
+    net_devices: Mapping[str, NetDevice] = field(default_factory=dict)
+    memory_policy: MemoryPolicy | None = None
 
     def namespace(self, kind: str) -> Namespace | None:
         """The namespace entry of that type (``"pid"``, ``"network"``, …), or None where the host's is kept."""
         return next((entry for entry in self.namespaces if entry.type == kind), None)
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A program for a moment in a container's life. ``args`` includes its own name; ``timeout`` in seconds."""
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout: int | None = None
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """By moment. ``prestart`` is the old name of ``create_runtime``."""
+
+    prestart: tuple[Hook, ...] = ()
+    create_runtime: tuple[Hook, ...] = ()
+    create_container: tuple[Hook, ...] = ()
+    start_container: tuple[Hook, ...] = ()
+    poststart: tuple[Hook, ...] = ()
+    poststop: tuple[Hook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,5 +327,6 @@ class Spec:
     domainname: str = ""
     mounts: tuple[Mount, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
+    hooks: Hooks = Hooks()
     linux: Linux = Linux()
     oci_version: str = always(SPEC_VERSION)

@@ -32,11 +32,14 @@ def resolve(user: str, passwd: str, group: str, group_add: tuple[str, ...] = ())
         group_add: further groups, names or numbers.
 
     Raises:
-        InvalidArgument: a name that is not there, or a number out of range.
+        InvalidArgument: a name that is not there, a number out of range, or nothing on one side of a colon: that is a
+            variable somebody forgot to set, and not root.
     """
-    name, _, group_name = user.partition(":")
+    name, colon, group_name = user.partition(":")
+    if colon and not (name and group_name):
+        raise InvalidArgument(f"user {user!r}: expected a name or number on both sides of the colon")
     entry = _passwd_entry(name or "0", passwd)
-    if entry is None and not name.isdigit() and name:
+    if entry is None and not _is_number(name) and name:
         raise InvalidArgument(f"user {name}: not in the container's /etc/passwd")
     uid = int(entry[2]) if entry else _number("user", name or "0")
     gid = _group_id(group_name, group) if group_name else int(entry[3]) if entry else 0
@@ -48,12 +51,12 @@ def resolve(user: str, passwd: str, group: str, group_add: tuple[str, ...] = ())
 
 def _rows(text: str, width: int) -> list[list[str]]:
     rows = [line.strip().split(":") for line in text.splitlines()]
-    return [row for row in rows if len(row) >= width and row[2].isdigit()]
+    return [row for row in rows if len(row) >= width and _is_number(row[2])]
 
 
 def _passwd_entry(name: str, passwd: str) -> list[str] | None:
     # A name that looks like a number is first a name, as in docker; then the row of that uid gives group and home.
-    rows = [row for row in _rows(passwd, 4) if row[3].isdigit()]
+    rows = [row for row in _rows(passwd, 4) if _is_number(row[3])]
     for column in (0, 2):
         for row in rows:
             if row[column] == name:
@@ -65,9 +68,14 @@ def _group_id(name: str, group: str) -> int:
     for row in _rows(group, 3):
         if row[0] == name:
             return int(row[2])
-    if name.isdigit():
+    if _is_number(name):
         return _number("group", name)
     raise InvalidArgument(f"group {name}: not in the container's /etc/group")
+
+
+def _is_number(text: str) -> bool:
+    # Other scripts have digits too, which int() takes.
+    return text.isascii() and text.isdigit()
 
 
 def _number(kind: str, text: str) -> int:

@@ -6,12 +6,15 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux.cgroups import Cgroup
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
+from containerkit.runtime.hooks import AwaitHooks
 from containerkit.runtime.namespaces import AwaitIdMaps
 from containerkit.runtime.operation import Context, Operation, Plan
 
@@ -21,7 +24,8 @@ class Child:
     """A container's init, seen from its parent.
 
     ``costs`` has the nanoseconds of each operation of its plan but the last, in order. ``terminal`` is the master of
-    its terminal, where it has one.
+    its terminal, where it has one. ``take_listener`` is given the descriptor that tells of system calls which a process
+    outside decides on, at once, for the init may make such calls itself.
     """
 
     pid: int
@@ -30,6 +34,7 @@ class Child:
     cgroup: Cgroup | None
     costs: list[int] = field(default_factory=list)
     terminal: int | None = None
+    take_listener: Callable[[int], None] = os.close
 
     def discard(self) -> None:
         """End it, whatever it does, and remove its cgroup: nothing is left."""
@@ -48,25 +53,68 @@ class Child:
         Raises:
             RuntimeFailure: some operation failed; nothing of the child is left but its zombie.
         """
-        try:
-            self.channel.send(messages.START)
-        except BrokenPipeError:
-            pass  # it failed before it was told to go, and has said why
+        self._say(messages.START)
         self.await_program()
 
     def await_program(self) -> None:
         """As :meth:`start`, for a child that waits for no word."""
-        while True:
-            message, descriptor = messages.receive(self.channel)
-            if message is None:
-                break
-            if message["kind"] == "failed":
-                raise messages.failure(message)
-            if message["kind"] == "console":
-                self.terminal = descriptor
-            if message["kind"] == "executing":
-                self.costs.extend(message["costs"])
+        while self._hear() is not None:
+            pass
         self.channel.close()
+
+    def await_ready(self) -> None:
+        """Wait until nothing but the word to start is missing.
+
+        Raises:
+            RuntimeFailure: some operation failed.
+        """
+        self._await("ready")
+
+    def detach(self) -> None:
+        """Let it wait for the word on the listening socket it was given; from now on it does not end with us."""
+        self._say(messages.DETACHED)
+        self.channel.close()
+
+    def _say(self, word: bytes) -> None:
+        try:
+            self.channel.send(word)
+        except BrokenPipeError:
+            pass  # it failed before it was told, and has said why
+
+    def _await(self, kind: str) -> None:
+        while (heard := self._hear()) != kind:
+            if heard is None:
+                raise RuntimeFailure("the container's init was killed")
+
+    def _hear(self) -> str | None:
+        """The kind of its next message, None at the end of file."""
+        message, descriptor = messages.receive(self.channel)
+        if message is None:
+            return None
+        kind: str = message["kind"]
+        if kind == "failed":
+            raise messages.failure(message)
+        if kind == "console":
+            self.terminal = descriptor
+        if kind == "seccomp" and descriptor is not None:
+            self.take_listener(descriptor)
+        if kind == "executing":
+            self.costs.extend(message["costs"])
+        return kind
+
+    def attend(self, steps: Plan, state: Mapping[str, Any]) -> None:
+        """Do the parent's half of those operations that have one."""
+        for operation in steps.inside:
+            if isinstance(operation, AwaitIdMaps):
+                try:
+                    operation.write_maps(self.pid)
+                except OSError as error:
+                    raise _failure(operation, error) from error
+                self._say(messages.MAPPED)
+            elif isinstance(operation, AwaitHooks):
+                self._await("hooks")
+                operation.run({**state, "status": "creating", "pid": self.pid})
+                self._say(messages.HOOKED)
 
 
 def create(
@@ -76,6 +124,10 @@ def create(
     overlay: Mount | None = None,
     streams: tuple[int, int, int],
     seccomp_filter: bytes = b"",
+    state: Mapping[str, Any] | None = None,
+    listener: int = -1,
+    preserve: int = 0,
+    pivot: bool = True,
 ) -> Child:
     """Make the container of ``spec`` up to the point where its program could run.
 
@@ -87,16 +139,24 @@ def create(
         overlay: what to mount there first; None when it is ready.
         streams: descriptors of the program's standard input, output and error.
         seccomp_filter: the compiled profile of ``spec``, as :func:`containerkit.runtime.bundle.read_filter` gives it.
+        state: what hooks are told of the container, but its status and pid (runtime-spec, "State").
+        listener: a listening SOCK_SEQPACKET socket, for :meth:`Child.detach`.
+        preserve: the program gets so many descriptors above 2.
+        pivot: False where the root file system cannot be pivoted to (an initramfs).
 
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
     """
-    steps = plan.build(spec, overlay)
+    steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    context = Context(rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter)
+    context = Context(
+        rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
+        state=state or {},
+    )  # fmt: skip
     try:
         _execute_outside(steps, context)
     except BaseException:
+        _close(context.prepared)
         if isinstance(context.cgroup, Cgroup):
             context.cgroup.delete()
         ours.close()
@@ -108,10 +168,11 @@ def create(
         ours.close()  # held here too, its end would never be seen
         init.run(steps.inside, context)
     theirs.close()
+    _close(context.prepared)
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
     child = Child(context.pid, context.pidfd, ours, cgroup, context.costs)
     try:
-        _write_id_maps(steps, child)
+        child.attend(steps, context.state)
     except BaseException:
         child.discard()
         raise
@@ -137,11 +198,6 @@ def _execute_outside(steps: Plan, context: Context) -> None:
         context.costs.append(time.perf_counter_ns() - began)
 
 
-def _write_id_maps(steps: Plan, child: Child) -> None:
-    for operation in steps.inside:
-        if isinstance(operation, AwaitIdMaps):
-            try:
-                operation.write_maps(child.pid)
-            except OSError as error:
-                raise _failure(operation, error) from error
-            child.channel.send(messages.MAPPED)
+def _close(mounts: dict[str, int]) -> None:
+    while mounts:
+        os.close(mounts.popitem()[1])

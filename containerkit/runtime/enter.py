@@ -20,7 +20,7 @@ import socket
 from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
-from containerkit.linux.cgroups import ExecGroup
+from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import Process
 from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child
@@ -49,9 +49,11 @@ def enter(
     target: int,
     *,
     namespaces: tuple[str, ...],
-    group: ExecGroup | None,
+    group: ExecGroup | Cgroup | None,
     streams: tuple[int, int, int],
     seccomp_filter: bytes = b"",
+    preserve: int = 0,
+    outlives: bool = False,
 ) -> Child:
     """Start ``process`` in the container whose init the pidfd ``target`` is.
 
@@ -63,13 +65,16 @@ def enter(
         namespaces: those of the container that it has of its own, by the specification's names.
         group: the cgroup it belongs to; it is joined from outside the namespaces.
         seccomp_filter: the container's compiled profile; empty for none.
+        preserve: it gets so many descriptors above 2.
+        outlives: it may live longer than the calling process.
     """
-    steps = plan.build_enter(process, "" if group is None else group.path, filtered=bool(seccomp_filter))
+    path = "" if group is None else group.path
+    steps = plan.build_enter(process, path, filtered=bool(seccomp_filter), outlives=outlives)
     flags = 0
     for kind in namespaces:
         flags |= ns.KINDS[kind][0]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter)
+    context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve)
     if flags & ns.CLONE_NEWPID:
         ns.setns(target, ns.CLONE_NEWPID)
     pid, pidfd = clone(0, group)

@@ -10,11 +10,12 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import termios
 from dataclasses import dataclass
 
-from containerkit.linux import capabilities, process, seccomp
-from containerkit.oci.runtime_spec import Capabilities, Rlimit, User
+from containerkit.linux import capabilities, process, scheduling, seccomp
+from containerkit.oci.runtime_spec import Capabilities, IOPriority, Rlimit, Scheduler, User
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
 
@@ -110,6 +111,58 @@ class SetOomScore(Operation):
 
 
 @dataclass(frozen=True)
+class SetIOPriority(Operation):
+    """When its reads and writes have their turn (ioprio_set(2))."""
+
+    priority: IOPriority
+
+    def describe(self) -> str:
+        return f"ioprio_set {self.priority.class_} {self.priority.priority}"
+
+    def execute(self, context: Context) -> None:
+        scheduling.set_io_priority(self.priority.class_, self.priority.priority)
+
+
+@dataclass(frozen=True)
+class SetScheduler(Operation):
+    """When it has its turn on a processor (sched_setattr(2))."""
+
+    scheduler: Scheduler
+
+    def describe(self) -> str:
+        return f"sched_setattr {self.scheduler.policy}"
+
+    def execute(self, context: Context) -> None:
+        scheduling.set_scheduler(self.scheduler)
+
+
+@dataclass(frozen=True)
+class SetAffinity(Operation):
+    """On which processors it may run."""
+
+    cpus: tuple[int, ...]
+
+    def describe(self) -> str:
+        return "sched_setaffinity " + ",".join(map(str, self.cpus))
+
+    def execute(self, context: Context) -> None:
+        os.sched_setaffinity(0, self.cpus)
+
+
+@dataclass(frozen=True)
+class SetPersonality(Operation):
+    """The execution domain: what machine the kernel pretends to be (personality(2))."""
+
+    domain: str
+
+    def describe(self) -> str:
+        return f"personality {self.domain}"
+
+    def execute(self, context: Context) -> None:
+        process.set_personality(process.PERSONALITIES[self.domain])
+
+
+@dataclass(frozen=True)
 class AwaitStart(Operation):
     """Everything is ready: report, and wait for the word to go."""
 
@@ -118,9 +171,47 @@ class AwaitStart(Operation):
 
     def execute(self, context: Context) -> None:
         messages.send(context.channel, "ready")
-        if os.read(context.channel, 64) != messages.START:
+        word = os.read(context.channel, 64)
+        if word == messages.DETACHED:
+            word = self._listen(context)
+        if word != messages.START:
             # The parent is gone; nobody knows of this process.
             os._exit(1)
+
+    def _listen(self, context: Context) -> bytes:
+        # Whoever connects is who goes on with the conversation; one that says nothing is followed by the next.
+        listener = socket.socket(fileno=context.listener)
+        word = b""
+        while not word:
+            connection, _ = listener.accept()
+            os.dup2(connection.fileno(), context.channel, inheritable=False)
+            connection.close()
+            word = os.read(context.channel, 64)
+        listener.close()
+        context.listener = -1
+        return word
+
+
+@dataclass(frozen=True)
+class FindProgram(Operation):
+    """The program is there: known before the container counts as created."""
+
+    program: str
+    env: tuple[str, ...]
+    cwd: str
+
+    def describe(self) -> str:
+        return f"find {self.program}"
+
+    def execute(self, context: Context) -> None:
+        environment = dict(item.split("=", 1) for item in self.env if "=" in item)
+        paths = [os.path.join(self.cwd, path) for path in candidates(self.program, environment)]
+        there = [path for path in paths if os.path.lexists(path)]
+        if not there:
+            raise absent(self.program)
+        # Only what nobody could execute: of the rest execve(2) knows best, as the user that it will be.
+        if not any(os.access(path, os.X_OK) and not os.path.isdir(path) for path in there):
+            raise not_executable(self.program, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -128,28 +219,40 @@ class CloseDescriptors(Operation):
     """Nothing of the host stays open in the container but its three streams."""
 
     def describe(self) -> str:
-        return "close every descriptor above 2"
+        return "close every descriptor above 2 that is not the program's"
 
     def execute(self, context: Context) -> None:
-        # The channel stays, as number 3, until execve closes it: its end is how the parent learns of success.
-        if context.channel != 3:
-            os.dup2(context.channel, 3, inheritable=False)
-            context.channel = 3
-        os.set_inheritable(3, False)
-        process.close_from(4)
+        # The channel stays, until execve closes it: its end is how the parent learns of success.
+        kept = 3 + context.preserve
+        if context.channel != kept:
+            os.dup2(context.channel, kept, inheritable=False)
+            context.channel = kept
+        os.set_inheritable(kept, False)
+        for descriptor in range(3, kept):
+            os.set_inheritable(descriptor, True)
+        process.close_from(kept + 1)
 
 
 @dataclass(frozen=True)
 class LoadSeccomp(Operation):
-    """The filter of system calls; from here on it holds for the rest of this plan too."""
+    """The filter of system calls; from here on it holds for the rest of this plan too.
+
+    ``notifies``: there are calls that a process outside decides on; it gets the descriptor that tells of them.
+    """
 
     flags: int = 0
+    notifies: bool = False
 
     def describe(self) -> str:
         return "seccomp: load the filter of system calls"
 
     def execute(self, context: Context) -> None:
-        seccomp.load_filter(context.seccomp_filter, self.flags)
+        if not self.notifies:
+            seccomp.load_filter(context.seccomp_filter, self.flags)
+            return
+        listener = seccomp.load_filter_with_listener(context.seccomp_filter, self.flags)
+        messages.send_descriptor(context.channel, "seccomp", listener)
+        os.close(listener)
 
 
 @dataclass(frozen=True)
@@ -308,7 +411,7 @@ class Execute(Operation):
         self._reset()
         program = self.args[0]
         worst: OSError | None = None
-        for path in self._candidates(program, environment):
+        for path in candidates(program, environment):
             try:
                 os.execve(path, self.args, environment)
             except OSError as error:
@@ -317,11 +420,11 @@ class Execute(Operation):
                     worst = error
         number = worst.errno or 0 if worst is not None else errno.ENOENT
         if number in (errno.ENOENT, errno.ENOTDIR):
-            where = "no such file in the image" if "/" in program else "not found in PATH"
             if "/" in program and os.path.lexists(program):
                 where = "is there, but its interpreter or loader is not in the image"
-            raise StartFailure(f"program {program}: {where}", 127, number)
-        raise StartFailure(f"program {program}: not executable ({os.strerror(number).lower()})", 126, number)
+                raise StartFailure(f"program {program}: {where}", 127, number)
+            raise absent(program)
+        raise not_executable(program, number)
 
     def _reset(self) -> None:
         os.umask(self.umask)
@@ -330,9 +433,21 @@ class Execute(Operation):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    @staticmethod
-    def _candidates(program: str, environment: dict[str, str]) -> list[str]:
-        if "/" in program:
-            return [program]
-        search = environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        return [os.path.join(directory, program) for directory in search.split(":") if directory]
+
+def candidates(program: str, environment: dict[str, str]) -> list[str]:
+    """The paths at which a program may be, in the order of PATH (execvp(3))."""
+    if "/" in program:
+        return [program]
+    search = environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    return [os.path.join(directory, program) for directory in search.split(":") if directory]
+
+
+def absent(program: str) -> StartFailure:
+    """What is said of a program that is nowhere."""
+    where = "no such file in the image" if "/" in program else "not found in PATH"
+    return StartFailure(f"program {program}: {where}", 127, errno.ENOENT)
+
+
+def not_executable(program: str, number: int) -> StartFailure:
+    """What is said of a program that is there."""
+    return StartFailure(f"program {program}: not executable ({os.strerror(number).lower()})", 126, number)

@@ -6,14 +6,22 @@
       |  clone3 ------------------------------>|
       |  write uid_map, gid_map                |
       |------------------------------ mapped ->|   only with a user namespace
-      |                                        |   mounts, devices, pivot_root, ...
+      |                                        |   mounts, devices, ...
+      |<- hooks -------------------------------|   only with createRuntime hooks
+      |  run them                              |
+      |------------------------------ hooked ->|
+      |                                        |   pivot_root, ...
       |<- console (+ the terminal's master) ---|   only with a terminal
       |<- ready -------------------------------|
       |  record the pid on disk                |
       |------------------------------ start -->|   may wait long: created, not started
       |                                        |   user, capabilities, seccomp
+      |<- seccomp (+ a listener) --------------|   only where a process outside decides on calls
       |<- executing (cost of each operation) --|   execve
       |<- failed (text, errno, exit code) -----|   or end of file: the program runs
+
+A parent that is to end before the start says ``detached`` where others say ``start``: from then on the init listens on
+a socket in the file system, and whoever connects to it has the rest of this conversation.
 
 The init's end is close-on-exec, so the end of file *is* the successful execve. When the parent dies the init reads an
 end of file instead of ``start`` and exits: no program runs that nobody has written down.
@@ -29,7 +37,7 @@ from typing import Any
 
 from containerkit.errors import RuntimeFailure
 
-MAPPED, START = b"mapped", b"start"
+MAPPED, HOOKED, START, DETACHED = b"mapped", b"hooked", b"start", b"detached"
 _LIMIT = 65536
 
 
@@ -38,11 +46,11 @@ def send(channel: int, kind: str, **members: Any) -> None:
     os.write(channel, json.dumps({"kind": kind, **members}).encode()[:_LIMIT])
 
 
-def send_console(channel: int, master: int) -> None:
-    """Send the ``console`` message with the terminal's master."""
+def send_descriptor(channel: int, kind: str, descriptor: int) -> None:
+    """Send a message with a descriptor: ``console`` with the terminal's master, ``seccomp`` with a listener."""
     with socket.socket(fileno=os.dup(channel)) as handle:
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))
-        handle.sendmsg([b'{"kind":"console"}'], [rights])
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+        handle.sendmsg([json.dumps({"kind": kind}).encode()], [rights])
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:

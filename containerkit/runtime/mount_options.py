@@ -18,6 +18,7 @@ FLAGS: dict[str, tuple[int, bool]] = {
     "nodiratime": (m.MS_NODIRATIME, True), "noexec": (m.MS_NOEXEC, True), "nolazytime": (m.MS_LAZYTIME, False),
     "nomand": (m.MS_MANDLOCK, False), "norelatime": (m.MS_RELATIME, False),
     "nostrictatime": (m.MS_STRICTATIME, False), "nosuid": (m.MS_NOSUID, True), "relatime": (m.MS_RELATIME, True),
+    "nosymfollow": (m.MS_NOSYMFOLLOW, True), "symfollow": (m.MS_NOSYMFOLLOW, False),
     "remount": (m.MS_REMOUNT, True), "ro": (m.MS_RDONLY, True), "rw": (m.MS_RDONLY, False),
     "silent": (m.MS_SILENT, True), "strictatime": (m.MS_STRICTATIME, True), "suid": (m.MS_NOSUID, False),
     "sync": (m.MS_SYNCHRONOUS, True), "bind": (m.MS_BIND, True), "rbind": (m.MS_BIND | m.MS_REC, True),
@@ -29,14 +30,40 @@ PROPAGATION: dict[str, int] = {
     "rslave": m.MS_SLAVE | m.MS_REC, "runbindable": m.MS_UNBINDABLE | m.MS_REC,
 }  # fmt: skip
 
+#: For a mount and all below it, by mount_setattr(2): option → (bits to set, bits to clear)
+RECURSIVE: dict[str, tuple[int, int]] = {
+    "rro": (m.MOUNT_ATTR_RDONLY, 0), "rrw": (0, m.MOUNT_ATTR_RDONLY),
+    "rnosuid": (m.MOUNT_ATTR_NOSUID, 0), "rsuid": (0, m.MOUNT_ATTR_NOSUID),
+    "rnodev": (m.MOUNT_ATTR_NODEV, 0), "rdev": (0, m.MOUNT_ATTR_NODEV),
+    "rnoexec": (m.MOUNT_ATTR_NOEXEC, 0), "rexec": (0, m.MOUNT_ATTR_NOEXEC),
+    "rnodiratime": (m.MOUNT_ATTR_NODIRATIME, 0), "rdiratime": (0, m.MOUNT_ATTR_NODIRATIME),
+    "rnoatime": (m.MOUNT_ATTR_NOATIME, m.MOUNT_ATTR__ATIME), "ratime": (0, m.MOUNT_ATTR__ATIME),
+    "rstrictatime": (m.MOUNT_ATTR_STRICTATIME, m.MOUNT_ATTR__ATIME), "rnostrictatime": (0, m.MOUNT_ATTR__ATIME),
+    "rrelatime": (0, m.MOUNT_ATTR__ATIME), "rnorelatime": (0, m.MOUNT_ATTR__ATIME),
+    "rnosymfollow": (m.MOUNT_ATTR_NOSYMFOLLOW, 0), "rsymfollow": (0, m.MOUNT_ATTR_NOSYMFOLLOW),
+}  # fmt: skip
+
+#: Options that are the runtime's own doing.
+OWN = ("tmpcopyup", "idmap", "ridmap")
+
 
 @dataclass(frozen=True)
 class MountOptions:
-    """``flags`` of mount(2), the ``propagation`` change that follows it (0: none), and ``data`` for the file system."""
+    """What an entry's options come to.
+
+    Args:
+        flags: of mount(2).
+        propagation: the change that follows it; 0 for none.
+        data: for the file system.
+        recursive: bits to set and to clear on all mounts below, too.
+        own: of :data:`OWN`.
+    """
 
     flags: int = 0
     propagation: int = 0
     data: str = ""
+    recursive: tuple[int, int] = (0, 0)
+    own: tuple[str, ...] = ()
 
     @property
     def is_bind(self) -> bool:
@@ -45,13 +72,19 @@ class MountOptions:
 
 def parse(options: tuple[str, ...]) -> MountOptions:
     """Sort ``options``; what is neither a flag nor a propagation is the file system's own."""
-    flags, propagation, data = 0, 0, []
+    flags, propagation, data, own = 0, 0, [], []
+    to_set = to_clear = 0
     for option in options:
         if option in FLAGS:
             flag, sets = FLAGS[option]
             flags = flags | flag if sets else flags & ~flag
         elif option in PROPAGATION:
             propagation = PROPAGATION[option]
+        elif option in RECURSIVE:
+            bits, cleared = RECURSIVE[option]
+            to_set, to_clear = to_set & ~cleared | bits, to_clear & ~bits | cleared
+        elif option in OWN:
+            own.append(option)
         else:
             data.append(option)
-    return MountOptions(flags, propagation, ",".join(data))
+    return MountOptions(flags, propagation, ",".join(data), (to_set, to_clear), tuple(own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from dataclasses import dataclass
 
@@ -67,6 +68,32 @@ class JoinNamespace(Operation):
             os.close(descriptor)
 
 
+@dataclass(frozen=True)
+class HoldMaps:
+    """A user namespace that exists for its maps only: what an idmapped mount is made with."""
+
+    uid_mappings: tuple[IDMapping, ...]
+    gid_mappings: tuple[IDMapping, ...]
+
+    def open(self) -> int:
+        """A descriptor of it; it lives as long as that, or a mount with its maps."""
+        pid, pidfd = ns.clone3(ns.CLONE_NEWUSER)
+        if pid == 0:
+            while True:
+                signal.pause()
+        try:
+            ns.write_id_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
+            return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(pidfd)
+
+
+def _rows(mappings: tuple[IDMapping, ...]) -> list[tuple[int, int, int]]:
+    return [(m.container_id, m.host_id, m.size) for m in mappings]
+
+
 def clone(flags: int, cgroup: Cgroup | ExecGroup | None) -> tuple[int, int]:
     """clone3 of a child that is born in the v2 cgroup, where there is one: (pid, pidfd), or (0, -1) in the child."""
     born_in = None if cgroup is None else cgroup.open_for_clone()
@@ -111,8 +138,7 @@ class AwaitIdMaps(Operation):
 
     def write_maps(self, pid: int) -> None:
         """The parent's half."""
-        rows = [[(m.container_id, m.host_id, m.size) for m in maps] for maps in (self.uid_mappings, self.gid_mappings)]
-        ns.write_id_maps(pid, rows[0], rows[1])
+        ns.write_id_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
 
 
 @dataclass(frozen=True)

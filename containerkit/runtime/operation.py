@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from containerkit.linux import mounts
 
@@ -19,6 +19,9 @@ class Context:
 
     ``rootfs`` is the path that becomes ``/``, ``root`` a descriptor of it once it is mounted, ``proc`` a descriptor of
     a procfs that the container cannot have tampered with, ``channel`` the init's end of the message channel.
+    ``listener`` is a socket where the word to start may come from, when whoever creates ends before. ``preserve`` is
+    how many descriptors above 2 the program gets, ``prepared`` has the detached mounts that were made outside, by
+    destination, and ``state`` is what hooks are told.
     """
 
     rootfs: str = ""
@@ -31,6 +34,10 @@ class Context:
     pid: int = -1
     pidfd: int = -1
     costs: list[int] = field(default_factory=list)
+    listener: int = -1
+    preserve: int = 0
+    prepared: dict[str, int] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
 
     def target(self, path: str, *, directory: bool = True) -> int:
         """A descriptor (O_PATH) of ``path`` inside the root file system, made when it is absent."""

@@ -12,7 +12,7 @@ from containerkit.linux import mounts as m
 from containerkit.linux import seccomp
 from containerkit.oci.runtime_spec import Device, Process, Spec
 from containerkit.oci.runtime_spec import Mount as MountEntry
-from containerkit.runtime import identity, mount_options, namespaces, rootfs
+from containerkit.runtime import affinity, hooks, identity, mount_options, namespaces, rootfs
 from containerkit.runtime.operation import Operation, Plan
 
 #: Devices that every container has (runtime-spec, "Default Devices").
@@ -29,18 +29,23 @@ DEFAULT_DEVICES = (
 INIT = "containerkit.init"
 
 
-def build(spec: Spec, overlay: MountEntry | None = None) -> Plan:
+def build(spec: Spec, overlay: MountEntry | None = None, *, pivot: bool = True, waits: bool = False) -> Plan:
     """The operations that start the container that ``spec`` describes.
 
     Args:
         spec: a validated configuration.
         overlay: the mount that makes the root file system, as a snapshot driver gives it; None when the bundle's
             rootfs is ready as it is.
+        pivot: False for a move of the root file system instead of pivot_root(2).
+        waits: it counts as created before somebody starts it: what can be known of its program is known before.
     """
-    return Plan(outside=tuple(_outside(spec)), inside=tuple(_inside(spec, overlay)))
+    process = spec.process
+    root = rootfs.PivotRoot() if pivot else rootfs.MoveRoot()
+    found = (identity.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
+    return Plan(outside=tuple(_outside(spec)), inside=tuple(_inside(spec, overlay, root, found)))
 
 
-def build_enter(process: Process, cgroup: str, *, filtered: bool) -> Plan:
+def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool = False) -> Plan:
     """The operations that run ``process`` in a running container.
 
     Between outside and inside the namespaces are joined, by :mod:`containerkit.runtime.enter`, which knows the pid.
@@ -48,11 +53,18 @@ def build_enter(process: Process, cgroup: str, *, filtered: bool) -> Plan:
     Args:
         cgroup: the path of the cgroup to join; empty for none.
         filtered: whether there is a seccomp filter to load.
+        outlives: it may live longer than the process that starts it.
     """
-    outside = (namespaces.JoinCgroup(cgroup),) if cgroup else ()
+    join: tuple[Operation, ...] = (namespaces.JoinCgroup(cgroup),) if cgroup else ()
+    cpus = process.exec_cpu_affinity
+    if cpus is not None:
+        # A process that joins a cgroup gets the processors of its cpuset: the last word comes after.
+        first, last = (_affinity(text) for text in (cpus.initial, cpus.final))
+        join = (*first, *join, *last)
     load = (identity.LoadSeccomp(),) if filtered else ()
     terminal = (rootfs.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
-    return Plan(outside, (*terminal, *_before_start(process), *_after_start(process, load, entered=True)))
+    bound = () if outlives else (identity.DieWithParent(),)
+    return Plan(join, (*terminal, *_before_start(process), *_after_start(process, load, bound)))
 
 
 def _outside(spec: Spec) -> Iterator[Operation]:
@@ -64,10 +76,19 @@ def _outside(spec: Spec) -> Iterator[Operation]:
     # Joining a pid namespace is for children too: it has to come before the clone.
     if (entry := linux.namespace("pid")) is not None and entry.path:
         yield namespaces.JoinNamespace("pid", entry.path)
+    for mount in spec.mounts:
+        options = mount_options.parse(mount.options)
+        # Before the clone, by a process of the host: in a user namespace of its own there is no right to it.
+        if {"idmap", "ridmap"} & set(options.own):
+            uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
+            recursive = "ridmap" in options.own or bool(options.flags & m.MS_REC)
+            yield rootfs.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive)
     yield namespaces.Clone(tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time")))
 
 
-def _inside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
+def _inside(
+    spec: Spec, overlay: MountEntry | None, become_root: Operation, before_ready: tuple[Operation, ...]
+) -> Iterator[Operation]:
     linux = spec.linux
     # As the host's root, which it is until it has its ids.
     if linux.cgroups_path:
@@ -89,24 +110,42 @@ def _inside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
         sysctls["kernel.domainname"] = spec.domainname
     for name, value in sysctls.items():
         yield namespaces.WriteSysctl(name, value)
-    yield rootfs.PivotRoot()
+    if parents := spec.hooks.prestart + spec.hooks.create_runtime:
+        yield hooks.AwaitHooks(parents)
+    if spec.hooks.create_container:
+        yield hooks.RunHooks("createContainer", spec.hooks.create_container)
+    yield become_root
+    if linux.rootfs_propagation:
+        yield rootfs.SetRootPropagation(mount_options.PROPAGATION[linux.rootfs_propagation])
     yield from _before_start(spec.process)
+    yield from before_ready
     yield identity.AwaitStart()
+    if spec.hooks.start_container:
+        yield hooks.RunHooks("startContainer", spec.hooks.start_container)
     profile = linux.seccomp
-    load = (identity.LoadSeccomp(seccomp.flags_of(profile)),) if profile is not None else ()
-    yield from _after_start(spec.process, load, reaps=spec.annotations.get(INIT) == "true")
+    load: tuple[Operation, ...] = ()
+    if profile is not None:
+        load = (identity.LoadSeccomp(seccomp.flags_of(profile), seccomp.notifies(profile)),)
+    if linux.personality is not None:
+        yield identity.SetPersonality(linux.personality.domain)
+    reap = (identity.Reap(spec.process.terminal),) if spec.annotations.get(INIT) == "true" else ()
+    yield from _after_start(spec.process, load, reap)
 
 
 def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     linux = spec.linux
-    yield rootfs.SetPropagation(mount_options.PROPAGATION.get(linux.rootfs_propagation, m.MS_SLAVE | m.MS_REC))
+    # What the host mounts later travels in where the container's own mounts may: never the other way.
+    yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
     yield _overlay(overlay) if overlay is not None else rootfs.BindRootfs()
     for entry in spec.mounts:
         options = mount_options.parse(entry.options)
+        if entry.type == "cgroup":
+            yield rootfs.MountCgroups(entry.destination, options)
+            continue
         if entry.type == "bind" and not options.is_bind:
             options = mount_options.parse((*entry.options, "bind"))
         yield rootfs.Mount(entry.destination, entry.type, entry.source, options)
-    if any(entry.destination == "/dev" and entry.type == "tmpfs" for entry in spec.mounts):
+    if not any(entry.destination == "/dev" and _is_bind(entry) for entry in spec.mounts):
         in_user_namespace = linux.namespace("user") is not None
         for device in (*DEFAULT_DEVICES, *linux.devices):
             mode = 0o666 if device.file_mode is None else device.file_mode
@@ -124,6 +163,14 @@ def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
         yield rootfs.MaskPath(path)
     if spec.root.readonly:
         yield rootfs.RemountRootReadonly()
+
+
+def _affinity(text: str) -> tuple[Operation, ...]:
+    return (identity.SetAffinity(affinity.parse(text)),) if text else ()
+
+
+def _is_bind(entry: MountEntry) -> bool:
+    return entry.type == "bind" or mount_options.parse(entry.options).is_bind
 
 
 def _size(process: Process) -> tuple[int, int]:
@@ -146,12 +193,19 @@ def _before_start(process: Process) -> Iterator[Operation]:
         yield identity.SetRlimit(limit)
     if process.oom_score_adj is not None:
         yield identity.SetOomScore(process.oom_score_adj)
+    if process.scheduler is not None:
+        yield identity.SetScheduler(process.scheduler)
+    if process.io_priority is not None:
+        yield identity.SetIOPriority(process.io_priority)
 
 
-def _after_start(
-    process: Process, load: tuple[Operation, ...], *, entered: bool = False, reaps: bool = False
-) -> Iterator[Operation]:
-    """From here on each operation gives something away."""
+def _after_start(process: Process, load: tuple[Operation, ...], last: tuple[Operation, ...]) -> Iterator[Operation]:
+    """From here on each operation gives something away.
+
+    Args:
+        load: how the seccomp filter is loaded.
+        last: what comes after the change of identity, which would undo it.
+    """
     yield identity.CloseDescriptors()
     # Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it has to come before the capabilities go.
     if not process.no_new_privileges:
@@ -162,12 +216,9 @@ def _after_start(
     yield identity.SetUser(process.user)
     if process.capabilities is not None:
         yield identity.SetCapabilities(process.capabilities)
-    if entered:
-        yield identity.DieWithParent()  # a change of identity would undo it
     if process.no_new_privileges:
         yield identity.NoNewPrivileges()
         yield from load
-    if reaps:
-        yield identity.Reap(process.terminal)
+    yield from last
     umask = 0o022 if process.user.umask is None else process.user.umask
     yield identity.Execute(process.args, process.env, umask)

@@ -15,8 +15,10 @@ import termios
 from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
+from containerkit.linux.cgroups import detect
 from containerkit.runtime import messages
 from containerkit.runtime.mount_options import MountOptions
+from containerkit.runtime.namespaces import HoldMaps
 from containerkit.runtime.operation import Context, Operation, fd_path
 
 _PAGE = 4096
@@ -95,6 +97,28 @@ class BindRootfs(Operation):
 
 
 @dataclass(frozen=True)
+class MapMount(Operation):
+    """A bind mount that shows its files' owners by other numbers; made outside, where there is the right to."""
+
+    destination: str
+    source: str
+    maps: HoldMaps
+    recursive: bool = False
+
+    def describe(self) -> str:
+        return f"mount_setattr: {self.source} with other owners, for {self.destination}"
+
+    def execute(self, context: Context) -> None:
+        tree = m.open_tree(self.source, recursive=self.recursive)
+        context.prepared[self.destination] = tree
+        user_namespace = self.maps.open()
+        try:
+            m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, recursive=self.recursive, userns=user_namespace)
+        finally:
+            os.close(user_namespace)
+
+
+@dataclass(frozen=True)
 class Mount(Operation):
     """One entry of the configuration's ``mounts``."""
 
@@ -108,10 +132,18 @@ class Mount(Operation):
         return f"mount {what} on {self.destination}" + (f" ({self.options.data})" if self.options.data else "")
 
     def execute(self, context: Context) -> None:
-        directory = not self.options.is_bind or os.path.isdir(self.source)
+        prepared = context.prepared.pop(self.destination, None)
+        source = self.source if prepared is None else fd_path(prepared)
+        directory = not self.options.is_bind or os.path.isdir(source)
         target = context.target(self.destination, directory=directory)
         try:
-            self._mount(fd_path(target))
+            if prepared is not None:
+                m.move_mount(prepared, target)
+                os.close(prepared)
+            else:
+                self._mount(fd_path(target))
+            if "tmpcopyup" in self.options.own:
+                self._copy_up(context, target)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.destination) from error
         finally:
@@ -123,13 +155,31 @@ class Mount(Operation):
         if options.is_bind:
             m.mount(self.source, target, "", options.flags & (m.MS_BIND | m.MS_REC))
         else:
-            m.mount(self.source or self.type, target, self.type, options.flags, options.data)
+            # A mount that is to have content first becomes read-only afterwards.
+            flags = options.flags & ~m.MS_RDONLY if "tmpcopyup" in options.own else options.flags
+            m.mount(self.source or self.type, target, self.type, flags, options.data)
+
+    def _copy_up(self, context: Context, covered: int) -> None:
+        # Not at the top: few mounts ask for it, and the host's files can still be read.
+        from containerkit.layers.copy import Copier
+
+        # The descriptor is of the directory below the new mount.
+        upper = context.target(self.destination)
+        try:
+            below = os.open(fd_path(covered), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            Copier().copy_content(below, upper)
+            os.close(below)
+            if self.options.flags & m.MS_RDONLY:
+                m.mount("none", fd_path(upper), "", m.MS_REMOUNT | m.MS_BIND | self.options.flags)
+        finally:
+            os.close(upper)
 
     def _adjust(self, context: Context) -> None:
         # The kernel ignores the flags of a bind and takes a propagation alone: each needs a call of its own, on the
         # mount just made, which the old descriptor is below of.
         flags = self.options.flags & ~(m.MS_BIND | m.MS_REC)
-        if not (self.options.is_bind and flags) and not self.options.propagation:
+        recursive = any(self.options.recursive)
+        if not (self.options.is_bind and flags) and not self.options.propagation and not recursive:
             return
         target = context.target(self.destination)
         try:
@@ -138,6 +188,8 @@ class Mount(Operation):
                 m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | flags)
             if self.options.propagation:
                 m.mount("none", fd_path(target), "", self.options.propagation)
+            if recursive:
+                m.mount_setattr(target, *self.options.recursive, recursive=True)
         finally:
             os.close(target)
 
@@ -146,6 +198,53 @@ def _locked_flags(target: int) -> int:
     """Flags that a remount must repeat: in a user namespace they are locked."""
     found = os.fstatvfs(target).f_flag
     return found & (m.MS_NOSUID | m.MS_NODEV | m.MS_NOEXEC | m.MS_RDONLY)
+
+
+@dataclass(frozen=True)
+class MountCgroups(Operation):
+    """``/sys/fs/cgroup``: the hierarchies of this machine, as the container's cgroup namespace shows them."""
+
+    destination: str
+    options: MountOptions
+
+    def describe(self) -> str:
+        return f"mount cgroup on {self.destination}"
+
+    def execute(self, context: Context) -> None:
+        found = detect()
+        flags = self.options.flags
+        if found.mode == "v2":
+            self._mount(context, self.destination, "cgroup2", flags)
+            return
+        target = context.target(self.destination)
+        m.mount("tmpfs", fd_path(target), "tmpfs", m.MS_NOSUID | m.MS_NODEV | m.MS_NOEXEC, "mode=755")
+        os.close(target)
+        for root, controllers in found.v1:
+            name = os.path.basename(root)
+            self._mount(context, f"{self.destination}/{name}", "cgroup", flags, ",".join(sorted(controllers)))
+            self._link(context, name, controllers)
+        if found.v2 is not None:
+            self._mount(context, f"{self.destination}/unified", "cgroup2", flags)
+        if flags & m.MS_RDONLY:
+            target = context.target(self.destination)
+            m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | m.MS_RDONLY | _locked_flags(target))
+            os.close(target)
+
+    def _mount(self, context: Context, path: str, fstype: str, flags: int, data: str = "") -> None:
+        target = context.target(path)
+        try:
+            m.mount(fstype, fd_path(target), fstype, flags, data)
+        finally:
+            os.close(target)
+
+    def _link(self, context: Context, name: str, controllers: frozenset[str]) -> None:
+        # Where several are mounted as one, each is found by its own name too.
+        parent = context.target(self.destination)
+        try:
+            for controller in controllers - {name}:
+                os.symlink(name, controller, dir_fd=parent)
+        finally:
+            os.close(parent)
 
 
 @dataclass(frozen=True)
@@ -247,7 +346,7 @@ class OpenTerminal(Operation):
             console = context.target("/dev/console", directory=False)
             m.mount(fd_path(context.terminal), fd_path(console), "", m.MS_BIND)
             os.close(console)
-        messages.send_console(context.channel, master)
+        messages.send_descriptor(context.channel, "console", master)
         os.close(master)
 
 
@@ -339,3 +438,32 @@ class PivotRoot(Operation):
         os.close(old)
         os.close(context.root)
         context.root = -1
+
+
+@dataclass(frozen=True)
+class MoveRoot(Operation):
+    """The rootfs becomes ``/`` where pivot_root(2) cannot: in an initramfs. What is below stays mounted, and hidden."""
+
+    def describe(self) -> str:
+        return "move the rootfs over /, chroot"
+
+    def execute(self, context: Context) -> None:
+        os.fchdir(context.root)
+        m.mount(".", "/", "", m.MS_MOVE)
+        os.chroot(".")
+        os.chdir("/")
+        os.close(context.root)
+        context.root = -1
+
+
+@dataclass(frozen=True)
+class SetRootPropagation(Operation):
+    """How mounts below the container's ``/`` travel: its rootfsPropagation."""
+
+    propagation: int
+
+    def describe(self) -> str:
+        return "mount: the propagation of /"
+
+    def execute(self, context: Context) -> None:
+        m.mount("none", "/", "", self.propagation)

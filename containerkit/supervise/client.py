@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from containerkit.errors import RuntimeFailure
+from containerkit.linux import sealed
 
 if TYPE_CHECKING:
     from containerkit.supervise import messages
@@ -77,7 +78,7 @@ class Spawner:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        interpreter = _sealed_interpreter()
+        interpreter = sealed.interpreter()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         path = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         # The last argument is room: a monitor writes its own title over these.
@@ -114,26 +115,6 @@ class Spawner:
             except ChildProcessError:
                 pass
             self.pid = 0
-
-
-def _sealed_interpreter() -> int:
-    """The interpreter as a sealed file in memory (CVE-2019-5736).
-
-    A container's program can be ``/proc/self/exe``, and that is this interpreter until it is executed: opened for
-    writing, the host's Python would be overwritten. A sealed memfd cannot be written by anyone.
-    """
-    import fcntl
-
-    descriptor = os.memfd_create("containerkit-python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(os.path.realpath(sys.executable), "rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        copied = 0
-        while copied < size:
-            copied += os.sendfile(descriptor, source.fileno(), copied, size - copied)
-    fcntl.fcntl(
-        descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    )
-    return descriptor
 
 
 spawner = Spawner()

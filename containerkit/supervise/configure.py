@@ -20,16 +20,10 @@ from containerkit.oci import seccomp_default
 from containerkit.oci.image_config import ContainerConfig, HealthConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Duration, Healthcheck, Settings
+from containerkit.runtime import defaults
 from containerkit.supervise import devices, messages
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-MASKED_PATHS = (
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)  # fmt: skip
-READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 #: Kernel parameters Docker sets where it gives the container a network of its own.
 _NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
@@ -101,8 +95,8 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
             resources=resources(settings, rules),
             sysctl={**(_NETWORK_SYSCTLS if own_network else {}), **(settings.sysctls or {})},
             seccomp=_seccomp(settings),
-            masked_paths=() if settings.privileged else MASKED_PATHS,
-            readonly_paths=() if settings.privileged else READONLY_PATHS,
+            masked_paths=() if settings.privileged else defaults.MASKED_PATHS,
+            readonly_paths=() if settings.privileged else defaults.READONLY_PATHS,
         ),
     )
 
@@ -195,29 +189,18 @@ def _seccomp(settings: Settings) -> rs.Seccomp | None:
 
 
 def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
-    writable = "rw" if settings.privileged else "ro"
-    mounts = [
-        rs.Mount("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
-        rs.Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
-        rs.Mount(
-            "/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
-        ),
-        *_ipc_mounts(settings),
-        rs.Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", writable)),
-    ]
+    mounts = list(defaults.mounts(settings.shm_size, "rw" if settings.privileged else "ro"))
+    if settings.ipc == "host":
+        shared = [path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
+        mounts = [_of_host(mount) if mount.destination in shared else mount for mount in mounts]
     for path, options in (settings.tmpfs or {}).items():
         given = tuple(option for option in options.split(",") if option)
         mounts.append(rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given)))
     return tuple(mounts)
 
 
-def _ipc_mounts(settings: Settings) -> list[rs.Mount]:
-    if settings.ipc == "host":
-        return [rs.Mount(path, "bind", path, ("rbind",)) for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
-    return [
-        rs.Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={settings.shm_size}")),
-        rs.Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
-    ]
+def _of_host(mount: rs.Mount) -> rs.Mount:
+    return rs.Mount(mount.destination, "bind", mount.destination, ("rbind",))
 
 
 def resources(settings: Settings, rules: Sequence[rs.DeviceCgroup] = ()) -> rs.Resources:

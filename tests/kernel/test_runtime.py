@@ -8,49 +8,25 @@ import select
 import signal
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MOUNTS = [
-    {"destination": "/proc", "type": "proc", "source": "proc"},
-    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-    {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
-]
-NAMESPACES = ("mount", "uts", "ipc", "pid", "network", "cgroup")
+from tests.bundles import NAMESPACES, Runtime, configure, make
 
 
 @pytest.fixture
 def bundle(tmp_path: Path, busybox_tar: Path) -> Path:
-    """A bundle without a configuration yet, in a place that any user may pass through."""
-    path = tmp_path / "bundle"
-    with tarfile.open(busybox_tar) as tar:
-        tar.extractall(path / "rootfs", filter="tar")
-    for parent in (path, *path.parents):
-        if parent == Path("/tmp"):
-            break
-        parent.chmod(0o755)
-    return path
+    return make(tmp_path / "bundle", busybox_tar)
 
 
-def configure(bundle: Path, script: str, namespaces: tuple[str, ...] = NAMESPACES, **linux: Any) -> Path:
-    config = {
-        "ociVersion": "1.2.0",
-        "root": {"path": "rootfs"},
-        "process": {"args": ["sh", "-c", script], "env": ["PATH=/bin"], "cwd": "/"},
-        "hostname": "bundle",
-        "mounts": MOUNTS,
-        "linux": {"namespaces": [{"type": kind} for kind in namespaces], **linux},
-    }
-    (bundle / "config.json").write_text(json.dumps(config))
-    return bundle
+def command(bundle: Path) -> list[str]:
+    return Runtime(bundle.parent / "containers").words("run", "-b", bundle, "box")
 
 
 def run(bundle: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "containerkit.runtime", str(bundle)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command(bundle), capture_output=True, text=True, timeout=20, check=False)
 
 
 def test_a_bundle(bundle: Path) -> None:
@@ -60,8 +36,8 @@ def test_a_bundle(bundle: Path) -> None:
 
 def test_a_signal(bundle: Path) -> None:
     # To pid 1 of a namespace only SIGKILL and SIGSTOP come from its own processes: never; so from outside.
-    command = [sys.executable, "-m", "containerkit.runtime", str(configure(bundle, "echo up; exec sleep 20"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runtime:
+    configure(bundle, "echo up; exec sleep 20")
+    with subprocess.Popen(command(bundle), stdout=subprocess.PIPE, text=True) as runtime:
         assert runtime.stdout is not None and runtime.stdout.readline() == "up\n"
         (init,) = Path(f"/proc/{runtime.pid}/task/{runtime.pid}/children").read_text().split()
         os.kill(int(init), signal.SIGTERM)  # it has no handler: as pid 1 it is not ended by that
@@ -161,7 +137,7 @@ def test_id_maps_that_the_kernel_refuses(bundle: Path, size: int) -> None:
     configure(bundle, "echo never", (*NAMESPACES, "user"), uidMappings=maps, gidMappings=maps, cgroupsPath=path)
     ended = run(bundle)
     assert (ended.returncode, ended.stdout) == (125, "")
-    assert ended.stderr == f"user namespace: 0 is 100000 (+{size}): invalid argument\n"
+    assert ended.stderr == f"containerkit-runtime: user namespace: 0 is 100000 (+{size}): invalid argument\n"
 
 
 def test_root_of_a_user_namespace_is_nobody_outside(bundle: Path) -> None:

@@ -9,27 +9,38 @@ from typing import Any
 
 import pytest
 
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.runtime_spec import (
     Capabilities,
+    Device,
+    ExecCPUAffinity,
+    Hook,
+    Hooks,
     IDMapping,
+    IOPriority,
     Linux,
     Mount,
     Namespace,
+    NetDevice,
+    Personality,
     Process,
     Rlimit,
     Root,
+    Scheduler,
     Seccomp,
+    SeccompSyscall,
     Spec,
     TimeOffset,
 )  # fmt: skip
 from containerkit.oci.users import Identity
 from containerkit.options import settings
-from containerkit.runtime import bundle, identity, mount_options, namespaces, plan, rootfs
+from containerkit.runtime import affinity, bundle, identity, mount_options, namespaces, plan, rootfs
 from containerkit.supervise.configure import configure
 
+MOUNT = (Namespace("mount"),)
+NOTIFY = Seccomp("SCMP_ACT_ALLOW", syscalls=(SeccompSyscall(("mkdir",), "SCMP_ACT_NOTIFY"),))
 BASE = Spec(Root("rootfs"), Process(args=("true",)), linux=Linux(namespaces=(Namespace("mount"), Namespace("pid"))))
 SCHEMAS = Path(__file__).parents[2].parent / "shared" / "reference" / "runtime-spec"
 
@@ -40,8 +51,8 @@ def kinds(spec: Spec, overlay: Mount | None = None) -> list[str]:
 
 def test_the_least_start() -> None:
     assert kinds(BASE) == [
-        "Clone", "SetPropagation", "BindRootfs", "PivotRoot", "NewSession", "NewKeyring", "AwaitStart",
-        "CloseDescriptors", "ChangeDirectory", "SetUser", "Execute",
+        "Clone", "SetPropagation", "BindRootfs", *["CreateDevice"] * 6, "LinkDevices", "PivotRoot", "NewSession",
+        "NewKeyring", "AwaitStart", "CloseDescriptors", "ChangeDirectory", "SetUser", "Execute",
     ]  # fmt: skip
 
 
@@ -115,15 +126,57 @@ def test_mount_options() -> None:
         ({"mounts": (Mount("proc"),)}, "must be absolute"),
         ({"hostname": "x"}, "uts namespace"),
         ({"linux": Linux(namespaces=(Namespace("soul"),))}, "unknown namespace soul"),
-        ({"linux": Linux(sysctl={"kernel.msgmax": "1"})}, "needs a ipc namespace"),
-        ({"linux": Linux(sysctl={"vm.swappiness": "1"})}, "would change the whole machine"),
-        ({"linux": Linux(sysctl={"net/../vm/swappiness": "1"})}, "not a parameter's name"),
+        ({"linux": Linux()}, "needs a mount namespace"),
+        ({"linux": Linux(MOUNT * 2)}, "mount is there twice"),
+        ({"linux": Linux(MOUNT, uid_mappings=(IDMapping(0, 0, 1),))}, "need a user namespace"),
+        ({"linux": Linux(MOUNT, time_offsets={"monotonic": TimeOffset(1)})}, "need a time namespace"),
+        ({"linux": Linux(MOUNT, rootfs_propagation="free")}, "rootfsPropagation: unknown: free"),
+        ({"linux": Linux(MOUNT, personality=Personality("PLAN9"))}, "personality: unknown: PLAN9"),
+        ({"linux": Linux(MOUNT, devices=(Device("/dev/x", "z"),))}, "/dev/x (z): no device"),
+        ({"linux": Linux(MOUNT, seccomp=NOTIFY)}, "without a listenerPath"),
+        ({"mounts": (Mount("/x", options=("idmap",)),)}, "/x: idmap without uidMappings"),
+        ({"hooks": Hooks(poststop=(Hook("rm"),))}, "hooks: rm: must be an absolute path"),
+        ({"hooks": Hooks(prestart=(Hook("/rm", timeout=0),))}, "timeout 0: must be above 0"),
+        ({"oci_version": "2.0"}, "ociVersion '2.0'"),
+        ({"process": Process(args=("a",), io_priority=IOPriority("IOPRIO_CLASS_LOW"))}, "IOPRIO_CLASS_LOW 0: unknown"),
+        ({"process": Process(args=("a",), scheduler=Scheduler("SCHED_LUCK"))}, "scheduler: unknown: SCHED_LUCK"),
+        ({"process": Process(args=("a",), exec_cpu_affinity=ExecCPUAffinity("2-1"))}, "2-1: no such range"),
+        ({"linux": Linux(MOUNT, sysctl={"kernel.msgmax": "1"})}, "needs a ipc namespace"),
+        ({"linux": Linux(MOUNT, sysctl={"vm.swappiness": "1"})}, "would change the whole machine"),
+        ({"linux": Linux(MOUNT, sysctl={"net/../vm/swappiness": "1"})}, "not a parameter's name"),
     ],
 )
 def test_what_no_runtime_can_execute(change: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         bundle.validate(replace(BASE, **change))  # type: ignore[arg-type]  # one member, by name
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"process": Process(args=("a",), apparmor_profile="x")}, "process.apparmorProfile: x"),
+        ({"process": Process(args=("a",), selinux_label="x")}, "process.selinuxLabel: x"),
+        ({"linux": Linux(MOUNT, mount_label="x")}, "linux.mountLabel: x"),
+        ({"linux": Linux(MOUNT, net_devices={"eth1": NetDevice()})}, "linux.netDevices"),
+        ({"linux": Linux((*MOUNT, Namespace("user", "/proc/1/ns/user")))}, "user: joining /proc/1/ns/user"),
+    ],
+)
+def test_what_this_runtime_does_not_do_is_said_so(change: dict[str, object], words: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        bundle.validate(replace(BASE, **change))  # type: ignore[arg-type]  # one member, by name
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("", ()), ("0", (0,)), ("0-2,7", (0, 1, 2, 7)), ("3, 1", (1, 3))])
+def test_lists_of_processors(text: str, numbers: tuple[int, ...]) -> None:
+    assert affinity.parse(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["x", "1-", "-1", "1-2-3", "5-4", "99999", "1;2"])
+def test_what_is_no_list_of_processors(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        affinity.parse(text)
 
 
 def test_every_operation_describes_itself() -> None:
