@@ -558,7 +558,7 @@ class Container:
 
     # -- files -------------------------------------------------------------------------------------------------------
 
-    def _root(self) -> contextlib.AbstractContextManager[int]:
+    def _root(self) -> contextlib.AbstractContextManager[rootfs.View]:
         return rootfs.opened(self._engine.store, self._record(), self.image._record)
 
     def copy_in(self, source: str | os.PathLike[str], path: str, *, archive: bool = False) -> Container:

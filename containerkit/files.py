@@ -11,9 +11,10 @@ from pathlib import PurePosixPath
 from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.layers.copy import Copier
 from containerkit.linux import mounts
+from containerkit.supervise.rootfs import View
 
-#: Opens the container's root: a descriptor, closed at the end of the block.
-Root = Callable[[], AbstractContextManager[int]]
+#: Opens the container's root, closed at the end of the block.
+Root = Callable[[], AbstractContextManager[View]]
 
 _PATH_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -33,14 +34,14 @@ def _errors(subject: str) -> Iterator[None]:
 def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str, *, archive: bool) -> None:
     """As ``Container.copy_in``."""
     given = os.fspath(source)
-    owner = None if archive else (0, 0)
-    with root() as descriptor, _errors(f"{subject}: {path}"):
+    with root() as view, _errors(f"{subject}: {path}"):
         parent, name, content = _source(given, lambda base: os.open(base, _PATH_DIRECTORY))
         try:
             target, new_name = _target(
-                path, content, name, lambda base: mounts.openat2(descriptor, base, _PATH_DIRECTORY)
+                path, content, name, lambda base: mounts.openat2(view.descriptor, base, _PATH_DIRECTORY)
             )
-            _copy(Copier(owner), parent, name, content, target, new_name)
+            copier = Copier(None, view.first) if archive else Copier(view.first)
+            _copy(copier, parent, name, content, target, new_name)
         finally:
             os.close(parent)
 
@@ -48,13 +49,14 @@ def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str,
 def copy_out(root: Root, subject: str, path: str, destination: str | os.PathLike[str], *, archive: bool) -> None:
     """As ``Container.copy_out``."""
     given = os.fspath(destination)
-    owner = None if archive else (os.geteuid(), os.getegid())
-    with root() as descriptor, _errors(f"{subject}: {path}"):
-        parent, name, content = _source(path, lambda base: mounts.openat2(descriptor, base, _PATH_DIRECTORY))
+    with root() as view, _errors(f"{subject}: {path}"):
+        parent, name, content = _source(path, lambda base: mounts.openat2(view.descriptor, base, _PATH_DIRECTORY))
         try:
             with _errors(f"{subject}: {path} to {given}"):
                 target, new_name = _target(given, content, name, lambda base: os.open(base, _PATH_DIRECTORY))
-                _copy(Copier(owner), parent, name, content, target, new_name)
+                uid, gid = view.first
+                copier = Copier(None, (-uid, -gid)) if archive else Copier((os.geteuid(), os.getegid()))
+                _copy(copier, parent, name, content, target, new_name)
         finally:
             os.close(parent)
 
@@ -103,6 +105,15 @@ def _target(path: str, content: bool, name: str, enter: Callable[[str], int]) ->
     return directory, "" if content or name == "." else name
 
 
+def _seen(found: os.stat_result, first: tuple[int, int]) -> os.stat_result:
+    if first == (0, 0):
+        return found
+    fields = list(found)
+    fields[stat.ST_UID] -= first[0]
+    fields[stat.ST_GID] -= first[1]
+    return os.stat_result(fields, {name: getattr(found, name) for name in dir(found) if name.startswith("st_")})
+
+
 class ContainerPath:
     """A path in a container, with the methods of ``pathlib.Path``.
 
@@ -147,8 +158,13 @@ class ContainerPath:
 
     @contextmanager
     def _open(self, flags: int, mode: int = 0) -> Iterator[int]:
-        with self._root() as root, _errors(f"{self._subject}: {self._path}"):
-            descriptor = mounts.openat2(root, str(self._path), flags | os.O_CLOEXEC, mode=mode)
+        with self._root() as root, self._opened(root, flags, mode) as descriptor:
+            yield descriptor
+
+    @contextmanager
+    def _opened(self, root: View, flags: int, mode: int = 0) -> Iterator[int]:
+        with _errors(f"{self._subject}: {self._path}"):
+            descriptor = mounts.openat2(root.descriptor, str(self._path), flags | os.O_CLOEXEC, mode=mode)
             try:
                 yield descriptor
             finally:
@@ -189,9 +205,9 @@ class ContainerPath:
             raise InvalidState(f"{self._subject}: {self._path}: not a regular file")
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """stat(2) of it."""
-        with self._open(os.O_PATH | (0 if follow_symlinks else os.O_NOFOLLOW)) as descriptor:
-            return os.fstat(descriptor)
+        """stat(2) of it, with the owners that the container sees."""
+        with self._root() as root, self._opened(root, os.O_PATH | (0 if follow_symlinks else os.O_NOFOLLOW)) as found:
+            return _seen(os.fstat(found), root.first)
 
     def _mode(self, *, follow_symlinks: bool = True) -> int:
         try:

@@ -227,9 +227,15 @@ class _TerminalReader(io.FileIO):
                 return 0
             raise
 
+    def readall(self) -> bytes:
+        # FileIO's own would throw away, at the error that is the end, what it has read before.
+        return b"".join(iter(lambda: self.read(65536) or b"", b""))
+
     def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]  # ours may be None as FileIO's is
+        if size is None or size < 0:
+            return self.readall()
         try:
-            return super().read(-1 if size is None else size)
+            return super().read(size)
         except OSError as error:
             if error.errno == errno.EIO:
                 return b""

@@ -29,9 +29,11 @@ class Copier:
 
     Args:
         owner: user and group of everything that is made; None to keep each one's own (archive mode).
+        shift: what is added to a user and a group that is kept: the two trees count them differently.
     """
 
     owner: tuple[int, int] | None = None
+    shift: tuple[int, int] = (0, 0)
     _top: int = -1
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -114,8 +116,7 @@ class Copier:
     def _make(self, source: int, name: str, target: int, new_name: str, found: os.stat_result) -> None:
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), new_name, dir_fd=target)
-            uid, gid = self.owner or (found.st_uid, found.st_gid)
-            os.chown(new_name, uid, gid, dir_fd=target, follow_symlinks=False)
+            os.chown(new_name, *self._owner_of(found), dir_fd=target, follow_symlinks=False)
             os.utime(new_name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
             return
         if not stat.S_ISREG(found.st_mode):
@@ -144,10 +145,13 @@ class Copier:
         finally:
             os.close(reader)
 
+    def _owner_of(self, found: os.stat_result) -> tuple[int, int]:
+        return self.owner or (found.st_uid + self.shift[0], found.st_gid + self.shift[1])
+
     def _dress(self, made: int, original: int, found: os.stat_result) -> None:
         """Owner, mode, attributes and times, in the order in which one does not undo another."""
         path = f"/proc/self/fd/{made}"
-        os.chown(path, *(self.owner or (found.st_uid, found.st_gid)))
+        os.chown(path, *self._owner_of(found))
         os.chmod(path, stat.S_IMODE(found.st_mode))
         if self.owner is None and original >= 0:
             for key in os.listxattr(original):

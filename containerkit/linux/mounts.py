@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 
 from containerkit.linux.libc import check, libc, syscall_number
 
@@ -95,6 +96,13 @@ def new_mount(fstype: str, options: list[tuple[str, str]]) -> int:
         return check(libc.syscall(_long(_fsmount), _long(context), _long(FSMOUNT_CLOEXEC), _long(0)), fstype)
     finally:
         os.close(context)
+
+
+def stacked(layers: Sequence[str]) -> list[tuple[str, str]]:
+    """The options of an overlay's layers, uppermost first, for :func:`new_mount`; their paths have to be short."""
+    joined = ":".join(layers)
+    # fsconfig(2) takes 256 bytes for a value; to give them one by one takes Linux 6.5.
+    return [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
+from containerkit.linux import capabilities
 from containerkit.linux.libc import check, libc, syscall_number
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 15, 38
 _close_range = syscall_number("close_range")
 _keyctl = syscall_number("keyctl")
 _long = ctypes.c_long
@@ -73,6 +76,49 @@ def boot_id() -> str:
     """The kernel's name for this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+@contextmanager
+def effective_ids(uid: int, gid: int) -> Iterator[None]:
+    """Be this user and group for a while, with all the rights of before. The process has one thread."""
+    effective, permitted, inheritable = capabilities.capget()
+    prctl(PR_SET_KEEPCAPS, 1)
+    os.setresgid(-1, gid, -1)
+    os.setresuid(-1, uid, -1)
+    try:
+        # They go from the effective set with the user 0, and stay permitted.
+        capabilities.capset(permitted, permitted, inheritable)
+        yield
+    finally:
+        os.setresuid(-1, 0, -1)
+        os.setresgid(-1, 0, -1)
+        capabilities.capset(effective, permitted, inheritable)
+        prctl(PR_SET_KEEPCAPS, 0)
+
+
+@contextmanager
+def filesystem_ids(uid: int, gid: int) -> Iterator[None]:
+    """What this thread makes belongs to them meanwhile; it keeps its rights. Nothing changes for 0 and 0."""
+    if (uid, gid) == (0, 0):
+        yield
+        return
+    effective, permitted, inheritable = capabilities.capget()
+    libc.setfsgid(ctypes.c_uint(gid))
+    libc.setfsuid(ctypes.c_uint(uid))
+    try:
+        # Those about files go from the effective set with the user 0.
+        capabilities.capset(effective, permitted, inheritable)
+        yield
+    finally:
+        libc.setfsuid(ctypes.c_uint(0))
+        libc.setfsgid(ctypes.c_uint(0))
+        capabilities.capset(effective, permitted, inheritable)
+
+
+def set_domainname(name: str) -> None:
+    """setdomainname(2)."""
+    data = name.encode()
+    check(libc.setdomainname(data, ctypes.c_size_t(len(data))), "setdomainname")
 
 
 #: The specification's names → personality(2).

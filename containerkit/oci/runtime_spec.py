@@ -294,6 +294,18 @@ class Linux:
         """The namespace entry of that type (``"pid"``, ``"network"``, …), or None where the host's is kept."""
         return next((entry for entry in self.namespaces if entry.type == kind), None)
 
+    def host_ids(self, user: User) -> tuple[int, int] | None:
+        """The user and group of the host that a user of the container is, where it has maps of its own."""
+        uid, gid = _mapped(self.uid_mappings, user.uid), _mapped(self.gid_mappings, user.gid)
+        return None if uid is None or gid is None else (uid, gid)
+
+
+def _mapped(maps: tuple[IDMapping, ...], id: int) -> int | None:
+    for entry in maps:
+        if entry.container_id <= id < entry.container_id + entry.size:
+            return entry.host_id + id - entry.container_id
+    return None
+
 
 @dataclass(frozen=True)
 class Hook:

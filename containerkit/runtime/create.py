@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -154,6 +155,7 @@ def create(
         state=state or {},
     )  # fmt: skip
     try:
+        give(streams, spec.linux.host_ids(spec.process.user))
         _execute_outside(steps, context)
     except BaseException:
         _close(context.prepared)
@@ -177,6 +179,21 @@ def create(
         child.discard()
         raise
     return child
+
+
+def give(streams: tuple[int, int, int], owner: tuple[int, int] | None) -> None:
+    """Make them the program's, so that it can open ``/dev/stdout``; where it shares our users it does that itself.
+
+    Args:
+        owner: the host's user and group that it is, in a user namespace.
+    """
+    for descriptor in streams if owner is not None else ():
+        found = os.fstat(descriptor)
+        if not stat.S_ISCHR(found.st_mode) and owner is not None:
+            try:
+                os.fchown(descriptor, *owner)
+            except OSError:
+                pass  # its file system knows no owners, or is read-only: then not
 
 
 def _failure(operation: Operation, error: OSError) -> RuntimeFailure:

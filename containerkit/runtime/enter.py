@@ -23,7 +23,7 @@ from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import Process
 from containerkit.runtime import init, plan
-from containerkit.runtime.create import Child
+from containerkit.runtime.create import Child, give
 from containerkit.runtime.namespaces import clone
 from containerkit.runtime.operation import Context, Operation
 
@@ -52,6 +52,7 @@ def enter(
     group: ExecGroup | Cgroup | None,
     streams: tuple[int, int, int],
     seccomp_filter: bytes = b"",
+    owner: tuple[int, int] | None = None,
     preserve: int = 0,
     outlives: bool = False,
 ) -> Child:
@@ -65,6 +66,7 @@ def enter(
         namespaces: those of the container that it has of its own, by the specification's names.
         group: the cgroup it belongs to; it is joined from outside the namespaces.
         seccomp_filter: the container's compiled profile; empty for none.
+        owner: the host's user and group that it will be, where the container has users of its own.
         preserve: it gets so many descriptors above 2.
         outlives: it may live longer than the calling process.
     """
@@ -73,6 +75,7 @@ def enter(
     flags = 0
     for kind in namespaces:
         flags |= ns.KINDS[kind][0]
+    give(streams, owner)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve)
     if flags & ns.CLONE_NEWPID:

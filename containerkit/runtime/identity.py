@@ -19,8 +19,6 @@ from containerkit.oci.runtime_spec import Capabilities, IOPriority, Rlimit, Sche
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
 
-PR_SET_KEEPCAPS = 8
-
 
 class StartFailure(Exception):
     """The user's program cannot be executed; ``exit_code`` is the shell's: 127 absent, 126 not executable."""
@@ -103,7 +101,11 @@ class SetOomScore(Operation):
         return f"oom_score_adj {self.adjustment}"
 
     def execute(self, context: Context) -> None:
-        descriptor = os.open("self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.proc)
+        # At a start the host's procfs is still there; in a running container it is not.
+        path, directory = (
+            ("self/oom_score_adj", context.proc) if context.proc >= 0 else ("/proc/self/oom_score_adj", None)
+        )
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
         try:
             os.write(descriptor, str(self.adjustment).encode())
         finally:
@@ -291,11 +293,11 @@ class SetUser(Operation):
         if self.user.uid:
             self._own_streams()
         # Capabilities would go with the uid; which of them stay is the next operation's matter.
-        process.prctl(PR_SET_KEEPCAPS, 1)
+        process.prctl(process.PR_SET_KEEPCAPS, 1)
         os.setgroups(self.user.additional_gids)
         os.setresgid(self.user.gid, self.user.gid, self.user.gid)
         os.setresuid(self.user.uid, self.user.uid, self.user.uid)
-        process.prctl(PR_SET_KEEPCAPS, 0)
+        process.prctl(process.PR_SET_KEEPCAPS, 0)
 
     def _own_streams(self) -> None:
         # So that the program can open /dev/stdout again: pipes belong to who made them.

@@ -7,7 +7,7 @@ import signal
 import socket
 from dataclasses import dataclass
 
-from containerkit.linux import loopback
+from containerkit.linux import loopback, process
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset
@@ -74,6 +74,13 @@ class HoldMaps:
 
     uid_mappings: tuple[IDMapping, ...]
     gid_mappings: tuple[IDMapping, ...]
+
+    def root(self) -> tuple[int, int]:
+        """The host's user and group that are its root."""
+        users, groups = (
+            next((m.host_id for m in maps if m.container_id == 0), 0) for maps in (self.uid_mappings, self.gid_mappings)
+        )
+        return users, groups
 
     def open(self) -> int:
         """A descriptor of it; it lives as long as that, or a mount with its maps."""
@@ -186,6 +193,17 @@ class SetHostname(Operation):
 
     def execute(self, context: Context) -> None:
         socket.sethostname(self.hostname)
+
+
+@dataclass(frozen=True)
+class SetDomainname(Operation):
+    domainname: str
+
+    def describe(self) -> str:
+        return f"setdomainname {self.domainname}"
+
+    def execute(self, context: Context) -> None:
+        process.set_domainname(self.domainname)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def build(spec: Spec, overlay: MountEntry | None = None, *, pivot: bool = True, 
     process = spec.process
     root = rootfs.PivotRoot() if pivot else rootfs.MoveRoot()
     found = (identity.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
-    return Plan(outside=tuple(_outside(spec)), inside=tuple(_inside(spec, overlay, root, found)))
+    return Plan(outside=tuple(_outside(spec, overlay)), inside=tuple(_inside(spec, overlay, root, found)))
 
 
 def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool = False) -> Plan:
@@ -64,10 +64,12 @@ def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool
     load = (identity.LoadSeccomp(),) if filtered else ()
     terminal = (rootfs.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
     bound = () if outlives else (identity.DieWithParent(),)
+    if process.oom_score_adj is not None:
+        join = (*join, identity.SetOomScore(process.oom_score_adj))
     return Plan(join, (*terminal, *_before_start(process), *_after_start(process, load, bound)))
 
 
-def _outside(spec: Spec) -> Iterator[Operation]:
+def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     linux = spec.linux
     if linux.cgroups_path:
         yield namespaces.CreateCgroup(linux.cgroups_path, linux.resources)
@@ -76,9 +78,11 @@ def _outside(spec: Spec) -> Iterator[Operation]:
     # Joining a pid namespace is for children too: it has to come before the clone.
     if (entry := linux.namespace("pid")) is not None and entry.path:
         yield namespaces.JoinNamespace("pid", entry.path)
+    # What shows other owners is mounted before the clone, by a process of the host: inside there is no right to it.
+    if overlay is not None and linux.uid_mappings:
+        yield rootfs.MapOverlay(_overlay(overlay), namespaces.HoldMaps(linux.uid_mappings, linux.gid_mappings))
     for mount in spec.mounts:
         options = mount_options.parse(mount.options)
-        # Before the clone, by a process of the host: in a user namespace of its own there is no right to it.
         if {"idmap", "ridmap"} & set(options.own):
             uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
             recursive = "ridmap" in options.own or bool(options.flags & m.MS_REC)
@@ -93,6 +97,8 @@ def _inside(
     # As the host's root, which it is until it has its ids.
     if linux.cgroups_path:
         yield namespaces.JoinCgroup(linux.cgroups_path)
+    if spec.process.oom_score_adj is not None:
+        yield identity.SetOomScore(spec.process.oom_score_adj)
     if (user := linux.namespace("user")) is not None and not user.path:
         yield namespaces.AwaitIdMaps(linux.uid_mappings, linux.gid_mappings)
     for entry in linux.namespaces:
@@ -105,10 +111,9 @@ def _inside(
     yield from _files(spec, overlay)
     if spec.hostname:
         yield namespaces.SetHostname(spec.hostname)
-    sysctls = dict(linux.sysctl)
     if spec.domainname:
-        sysctls["kernel.domainname"] = spec.domainname
-    for name, value in sysctls.items():
+        yield namespaces.SetDomainname(spec.domainname)
+    for name, value in linux.sysctl.items():
         yield namespaces.WriteSysctl(name, value)
     if parents := spec.hooks.prestart + spec.hooks.create_runtime:
         yield hooks.AwaitHooks(parents)
@@ -136,7 +141,10 @@ def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     linux = spec.linux
     # What the host mounts later travels in where the container's own mounts may: never the other way.
     yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
-    yield _overlay(overlay) if overlay is not None else rootfs.BindRootfs()
+    if overlay is None:
+        yield rootfs.BindRootfs()
+    else:
+        yield rootfs.PlaceRootfs() if linux.uid_mappings else _overlay(overlay)
     for entry in spec.mounts:
         options = mount_options.parse(entry.options)
         if entry.type == "cgroup":
@@ -191,8 +199,6 @@ def _before_start(process: Process) -> Iterator[Operation]:
     yield identity.NewKeyring()
     for limit in process.rlimits:
         yield identity.SetRlimit(limit)
-    if process.oom_score_adj is not None:
-        yield identity.SetOomScore(process.oom_score_adj)
     if process.scheduler is not None:
         yield identity.SetScheduler(process.scheduler)
     if process.io_priority is not None:

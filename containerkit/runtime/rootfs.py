@@ -6,6 +6,7 @@ All of them run before pivot_root, on descriptors resolved inside the root file 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -15,6 +16,7 @@ import termios
 from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
+from containerkit.linux import process
 from containerkit.linux.cgroups import detect
 from containerkit.runtime import messages
 from containerkit.runtime.mount_options import MountOptions
@@ -82,6 +84,57 @@ class MountOverlay(Operation):
         m.move_mount(mount_fd, target)
         os.close(mount_fd)
         os.close(target)
+
+
+@dataclass(frozen=True)
+class MapOverlay(Operation):
+    """As :class:`MountOverlay`, for a user namespace: on the disk everything keeps its owners, inside they are others.
+
+    Made outside, where there is the right to: the layers are mounted anew with the namespace's maps, and stacked. What
+    the kernel makes in the stack on its own account, it makes as whoever mounts: so that is the container's root.
+    """
+
+    overlay: MountOverlay
+    maps: HoldMaps
+
+    def describe(self) -> str:
+        return f"mount_setattr, {self.overlay.describe()}: with the owners of the user namespace"
+
+    def execute(self, context: Context) -> None:
+        with contextlib.ExitStack() as stack:
+            user_namespace = self.maps.open()
+            stack.callback(os.close, user_namespace)
+
+            def mapped(path: str) -> str:
+                tree = m.open_tree(path)
+                stack.callback(os.close, tree)
+                m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, userns=user_namespace)
+                return fd_path(tree)
+
+            # Above and work have to be in one mount.
+            base, above = os.path.split(self.overlay.upper)
+            writable = mapped(base)
+            options = m.stacked([mapped(path) for path in self.overlay.lower])
+            options += [("upperdir", f"{writable}/{above}")]
+            options += [("workdir", f"{writable}/{os.path.basename(self.overlay.work)}")]
+            options += [(key, value) for key, _, value in (item.partition("=") for item in self.overlay.extra)]
+            with process.effective_ids(*self.maps.root()):
+                context.prepared["/"] = m.new_mount("overlay", options)
+
+
+@dataclass(frozen=True)
+class PlaceRootfs(Operation):
+    """The root file system, mounted outside, gets a place in this mount namespace."""
+
+    def describe(self) -> str:
+        return "move_mount: the root file system"
+
+    def execute(self, context: Context) -> None:
+        # On "/", which everybody reaches: the way to any other place may be closed to this namespace's root.
+        context.root = context.prepared.pop("/")
+        place = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        m.move_mount(context.root, place)
+        os.close(place)
 
 
 @dataclass(frozen=True)

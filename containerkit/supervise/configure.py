@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.errors import InvalidArgument
 from containerkit.linux import capabilities
 from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.oci import runtime_spec as rs
@@ -21,12 +21,9 @@ from containerkit.oci.image_config import ContainerConfig, HealthConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Duration, Healthcheck, Settings
 from containerkit.runtime import defaults
-from containerkit.supervise import devices, messages
+from containerkit.supervise import devices, messages, userns
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: Kernel parameters Docker sets where it gives the container a network of its own.
-_NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 
 
 def command_of(settings: Settings, image: ContainerConfig) -> tuple[str, ...]:
@@ -71,10 +68,7 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         image: the image's config.
         who: the user, resolved against the container's files.
     """
-    if settings.userns == "remap":
-        raise Unsupported(
-            'userns "remap": comes with a later version (python -m containerkit.runtime takes user namespaces)'
-        )
+    uids, gids = _maps(settings)
     own_network = settings.network == "none"
     # Somebody else's uts namespace has its name.
     hostname = (settings.hostname or id[:12]) if settings.uts == "private" else ""
@@ -90,10 +84,12 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         annotations={"containerkit.init": "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
+            uid_mappings=uids,
+            gid_mappings=gids,
             devices=tuple({node.path: node for node in nodes}.values()),
             cgroups_path=f"{settings.cgroup_parent.rstrip('/')}/containerkit-{id}",
             resources=resources(settings, rules),
-            sysctl={**(_NETWORK_SYSCTLS if own_network else {}), **(settings.sysctls or {})},
+            sysctl={**_network_sysctls(own_network, gids), **(settings.sysctls or {})},
             seccomp=_seccomp(settings),
             masked_paths=() if settings.privileged else defaults.MASKED_PATHS,
             readonly_paths=() if settings.privileged else defaults.READONLY_PATHS,
@@ -101,9 +97,32 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
     )
 
 
+def _network_sysctls(own_network: bool, gids: tuple[rs.IDMapping, ...]) -> dict[str, str]:
+    """As Docker: everybody may listen on low ports, and every group that there is may ping."""
+    if not own_network:
+        return {}
+    last = gids[0].size - 1 if gids else 2**31 - 1
+    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last}"}
+
+
+def _maps(settings: Settings) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapping, ...]]:
+    if settings.userns == "host":
+        return (), ()
+    for kind, choice in choices(settings).items():
+        if choice not in ("private", "shareable"):
+            raise InvalidArgument(
+                f'{kind} {choice!r}: with userns "remap" it has to be private: others\' are not its own'
+            )
+    if settings.privileged:
+        raise InvalidArgument('privileged: with userns "remap" there is no right to give')
+    return userns.maps()
+
+
 def _namespaces(settings: Settings) -> Iterator[rs.Namespace]:
     """Private ones, and those of another container, whose path is filled in at each start (:func:`join`)."""
     yield rs.Namespace("mount")
+    if settings.userns != "host":
+        yield rs.Namespace("user")
     for kind, choice in choices(settings).items():
         if choice in ("private", "shareable"):
             yield rs.Namespace(kind)

@@ -35,7 +35,7 @@ from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
 from containerkit.oci import codec
-from containerkit.oci.runtime_spec import Mount, Process
+from containerkit.oci.runtime_spec import Mount, Process, Spec
 
 _LIMIT = 200_000  # net.core.wmem_default is 208 KiB
 _DESCRIPTORS = 8
@@ -81,7 +81,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Enter:
-    """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names)."""
+    """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names).
+
+    ``owner`` is the host's user and group that it will be, where the container has users of its own.
+    """
 
     pid: int
     pid_started: int
@@ -90,7 +93,17 @@ class Enter:
     cgroup: str
     process: Process
     filtered: bool = False
+    owner: tuple[int, ...] = ()
     kind: str = "enter"
+
+    @classmethod
+    def of(cls, spec: Spec, pid: int, pid_started: int, bundle: str, process: Process) -> Enter:
+        """The request for one more process in a container of that configuration."""
+        linux = spec.linux
+        return cls(
+            pid, pid_started, bundle, tuple(entry.type for entry in linux.namespaces), linux.cgroups_path, process,
+            filtered=linux.seccomp is not None, owner=linux.host_ids(process.user) or (),
+        )  # fmt: skip
 
 
 Request = Start | Enter

@@ -177,16 +177,8 @@ class Monitor:
         self.stays_ended = True
 
     def _entry(self) -> Enter:
-        spec = self.spec
-        return Enter(
-            self.child.pid,
-            process.start_time(self.child.pid) or 0,
-            self.request.bundle,
-            tuple(entry.type for entry in spec.linux.namespaces),
-            spec.linux.cgroups_path,
-            spec.process,
-            filtered=spec.linux.seccomp is not None,
-        )
+        pid, process_spec = self.child.pid, self.spec.process
+        return Enter.of(self.spec, pid, process.start_time(pid) or 0, self.request.bundle, process_spec)
 
     def _is_paused(self) -> bool:
         return self.child.cgroup is not None and self.child.cgroup.is_frozen()

@@ -9,26 +9,39 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from containerkit.errors import InvalidState, from_os_error
 from containerkit.linux import mounts, process
+from containerkit.oci.runtime_spec import User
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
-from containerkit.supervise import ending
+from containerkit.supervise import ending, specs
+
+
+class View(NamedTuple):
+    """A root's descriptor, and the user and group that its root is as seen through it."""
+
+    descriptor: int
+    first: tuple[int, int] = (0, 0)
 
 
 @contextmanager
-def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterator[int]:
-    """A descriptor of the root of the container's file system. What is below it is a stranger's: resolve inside.
+def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterator[View]:
+    """The root of the container's file system. What is below it is a stranger's: resolve inside.
+
+    Where the container has users of its own, this thread makes files as its root meanwhile.
 
     Raises:
         InvalidState: it is just being started or removed.
     """
     while True:
         if record.state in ALIVE and (root := _of_process(record)) is not None:
+            first = specs.read(store, record.id).linux.host_ids(User()) or (0, 0)
             try:
-                yield root
+                with process.filesystem_ids(*first):
+                    yield View(root, first)
             finally:
                 os.close(root)
             return
@@ -43,7 +56,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
     try:
         root = _mounted(store, record, image)
         try:
-            yield root
+            yield View(root)
         finally:
             os.close(root)
     finally:
@@ -75,10 +88,7 @@ def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
 
         try:
             layers = [short(layer) for layer in options.pop("lowerdir").split(":")]
-            joined = ":".join(layers)
-            # Before Linux 6.5 there is only the one value.
-            stacked = [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
             places = [(key, short(options.pop(key))) for key in ("upperdir", "workdir")]
-            return mounts.new_mount("overlay", [*stacked, *places, *options.items()])
+            return mounts.new_mount("overlay", [*mounts.stacked(layers), *places, *options.items()])
         except OSError as error:
             raise from_os_error(error, f"container {record.name}") from error

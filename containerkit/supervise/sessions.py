@@ -104,16 +104,7 @@ def open_session(
     if record.state != "running" or record.pid is None or record.pid_started is None:
         raise InvalidState(f"{subject}: cannot exec: it is {record.status}")
     directory = os.path.join(store.paths.containers, record.id)
-    linux = spec.linux
-    request = messages.Enter(
-        record.pid,
-        record.pid_started,
-        directory,
-        tuple(entry.type for entry in linux.namespaces),
-        linux.cgroups_path,
-        process,
-        filtered=linux.seccomp is not None,
-    )
+    request = messages.Enter.of(spec, record.pid, record.pid_started, directory, process)
     channel = spawner.request(request, streams)
     try:
         reply, descriptors = messages.receive_reply(channel)

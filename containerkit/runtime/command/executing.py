@@ -67,7 +67,8 @@ def execute(records: Records, id: str, wanted: Execution) -> int:
     child = enter(
         chosen, target, namespaces=tuple(entry.type for entry in spec.linux.namespaces),
         group=Cgroup(record.cgroup) if record.cgroup else None, streams=(0, 1, 2),
-        seccomp_filter=bundle.read_filter(records.directory(id), spec), preserve=wanted.preserve,
+        seccomp_filter=bundle.read_filter(records.directory(id), spec),
+        owner=spec.linux.host_ids(chosen.user), preserve=wanted.preserve,
         outlives=wanted.detach,
     )  # fmt: skip
     os.close(target)

@@ -1,0 +1,30 @@
+"""``userns="remap"``: which users of the host a container's users are.
+
+Source: subuid(5), user_namespaces(7).
+"""
+
+from __future__ import annotations
+
+from containerkit.oci.runtime_spec import IDMapping
+
+#: The name whose ranges in ``/etc/subuid`` and ``/etc/subgid`` are taken.
+OWNER = "containerkit"
+#: Where there is none: a range that is set aside for nothing (systemd, "Users, Groups, UIDs and GIDs").
+_BASE, _SIZE = 0x7000_0000, 65536
+
+
+def maps() -> tuple[tuple[IDMapping, ...], tuple[IDMapping, ...]]:
+    """The maps of users and of groups."""
+    return (_range("/etc/subuid"),), (_range("/etc/subgid"),)
+
+
+def _range(path: str) -> IDMapping:
+    try:
+        with open(path) as file:
+            rows = [line.strip().split(":") for line in file]
+    except OSError:
+        rows = []
+    for row in rows:
+        if row[0] == OWNER and len(row) == 3 and row[1].isdigit() and row[2].isdigit():
+            return IDMapping(0, int(row[1]), min(int(row[2]), _SIZE))
+    return IDMapping(0, _BASE, _SIZE)
