@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from containerkit.event import Event
     from containerkit.image import Image
     from containerkit.layers.diff import Change
-    from containerkit.module import boot, call, containers, events, images, info, prune, run, version
+    from containerkit.module import boot, call, containers, doctor, events, images, info, prune, run, version
     from containerkit.options import Healthcheck
     from containerkit.process import Process
     from containerkit.recording import Recording
-    from containerkit.results import LogLine, Plan, PruneReport, Result
+    from containerkit.results import Doctor, Finding, LogLine, Plan, PruneReport, Result
     from containerkit.stats import Stats
     from containerkit.top import ProcessInfo
 
@@ -67,9 +67,11 @@ _HOMES = {
          "Unsupported"),
         "errors",
     ),
-    **dict.fromkeys(("boot", "call", "containers", "events", "images", "info", "prune", "run", "version"), "module"),
+    **dict.fromkeys(
+        ("boot", "call", "containers", "doctor", "events", "images", "info", "prune", "run", "version"), "module"
+    ),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
-    **dict.fromkeys(("LogLine", "Plan", "PruneReport", "Result"), "results"),
+    **dict.fromkeys(("Doctor", "Finding", "LogLine", "Plan", "PruneReport", "Result"), "results"),
     "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
     "Process": "process", "ProcessInfo": "top", "Recording": "recording", "Stats": "stats",
 }  # fmt: skip
@@ -80,8 +82,10 @@ __all__ = [
     "Change",
     "Container",
     "ContainerkitError",
+    "Doctor",
     "Engine",
     "Event",
+    "Finding",
     "Healthcheck",
     "Image",
     "InvalidArgument",
@@ -106,6 +110,7 @@ __all__ = [
     "call",
     "containers",
     "default_engine",
+    "doctor",
     "events",
     "images",
     "info",

@@ -558,8 +558,8 @@ class Container:
 
     # -- files -------------------------------------------------------------------------------------------------------
 
-    def _root(self) -> contextlib.AbstractContextManager[rootfs.View]:
-        return rootfs.opened(self._engine.store, self._record(), self.image._record)
+    def _root(self) -> rootfs.Root:
+        return rootfs.Root(self._engine.store, self._id, self._record().name)
 
     def copy_in(self, source: str | os.PathLike[str], path: str, *, archive: bool = False) -> Container:
         """Copy a file or directory of this machine into it, running or not; as ``docker cp``.
@@ -573,7 +573,8 @@ class Container:
             NotFound: no such source, or no directory to copy into.
             InvalidState: a directory is where a file is to go, or the other way.
         """
-        files.copy_in(self._root, f"container {self._record().name}", source, path, archive=archive)
+        root = self._root()
+        files.copy_in(root, f"container {root.name}", files.absolute(source), path, archive=archive)
         return self
 
     def copy_out(self, path: str, destination: str | os.PathLike[str], *, archive: bool = False) -> Container:
@@ -582,12 +583,15 @@ class Container:
         Args:
             archive: keep owners and attributes; otherwise whoever calls owns what is copied.
         """
-        files.copy_out(self._root, f"container {self._record().name}", path, destination, archive=archive)
+        files.copy_out(
+            root := self._root(), f"container {root.name}", path, files.absolute(destination), archive=archive
+        )
         return self
 
     def path(self, path: str = "/") -> ContainerPath:
         """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
-        return ContainerPath(self._root, f"container {self._record().name}", path)
+        root = self._root()
+        return ContainerPath(root, f"container {root.name}", path)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
@@ -600,7 +604,7 @@ class Container:
         from containerkit.stats import read_stats
 
         record = self._running("measure")
-        return read_stats(self._spec().linux.cgroups_path, record.pid)
+        return read_stats(specs.cgroup(self._engine.store, self._id), record.pid)
 
     def top(self) -> builtins.list[ProcessInfo]:
         """Its processes, by pid.
@@ -610,18 +614,19 @@ class Container:
         """
         from containerkit.top import processes
 
-        self._running("list processes", ALIVE - {"restarting"})
-        return processes(self._spec().linux.cgroups_path)
+        record = self._running("list processes", ALIVE - {"restarting"})
+        return processes(self._spec().linux.cgroups_path, record.pid)
 
     def diff(self) -> builtins.list[Change]:
         """What it has changed of its image's files, sorted by path."""
         from containerkit.layers import diff
+        from containerkit.store import rights
 
         store = self._engine.store
         image = self.image._record
         layers = store.layers.ensure(image.chain_ids, image.layers)
         mounted = {mount.destination for mount in self._spec().mounts}
-        found = diff.changes(store.snapshots.upper(self._record().id), list(reversed(layers)))
+        found = rights.call(diff.changes, store.snapshots.upper(self._record().id), list(reversed(layers)))
         # Where something is mounted, the runtime made the place.
         return [change for change in found if not (change.kind == diff.ADDED and change.path in mounted)]
 
@@ -634,7 +639,9 @@ class Container:
         from containerkit.recording import Recording
 
         record = self._running("measure")
-        return Recording(record.name, self._spec().linux.cgroups_path, record.pid, duration(interval, "interval"))
+        return Recording(
+            record.name, specs.cgroup(self._engine.store, self._id), record.pid, duration(interval, "interval")
+        )
 
     def explain(self) -> Plan:
         """The operations that its start consists of, and what each cost the last time."""

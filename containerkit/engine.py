@@ -19,12 +19,11 @@ from containerkit.errors import (
     InvalidArgument,
     InvalidState,
     NotFound,
-    PermissionDenied,
     Unsupported,
     from_os_error,
 )
 from containerkit.options import Command, RunOptions, shows_options
-from containerkit.results import PruneReport, Result
+from containerkit.results import Doctor, PruneReport, Result
 from containerkit.store.paths import Paths
 from containerkit.views import frames, html, text
 
@@ -67,7 +66,7 @@ class Engine:
         """The store, opened at its first use; what killed processes left is cleaned up then.
 
         Raises:
-            PermissionDenied: not root.
+            PermissionDenied: the root is another user's.
             StorageError: the root cannot be written.
         """
         if self._store is None:
@@ -77,10 +76,12 @@ class Engine:
         return self._store
 
     def _open(self) -> Store:
-        self._check_rights()
+        from containerkit.store import rights
         from containerkit.store.store import Store
-        from containerkit.supervise import recover
+        from containerkit.supervise import recover, worker
 
+        if os.geteuid() != 0:
+            rights.delegate = worker.call
         try:
             self.paths.create()
             store = Store(self.paths)
@@ -88,12 +89,6 @@ class Engine:
         except OSError as error:
             raise from_os_error(error, f"engine {self.paths.root}") from error
         return store
-
-    def _check_rights(self) -> None:
-        if os.geteuid() != 0:
-            raise PermissionDenied(
-                f"engine {self.paths.root}: containers need root on this version (run as root, or with sudo)"
-            )
 
     def close(self) -> None:
         """Close files. Containers go on; the next use opens the store again."""
@@ -171,7 +166,6 @@ class Engine:
     def _image(self, image: str | Image, options: Mapping[str, Any]) -> Image:
         from containerkit.supervise.client import spawner
 
-        self._check_rights()
         # It imports what it needs while this process does the same.
         spawner.ensure()
         from containerkit.image import Image
@@ -217,14 +211,14 @@ class Engine:
         """
         from containerkit import listing
         from containerkit.container import Container
-        from containerkit.store import trees
+        from containerkit.store import rights, trees
         from containerkit.store.containers import OWNED
 
         names, freed = [], 0
         for record in listing.records(self.store, all=True, filters=filters):
             if record.state in OWNED:
                 continue
-            size = trees.disk_usage(self.store.snapshots.upper(record.id))
+            size = rights.call(trees.disk_usage, self.store.snapshots.upper(record.id))
             try:
                 Container(self, record.id, record.name).remove()
             except (InvalidState, NotFound):
@@ -251,6 +245,16 @@ class Engine:
             if wanted and record.state == "exited":
                 started.append(Container(self, record.id, record.name).start())
         return started
+
+    def doctor(self, *, verify: bool = False) -> Doctor:
+        """What this machine has of what containers need; of what is missing, what is lost and how to mend it.
+
+        Args:
+            verify: read every blob of the store, too.
+        """
+        from containerkit import diagnosis
+
+        return diagnosis.examine(self.store, verify=verify)
 
     def info(self) -> dict[str, Any]:
         """What this engine and this machine are."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.layers.copy import Copier
 from containerkit.linux import mounts
-from containerkit.supervise.rootfs import View
-
-#: Opens the container's root, closed at the end of the block.
-Root = Callable[[], AbstractContextManager[View]]
+from containerkit.store import rights
+from containerkit.supervise.rootfs import Root, View
 
 _PATH_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -31,6 +29,12 @@ def _errors(subject: str) -> Iterator[None]:
         raise from_os_error(error, subject) from error
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path from ``/``; a last ``/`` or ``/.`` stays, for it means something."""
+    return os.path.join(os.getcwd(), os.fspath(path))
+
+
+@rights.held
 def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str, *, archive: bool) -> None:
     """As ``Container.copy_in``."""
     given = os.fspath(source)
@@ -46,6 +50,7 @@ def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str,
             os.close(parent)
 
 
+@rights.held
 def copy_out(root: Root, subject: str, path: str, destination: str | os.PathLike[str], *, archive: bool) -> None:
     """As ``Container.copy_out``."""
     given = os.fspath(destination)
@@ -129,6 +134,10 @@ class ContainerPath:
 
     joinpath = __truediv__
 
+    def lives_in(self) -> int:
+        """As :meth:`Root.lives_in`."""
+        return self._root.lives_in()
+
     def __str__(self) -> str:
         return str(self._path)
 
@@ -170,6 +179,7 @@ class ContainerPath:
             finally:
                 os.close(descriptor)
 
+    @rights.held
     def read_bytes(self) -> bytes:
         """The content of the file.
 
@@ -186,6 +196,7 @@ class ContainerPath:
         """The content as text."""
         return self.read_bytes().decode(encoding, errors)
 
+    @rights.held
     def write_bytes(self, data: bytes) -> int:
         """Replace the content; the file is made when it is absent. Returns the number of bytes."""
         with self._open(os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644) as descriptor:
@@ -204,6 +215,7 @@ class ContainerPath:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidState(f"{self._subject}: {self._path}: not a regular file")
 
+    @rights.held
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """stat(2) of it, with the owners that the container sees."""
         with self._root() as root, self._opened(root, os.O_PATH | (0 if follow_symlinks else os.O_NOFOLLOW)) as found:
@@ -231,6 +243,7 @@ class ContainerPath:
         """Whether it is a symbolic link itself."""
         return stat.S_ISLNK(self._mode(follow_symlinks=False))
 
+    @rights.held
     def readlink(self) -> str:
         """Where the symbolic link points, as it is written."""
         with self._open(os.O_PATH | os.O_NOFOLLOW) as descriptor:
@@ -238,10 +251,14 @@ class ContainerPath:
 
     def iterdir(self) -> Iterator[ContainerPath]:
         """What is in the directory, sorted."""
-        with self._open(os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-            names = sorted(os.listdir(descriptor))
-        return (self / name for name in names)
+        return (self / name for name in self._names())
 
+    @rights.held
+    def _names(self) -> list[str]:
+        with self._open(os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            return sorted(os.listdir(descriptor))
+
+    @rights.held
     def mkdir(self, mode: int = 0o777, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Make the directory."""
         if parents and self._path != self._path.parent:
@@ -251,6 +268,7 @@ class ContainerPath:
         with self.parent._open(_PATH_DIRECTORY) as descriptor:
             os.mkdir(self._path.name, mode, dir_fd=descriptor)
 
+    @rights.held
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove the file."""
         with self.parent._open(_PATH_DIRECTORY) as descriptor:
@@ -260,11 +278,13 @@ class ContainerPath:
                 if not missing_ok:
                     raise
 
+    @rights.held
     def rmdir(self) -> None:
         """Remove the empty directory."""
         with self.parent._open(_PATH_DIRECTORY) as descriptor:
             os.rmdir(self._path.name, dir_fd=descriptor)
 
+    @rights.held
     def chmod(self, mode: int) -> None:
         """Change its mode."""
         with self._open(os.O_PATH) as descriptor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
 from containerkit.oci.reference import Reference
@@ -212,7 +213,7 @@ def explain(spec: Spec, overlay: Mount, timings: str) -> Plan:
     """
     from containerkit.runtime import plan  # the whole runtime, which nothing else on this side needs
 
-    operations = plan.build(spec, overlay)
+    operations = plan.build(spec, overlay, confined=is_rootless())
     costs: list[int | None] = []
     try:
         with open(timings) as file:

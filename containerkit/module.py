@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.event import Event, Filters
     from containerkit.image import Image
-    from containerkit.results import PruneReport, Result
+    from containerkit.results import Doctor, PruneReport, Result
 
 images: ImageCollection
 containers: ContainerCollection
@@ -87,6 +87,11 @@ def prune(*, filters: Mapping[str, str] | None = None) -> PruneReport:
 def boot() -> list[Container]:
     """Start what should run after a reboot; see :meth:`Engine.boot`."""
     return default_engine().boot()
+
+
+def doctor(*, verify: bool = False) -> Doctor:
+    """What this machine has of what containers need, and how to get the rest; see :meth:`Engine.doctor`."""
+    return default_engine().doctor(verify=verify)
 
 
 def info() -> dict[str, Any]:

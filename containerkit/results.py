@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from containerkit.errors import ProcessFailed
+from containerkit.errors import NotFound, ProcessFailed
 from containerkit.views import frames, html, text
 
 if TYPE_CHECKING:
@@ -203,6 +203,84 @@ class Plan:
 
     def _repr_html_(self) -> str:
         return html.table(self.rows(), _PLAN_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for.
+
+    Args:
+        area: kernel, cgroups, rights, programs or store.
+        ok: it is there; ``detail`` says how it is.
+        lost: what cannot be done without it; ``mend``: the command that gets it.
+    """
+
+    area: str
+    name: str
+    ok: bool
+    detail: str
+    lost: str = ""
+    mend: str = ""
+
+
+_FINDING_COLUMNS = ("area", "name", "status", "detail", "lost", "mend")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What a machine has of what containers need. True when nothing is missing."""
+
+    findings: tuple[Finding, ...]
+
+    def __bool__(self) -> bool:
+        return not self.missing
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, name: str) -> Finding:
+        """The finding of that name.
+
+        Raises:
+            NotFound: nobody looks for that.
+        """
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise NotFound(f"finding {name}: there is none; see list(doctor)")
+
+    @property
+    def missing(self) -> tuple[Finding, ...]:
+        """What is not there."""
+        return tuple(finding for finding in self.findings if not finding.ok)
+
+    def rows(self) -> list[dict[str, object]]:
+        """A row per finding."""
+        return [
+            {
+                "area": f.area, "name": f.name, "status": "ok" if f.ok else "missing", "detail": f.detail,
+                "lost": f.lost, "mend": f.mend,
+            }
+            for f in self.findings
+        ]  # fmt: skip
+
+    def frame(self) -> pandas.DataFrame:
+        """The findings as a pandas frame."""
+        return frames.frame(self.rows(), _FINDING_COLUMNS)
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self.findings) - len(self.missing)} of {len(self.findings)} found"]
+        for finding in self.findings:
+            lines.append(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.area}: {finding.name}: {finding.detail}")
+            if not finding.ok:
+                lines += [f"             lost: {finding.lost}", f"             mend: {finding.mend}"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), _FINDING_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,24 @@ class ProcessInfo:
     command: str
 
 
-def processes(cgroup: str) -> list[ProcessInfo]:
-    """All processes of the container with that cgroup, by pid."""
-    found = (_process(pid) for pid in Cgroup(cgroup).pids())
+def processes(cgroup: str, init: int | None) -> list[ProcessInfo]:
+    """All processes of a container: those in its cgroup, or, without one, in the pid namespace of its init; by pid."""
+    found = (_process(pid) for pid in (Cgroup(cgroup).pids() if cgroup else _neighbours(init)))
     return [one for one in found if one is not None]
+
+
+def _neighbours(init: int | None) -> list[int]:
+    """The processes in the pid namespace of that one."""
+    wanted = _namespace(init)
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(pid for pid in pids if wanted is not None and _namespace(pid) == wanted)
+
+
+def _namespace(pid: int | None) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return None  # it has ended, or is another user's
 
 
 def _process(pid: int) -> ProcessInfo | None:

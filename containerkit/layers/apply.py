@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ENAMETOOLONG
+from errno import EINVAL, ENAMETOOLONG
 
 from containerkit.errors import InvalidArgument
 from containerkit.layers import tar
@@ -30,11 +30,13 @@ from containerkit.layers.tar import (
     Entry,
 )
 from containerkit.linux import mounts
+from containerkit.linux.confinement import is_confined
 
 WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
 #: aufs's own files, which old images still carry.
 _AUFS = ".wh..wh."
-OPAQUE = "trusted.overlay.opaque"
+#: By whether overlayfs runs in a user namespace.
+OPAQUE = {False: "trusted.overlay.opaque", True: "user.overlay.opaque"}
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.")
 _DEFAULT_ACL = "system.posix_acl_default"
 
@@ -159,7 +161,7 @@ class _Tree:
 
     def _whiteout(self, directory: int, name: str) -> None:
         if name == OPAQUE_MARK:
-            os.setxattr(f"/proc/self/fd/{directory}", OPAQUE, b"y")
+            os.setxattr(f"/proc/self/fd/{directory}", OPAQUE[is_confined()], b"y")
             return
         hidden = name[len(WHITEOUT) :]
         if name.startswith(_AUFS) or hidden in ("", ".", ".."):
@@ -236,7 +238,7 @@ class _Tree:
                 while data:
                     data = data[os.write(descriptor, data) :]
             self.size += entry.size
-            os.chown(descriptor, entry.uid, entry.gid)
+            _chown(descriptor, entry)
             os.chmod(descriptor, entry.mode)  # after chown(2), which takes set-user-ID away
             for key, value in _xattrs(entry):
                 os.setxattr(descriptor, key, value)
@@ -249,9 +251,11 @@ class _Tree:
             os.symlink(entry.link, name, dir_fd=directory)
             self.size += len(entry.link)
         else:
+            if entry.kind != FIFO and is_confined():
+                return  # an ordinary user makes no devices: those that a container needs are the host's
             device = os.makedev(entry.major, entry.minor) if entry.kind != FIFO else 0
             os.mknod(name, _NODES[entry.kind] | 0o600, device, dir_fd=directory)
-        os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+        _chown(name, entry, directory)
         path = f"/proc/self/fd/{directory}/{name}"
         if entry.kind != SYMLINK:
             os.chmod(path, entry.mode)
@@ -262,7 +266,7 @@ class _Tree:
     def _set_directory(self, entry: Entry, path: str, directory: int, name: str) -> None:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
-            os.chown(descriptor, entry.uid, entry.gid)
+            _chown(descriptor, entry)
             os.chmod(descriptor, entry.mode)
             for key, value in _xattrs(entry):
                 if key != _DEFAULT_ACL:
@@ -270,6 +274,18 @@ class _Tree:
         finally:
             os.close(descriptor)
         self._directories[path] = (entry.mtime, entry.xattrs.get(_DEFAULT_ACL))
+
+
+def _chown(target: int | str, entry: Entry, directory: int | None = None) -> None:
+    try:
+        if directory is None:
+            os.chown(target, entry.uid, entry.gid)
+        else:
+            os.chown(target, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        # A user that this namespace does not have: the file is its root's, as everything is where there is one user.
+        if error.errno != EINVAL or not is_confined():
+            raise
 
 
 def _lstat(directory: int, name: str) -> os.stat_result | None:
@@ -282,7 +298,7 @@ def _lstat(directory: int, name: str) -> os.stat_result | None:
 def _set_opaque(directory: int, name: str) -> None:
     descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        os.setxattr(descriptor, OPAQUE, b"y")
+        os.setxattr(descriptor, OPAQUE[is_confined()], b"y")
     finally:
         os.close(descriptor)
 

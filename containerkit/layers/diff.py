@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.layers.apply import OPAQUE
+from containerkit.linux.confinement import is_confined
 
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 
@@ -111,6 +112,6 @@ def _is_whiteout(path: str) -> bool:
 
 def _is_opaque(path: str) -> bool:
     try:
-        return os.getxattr(path, OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(path, OPAQUE[is_confined()], follow_symlinks=False) == b"y"
     except OSError:
         return False

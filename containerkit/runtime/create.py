@@ -13,6 +13,7 @@ from typing import Any
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux.cgroups import Cgroup
+from containerkit.linux.confinement import is_confined, may_set_groups
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
 from containerkit.runtime.hooks import AwaitHooks
@@ -148,11 +149,11 @@ def create(
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
     """
-    steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0)
+    steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0, confined=is_confined())
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
         rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {},
+        state=state or {}, sets_groups=may_set_groups(),
     )  # fmt: skip
     try:
         give(streams, spec.linux.host_ids(spec.process.user))

@@ -294,9 +294,18 @@ class SetUser(Operation):
             self._own_streams()
         # Capabilities would go with the uid; which of them stay is the next operation's matter.
         process.prctl(process.PR_SET_KEEPCAPS, 1)
-        os.setgroups(self.user.additional_gids)
-        os.setresgid(self.user.gid, self.user.gid, self.user.gid)
-        os.setresuid(self.user.uid, self.user.uid, self.user.uid)
+        user = self.user
+        try:
+            if context.sets_groups:
+                os.setgroups(user.additional_gids)
+            elif user.additional_gids:
+                raise OSError(errno.EPERM, "groups cannot be given in this user namespace: see subgid(5)")
+            os.setresgid(user.gid, user.gid, user.gid)
+            os.setresuid(user.uid, user.uid, user.uid)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise OSError(errno.EINVAL, "this user namespace has no such user or group: see subuid(5)") from error
+            raise
         process.prctl(process.PR_SET_KEEPCAPS, 0)
 
     def _own_streams(self) -> None:

@@ -21,7 +21,7 @@ class Context:
     a procfs that the container cannot have tampered with, ``channel`` the init's end of the message channel.
     ``listener`` is a socket where the word to start may come from, when whoever creates ends before. ``preserve`` is
     how many descriptors above 2 the program gets, ``prepared`` has the detached mounts that were made outside, by
-    destination, and ``state`` is what hooks are told.
+    destination, and ``state`` is what hooks are told. ``sets_groups``: setgroups(2) is allowed.
     """
 
     rootfs: str = ""
@@ -38,6 +38,7 @@ class Context:
     preserve: int = 0
     prepared: dict[str, int] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
+    sets_groups: bool = True
 
     def target(self, path: str, *, directory: bool = True) -> int:
         """A descriptor (O_PATH) of ``path`` inside the root file system, made when it is absent."""

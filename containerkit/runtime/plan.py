@@ -29,7 +29,9 @@ DEFAULT_DEVICES = (
 INIT = "containerkit.init"
 
 
-def build(spec: Spec, overlay: MountEntry | None = None, *, pivot: bool = True, waits: bool = False) -> Plan:
+def build(
+    spec: Spec, overlay: MountEntry | None = None, *, pivot: bool = True, waits: bool = False, confined: bool = False
+) -> Plan:
     """The operations that start the container that ``spec`` describes.
 
     Args:
@@ -37,12 +39,13 @@ def build(spec: Spec, overlay: MountEntry | None = None, *, pivot: bool = True, 
         overlay: the mount that makes the root file system, as a snapshot driver gives it; None when the bundle's
             rootfs is ready as it is.
         pivot: False for a move of the root file system instead of pivot_root(2).
+        confined: the caller is in a user namespace itself, and makes no devices.
         waits: it counts as created before somebody starts it: what can be known of its program is known before.
     """
     process = spec.process
     root = rootfs.PivotRoot() if pivot else rootfs.MoveRoot()
     found = (identity.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
-    return Plan(outside=tuple(_outside(spec, overlay)), inside=tuple(_inside(spec, overlay, root, found)))
+    return Plan(outside=tuple(_outside(spec, overlay)), inside=tuple(_inside(spec, overlay, root, found, confined)))
 
 
 def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool = False) -> Plan:
@@ -91,7 +94,11 @@ def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
 
 
 def _inside(
-    spec: Spec, overlay: MountEntry | None, become_root: Operation, before_ready: tuple[Operation, ...]
+    spec: Spec,
+    overlay: MountEntry | None,
+    become_root: Operation,
+    before_ready: tuple[Operation, ...],
+    confined: bool,
 ) -> Iterator[Operation]:
     linux = spec.linux
     # As the host's root, which it is until it has its ids.
@@ -108,7 +115,7 @@ def _inside(
         yield namespaces.UnshareCgroup()
     if (network := linux.namespace("network")) is not None and not network.path:
         yield namespaces.RaiseLoopback()
-    yield from _files(spec, overlay)
+    yield from _files(spec, overlay, confined)
     if spec.hostname:
         yield namespaces.SetHostname(spec.hostname)
     if spec.domainname:
@@ -137,7 +144,7 @@ def _inside(
     yield from _after_start(spec.process, load, reap)
 
 
-def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
+def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[Operation]:
     linux = spec.linux
     # What the host mounts later travels in where the container's own mounts may: never the other way.
     yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
@@ -154,7 +161,7 @@ def _files(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
             options = mount_options.parse((*entry.options, "bind"))
         yield rootfs.Mount(entry.destination, entry.type, entry.source, options)
     if not any(entry.destination == "/dev" and _is_bind(entry) for entry in spec.mounts):
-        in_user_namespace = linux.namespace("user") is not None
+        in_user_namespace = confined or linux.namespace("user") is not None
         for device in (*DEFAULT_DEVICES, *linux.devices):
             mode = 0o666 if device.file_mode is None else device.file_mode
             yield rootfs.CreateDevice(

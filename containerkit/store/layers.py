@@ -21,6 +21,7 @@ from containerkit.layers.apply import apply
 from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
+from containerkit.store import rights
 from containerkit.store.blobs import damaged
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
@@ -100,7 +101,8 @@ class Layers:
                 directory = self.path(chain_id)
                 if directory.exists():
                     return  # another process was faster
-                size = self._unpack(space.path / "fs", chain_id, parent, descriptor, source)
+                with source.open(descriptor.digest) as blob:
+                    size = rights.call(unpack, space.path / "fs", blob.name, chain_id, parent, descriptor)
                 (space.path / "size").write_text(str(size))
                 self._publish(space.path, directory.parent)
         except OSError as error:
@@ -116,34 +118,6 @@ class Layers:
         syncfs(whole)
         os.rename(whole, place)
 
-    def _unpack(self, root: Path, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source) -> int:
-        subject = f"layer {descriptor.digest}"
-        root.mkdir()
-        root.chmod(0o755)  # whatever the umask is
-        with source.open(descriptor.digest) as file:
-            raw = Hashed(file)
-            head = compression.Peeked(raw)
-            try:
-                with compression.reader(head, compression.detect(head.head), subject) as stream:
-                    plain = Hashed(stream)
-                    size = apply(tar.Reader(plain, subject), root, subject)
-            except InvalidArgument as error:
-                raise self._blame(raw, descriptor, error) from error
-            while head.read(compression.CHUNK):
-                pass
-        if raw.digest != descriptor.digest:
-            raise damaged(descriptor.digest)
-        if digests.chain(parent, plain.digest) != chain_id:
-            raise InvalidArgument(f"{subject}: its content is {plain.digest}, which the image's config does not say")
-        return size
-
-    @staticmethod
-    def _blame(raw: Hashed, descriptor: Descriptor, error: InvalidArgument) -> InvalidArgument | StorageError:
-        """Whether the archive is wrong, or the disk has changed it."""
-        while raw.read(compression.CHUNK):
-            pass
-        return damaged(descriptor.digest) if raw.digest != descriptor.digest else error
-
     @contextmanager
     def _locked(self, chain_id: str) -> Iterator[None]:
         lock = os.open(self._paths.layers / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -153,6 +127,41 @@ class Layers:
             yield
         finally:
             os.close(lock)
+
+
+def unpack(root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor) -> int:
+    """Make the files of the layer in the file ``blob`` below ``root``, which is made; the bytes of their contents.
+
+    Raises:
+        StorageError: the blob is damaged.
+        InvalidArgument: it is not a layer, or not the one that its chain id says.
+    """
+    subject = f"layer {descriptor.digest}"
+    root.mkdir()
+    root.chmod(0o755)  # whatever the umask is
+    with open(blob, "rb", buffering=0) as file:
+        raw = Hashed(file)
+        head = compression.Peeked(raw)
+        try:
+            with compression.reader(head, compression.detect(head.head), subject) as stream:
+                plain = Hashed(stream)
+                size = apply(tar.Reader(plain, subject), root, subject)
+        except InvalidArgument as error:
+            raise _blame(raw, descriptor, error) from error
+        while head.read(compression.CHUNK):
+            pass
+    if raw.digest != descriptor.digest:
+        raise damaged(descriptor.digest)
+    if digests.chain(parent, plain.digest) != chain_id:
+        raise InvalidArgument(f"{subject}: its content is {plain.digest}, which the image's config does not say")
+    return size
+
+
+def _blame(raw: Hashed, descriptor: Descriptor, error: InvalidArgument) -> InvalidArgument | StorageError:
+    """Whether the archive is wrong, or the disk has changed it."""
+    while raw.read(compression.CHUNK):
+        pass
+    return damaged(descriptor.digest) if raw.digest != descriptor.digest else error
 
 
 class Hashed:

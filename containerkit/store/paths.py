@@ -27,6 +27,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from containerkit.errors import PermissionDenied
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -88,6 +90,11 @@ class Paths:
         """Make the directories that everything else relies on (idempotent)."""
         for path in (self.blobs, self.layers, self.containers, self.seccomp_cache, self.tmp, self.run / "containers"):
             path.mkdir(parents=True, exist_ok=True)
+        if (owner := self.run.stat().st_uid) not in (os.geteuid(), 0):
+            # Below /tmp anybody can be there first.
+            raise PermissionDenied(
+                f"run directory {self.run}: belongs to user {owner}: choose another CONTAINERKIT_RUN"
+            )
         # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
         self.root.chmod(0o711)
         for path in (self.containers, self.tmp, self.run):

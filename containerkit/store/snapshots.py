@@ -20,7 +20,9 @@ import os
 from pathlib import Path
 
 from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.linux.confinement import is_rootless
 from containerkit.oci.runtime_spec import Mount
+from containerkit.store import rights
 from containerkit.store.images import ImageRecord
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
@@ -61,7 +63,8 @@ class Snapshots:
             for name in ("rootfs", "upper", "work"):
                 os.mkdir(f"{base}/{name}")
                 os.chmod(f"{base}/{name}", 0o755)  # whatever the umask is
-            self._copy_root(mounts[0], f"{base}/upper")
+            top = mounts[0].options[0].removeprefix("lowerdir=").partition(":")[0]
+            rights.call(_copy_root, top, f"{base}/upper")
             if not image.chain_ids:
                 self._empty.mkdir(exist_ok=True)
         except OSError as error:
@@ -83,6 +86,9 @@ class Snapshots:
         lower = self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
         stacked = ":".join([str(directory) for directory in reversed(lower)])
         extra = (*_OPTIONS, "volatile") if volatile else _OPTIONS
+        if is_rootless():
+            # In a user namespace overlayfs keeps its notes in attributes that an ordinary user may write.
+            extra = (*extra, "userxattr")
         options = (f"lowerdir={stacked}", f"upperdir={base}/upper", f"workdir={base}/work", *extra)
         return (Mount("/", "overlay", "overlay", options),)
 
@@ -101,13 +107,12 @@ class Snapshots:
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
 
-    @staticmethod
-    def _copy_root(mount: Mount, upper: str) -> None:
-        # A merged directory has the owner and mode of its uppermost one: here upper/, not the image's root.
-        top = mount.options[0].removeprefix("lowerdir=").partition(":")[0]
-        try:
-            found = os.stat(top)
-        except FileNotFoundError:
-            return
-        os.chown(upper, found.st_uid, found.st_gid)
-        os.chmod(upper, found.st_mode & 0o7777)
+
+def _copy_root(top: str, upper: str) -> None:
+    """A merged directory has the owner and mode of its uppermost one: here ``upper``, not the image's root."""
+    try:
+        found = os.stat(top)
+    except FileNotFoundError:
+        return
+    os.chown(upper, found.st_uid, found.st_gid)
+    os.chmod(upper, found.st_mode & 0o7777)

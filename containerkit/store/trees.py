@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from containerkit.store import rights
+
 # Each level holds a descriptor open; a container can nest directories without end.
 _MAX_OPEN = 64
 
@@ -16,6 +18,15 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: something could not be removed.
     """
+    try:
+        _remove_tree(path)
+    except PermissionError:
+        if rights.delegate is None:
+            raise
+        rights.call(_remove_tree, path)
+
+
+def _remove_tree(path: str | os.PathLike[str]) -> None:
     parent, name = os.path.split(os.fspath(path))
     try:
         parent_fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

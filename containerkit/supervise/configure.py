@@ -9,12 +9,12 @@ import os
 import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from containerkit.errors import InvalidArgument
-from containerkit.linux import capabilities
-from containerkit.linux.cgroups import DEFAULT_DEVICES
+from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.linux import capabilities, confinement
+from containerkit.linux.cgroups import DEFAULT_DEVICES, delegated_parent
 from containerkit.oci import runtime_spec as rs
 from containerkit.oci import seccomp_default
 from containerkit.oci.image_config import ContainerConfig, HealthConfig
@@ -24,6 +24,28 @@ from containerkit.runtime import defaults
 from containerkit.supervise import devices, messages, userns
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What there is to be had of the machine.
+
+    Args:
+        is_rootless: it is an ordinary user who asks.
+        cgroup: the path of the cgroup below which others may be made; None for nowhere.
+        groups: how many groups there are: 2**31, or those of the user namespace.
+    """
+
+    is_rootless: bool = False
+    cgroup: str | None = ""
+    groups: int = 2**31
+
+    @classmethod
+    def here(cls) -> Place:
+        """Of this process."""
+        if os.geteuid() == 0:
+            return cls()
+        return cls(True, delegated_parent(), sum(size for *_, size in confinement.id_maps()[1]))
 
 
 def command_of(settings: Settings, image: ContainerConfig) -> tuple[str, ...]:
@@ -59,7 +81,9 @@ def environment_of(
     return tuple(f"{name}={value}" for name, value in found.items())
 
 
-def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity) -> rs.Spec:
+def configure(
+    id: str, settings: Settings, image: ContainerConfig, who: Identity, place: Place | None = None
+) -> rs.Spec:
     """The configuration of a container.
 
     Args:
@@ -67,8 +91,10 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         settings: the caller's options.
         image: the image's config.
         who: the user, resolved against the container's files.
+        place: what the machine gives; everything when not said.
     """
-    uids, gids = _maps(settings)
+    place = place or Place()
+    uids, gids = _maps(settings, place)
     own_network = settings.network == "none"
     # Somebody else's uts namespace has its name.
     hostname = (settings.hostname or id[:12]) if settings.uts == "private" else ""
@@ -80,16 +106,19 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
         process=_process(settings, image, who, hostname),
         hostname=hostname,
         domainname=settings.domainname,
-        mounts=_mounts(settings),
+        mounts=_mounts(settings, place),
         annotations={"containerkit.init": "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
             uid_mappings=uids,
             gid_mappings=gids,
             devices=tuple({node.path: node for node in nodes}.values()),
-            cgroups_path=f"{settings.cgroup_parent.rstrip('/')}/containerkit-{id}",
-            resources=resources(settings, rules),
-            sysctl={**_network_sysctls(own_network, gids), **(settings.sysctls or {})},
+            cgroups_path=_cgroup(id, settings, place),
+            resources=_within(resources(settings, rules), place),
+            sysctl={
+                **_network_sysctls(own_network, gids[0].size if gids else place.groups),
+                **(settings.sysctls or {}),
+            },
             seccomp=_seccomp(settings),
             masked_paths=() if settings.privileged else defaults.MASKED_PATHS,
             readonly_paths=() if settings.privileged else defaults.READONLY_PATHS,
@@ -97,15 +126,32 @@ def configure(id: str, settings: Settings, image: ContainerConfig, who: Identity
     )
 
 
-def _network_sysctls(own_network: bool, gids: tuple[rs.IDMapping, ...]) -> dict[str, str]:
+def _cgroup(id: str, settings: Settings, place: Place) -> str:
+    if place.cgroup is None:
+        return ""
+    return f"{place.cgroup}{settings.cgroup_parent.rstrip('/')}/containerkit-{id}"
+
+
+def _within(limits: rs.Resources, place: Place) -> rs.Resources:
+    """Those limits that can be had there. An ordinary user makes no devices, and needs no rules about them."""
+    if not place.is_rootless:
+        return limits
+    return replace(limits, devices=()) if place.cgroup is not None else rs.Resources()
+
+
+def asks_for_limits(settings: Settings) -> bool:
+    """Whether there is anything to limit."""
+    return replace(resources(settings), devices=()) != rs.Resources()
+
+
+def _network_sysctls(own_network: bool, groups: int) -> dict[str, str]:
     """As Docker: everybody may listen on low ports, and every group that there is may ping."""
     if not own_network:
         return {}
-    last = gids[0].size - 1 if gids else 2**31 - 1
-    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {last}"}
+    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {groups - 1}"}
 
 
-def _maps(settings: Settings) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapping, ...]]:
+def _maps(settings: Settings, place: Place) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapping, ...]]:
     if settings.userns == "host":
         return (), ()
     for kind, choice in choices(settings).items():
@@ -113,6 +159,8 @@ def _maps(settings: Settings) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapp
             raise InvalidArgument(
                 f'{kind} {choice!r}: with userns "remap" it has to be private: others\' are not its own'
             )
+    if place.is_rootless:
+        raise Unsupported('userns "remap": an ordinary user\'s containers are in a user namespace already')
     if settings.privileged:
         raise InvalidArgument('privileged: with userns "remap" there is no right to give')
     return userns.maps()
@@ -207,11 +255,18 @@ def _seccomp(settings: Settings) -> rs.Seccomp | None:
     return seccomp_profile.loads(text, held, platform.machine(), (major, minor))
 
 
-def _mounts(settings: Settings) -> tuple[rs.Mount, ...]:
+def _mounts(settings: Settings, place: Place) -> tuple[rs.Mount, ...]:
     mounts = list(defaults.mounts(settings.shm_size, "rw" if settings.privileged else "ro"))
     if settings.ipc == "host":
         shared = [path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
         mounts = [_of_host(mount) if mount.destination in shared else mount for mount in mounts]
+    if place.groups == 1:
+        # The terminals' group is none that this user namespace has.
+        mounts = [replace(mount, options=tuple(o for o in mount.options if o != "gid=5")) for mount in mounts]
+    if place.is_rootless:
+        # Only the owner of a network namespace mounts sysfs for it, and of a pid namespace procfs.
+        joined = {"/sys": settings.network != "none", "/proc": settings.pid != "private"}
+        mounts = [_of_host(mount) if joined.get(mount.destination) else mount for mount in mounts]
     for path, options in (settings.tmpfs or {}).items():
         given = tuple(option for option in options.split(",") if option)
         mounts.append(rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given)))

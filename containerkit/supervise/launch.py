@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from containerkit.errors import (
@@ -154,7 +156,10 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
     try:
         store.snapshots.prepare(record.id, image)
         who = _identity(store, record, image, settings)
-        spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who))
+        place = configure.Place.here()
+        if place.cgroup is None and configure.asks_for_limits(settings):
+            _warn_of_limits()
+        spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who, place))
         path = specs.directory(store, record.id)
         specs.write(store, record.id, spec)
         # There from the beginning, so that it can be followed before the first start.
@@ -163,6 +168,17 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
             bundle.write_filter(path, seccomp_cache.filter_for(spec.linux.seccomp, str(store.paths.seccomp_cache)))
     except OSError as error:
         raise from_os_error(error, f"container {record.name}") from error
+
+
+@cache
+def _warn_of_limits() -> None:
+    """Once in a process."""
+    warnings.warn(
+        "limits do not hold: no cgroup is delegated to this user (run as root, or have systemd delegate cgroup v2 "
+        "controllers to users)",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> users.Identity:

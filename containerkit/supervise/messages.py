@@ -106,8 +106,20 @@ class Enter:
         )  # fmt: skip
 
 
-Request = Start | Enter
-_KINDS: dict[str, type[Start] | type[Enter]] = {"start": Start, "enter": Enter}
+@dataclass(frozen=True)
+class Work:
+    """Call a function in the user namespace (worker.py), or in that of the process ``pid``.
+
+    ``path`` is where it may import from.
+    """
+
+    path: tuple[str, ...]
+    pid: int = 0
+    kind: str = "work"
+
+
+Request = Start | Enter | Work
+_KINDS: dict[str, type[Start] | type[Enter] | type[Work]] = {"start": Start, "enter": Enter, "work": Work}
 
 
 def encode(request: Request) -> bytes:
@@ -229,9 +241,16 @@ class StayEnded:
     kind: str = "stay_ended"
 
 
-Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded
+@dataclass(frozen=True)
+class Worked:
+    """The function has been called, and its result lies ready."""
+
+    kind: str = "worked"
+
+
+Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | Worked
 _REPLIES: dict[str, Any] = {
-    one.kind: one for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded)
+    one.kind: one for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded, Worked)
 }
 
 

@@ -7,17 +7,49 @@ stacked anew in a mount that is attached nowhere: it goes with the descriptor, w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 
-from containerkit.errors import InvalidState, from_os_error
+from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.linux import mounts, process
 from containerkit.oci.runtime_spec import User
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
+from containerkit.store.paths import Paths
 from containerkit.store.store import Store
 from containerkit.supervise import ending, specs
+
+
+class Root:
+    """Opens a container's root, each time as it is then. Can be pickled: whoever gets it opens the store anew."""
+
+    def __init__(self, store: Store, id: str, name: str) -> None:
+        self.store, self.id, self.name = store, id, name
+
+    def __reduce__(self) -> tuple[Callable[..., Root], tuple[Paths, str, str]]:
+        return Root.anew, (self.store.paths, self.id, self.name)
+
+    @classmethod
+    def anew(cls, paths: Paths, id: str, name: str) -> Root:
+        """Of the store below these paths."""
+        return cls(Store(paths), id, name)
+
+    def lives_in(self) -> int:
+        """The process in whose user namespace its files are to be worked on; 0 for any."""
+        record = ending.current(self.store, self.id)
+        return record.pid or 0 if record is not None else 0
+
+    def __call__(self) -> AbstractContextManager[View]:
+        """For a ``with``.
+
+        Raises:
+            NotFound: the container, or its image, is gone.
+        """
+        record = ending.current(self.store, self.id)
+        if record is None:
+            raise NotFound(f"container {self.name}: not found (removed)")
+        return opened(self.store, record, self.store.images.get(record.image))
 
 
 class View(NamedTuple):
@@ -66,8 +98,10 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
 def _of_process(record: ContainerRecord) -> int | None:
     try:
         root = os.open(f"/proc/{record.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    except OSError as error:
+        raise from_os_error(error, f"container {record.name}: its files") from error
     # Opened first, looked at second: if it is the right process now, the root is.
     if record.pid is not None and process.start_time(record.pid) == record.pid_started:
         return root

@@ -2,6 +2,9 @@
 
 Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor 3. One thread, no state.
 
+An ordinary user's spawner makes a user namespace first. It stays outside; its children go in, or into that of the
+container that they are about: to enter another's namespaces takes somebody from outside.
+
 The fork comes before the request: one *spare* child waits on the socket, and when it takes a request the spawner forks
 the next. What a fork costs (2 ms: page tables, and the first writes to shared pages) nobody waits for then::
 
@@ -17,11 +20,13 @@ import os
 import select
 import signal
 import socket
+from dataclasses import dataclass
 
-from containerkit.linux import capabilities, cgroups, process
+from containerkit.errors import ContainerkitError, Unsupported, reason
+from containerkit.linux import capabilities, cgroups, confinement, process
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
-from containerkit.supervise import helper, messages, monitor, rehearsal
+from containerkit.supervise import helper, messages, monitor, rehearsal, worker
 
 SOCKET = 3
 
@@ -39,15 +44,48 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    home = Home.make() if os.geteuid() else None
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children reap themselves
     _warm_up()
-    while _serve_one(channel):
+    while _serve_one(channel, home):
         pass
+
+
+@dataclass(frozen=True)
+class Home:
+    """The user namespace of an ordinary user's containers: a descriptor, or why there is none."""
+
+    descriptor: int
+    refusal: str = ""
+
+    @classmethod
+    def make(cls) -> Home:
+        """A new one."""
+        try:
+            return cls(confinement.create(*confinement.id_maps()))
+        except OSError as error:
+            return cls(-1, f"cannot make a user namespace: {reason(error)} ({error.filename or 'see doctor()'})")
+
+    def enter(self, request: messages.Request) -> None:
+        """Go where the request is to be carried out.
+
+        Raises:
+            Unsupported: there is no such place.
+        """
+        if not isinstance(request, messages.Start) and request.pid:
+            theirs = os.open(f"/proc/{request.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            confinement.enter(theirs)
+            os.close(theirs)
+        elif self.refusal:
+            raise Unsupported(self.refusal)
+        else:
+            confinement.enter(self.descriptor)
+            os.close(self.descriptor)
 
 
 def _warm_up() -> None:
     """Do once what every fork would do at its first use of something, then stop the collector from writing to it."""
-    codec.prepare(Spec, messages.Start, messages.Enter)
+    codec.prepare(Spec, messages.Start, messages.Enter, messages.Work)
     cgroups.detect()
     capabilities.last_cap()
     rehearsal.rehearse()
@@ -56,7 +94,7 @@ def _warm_up() -> None:
     gc.freeze()
 
 
-def _serve_one(channel: socket.socket) -> bool:
+def _serve_one(channel: socket.socket, home: Home | None) -> bool:
     """Keep a spare until it has taken a request. False when the SDK process has gone."""
     heard, said = os.pipe()
     try:
@@ -67,7 +105,7 @@ def _serve_one(channel: socket.socket) -> bool:
         return _refuse(channel, error)
     if pid == 0:
         os.close(heard)
-        _spare(channel, said)
+        _spare(channel, said, home)
     os.close(said)
     # A byte: it has taken a request. An end of file: it was killed. A hang-up of the channel: we are not needed.
     poll = select.poll()
@@ -92,7 +130,7 @@ def _refuse(channel: socket.socket, error: OSError) -> bool:
     return True
 
 
-def _spare(channel: socket.socket, said: int) -> None:
+def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
     """A forked child: wait for a request, become what it asks for, and end."""
     code = 1
     reply: socket.socket | None = None
@@ -110,8 +148,14 @@ def _spare(channel: socket.socket, said: int) -> None:
             os.setsid()
             reply = socket.socket(fileno=descriptors[0])
             reply.send(messages.TAKEN)
-            _become(messages.decode(data), reply, descriptors[1:])
+            request = messages.decode(data)
+            if home is not None:
+                home.enter(request)
+            _become(request, reply, descriptors[1:])
         code = 0
+    except (ContainerkitError, OSError) as problem:
+        if reply is not None:
+            messages.send_reply(reply, messages.Failed.of(problem, "spawner"))
     except BaseException as error:
         if reply is not None:
             messages.send_reply(reply, messages.Failed(f"internal error: {type(error).__name__}: {error}"))
@@ -122,5 +166,7 @@ def _spare(channel: socket.socket, said: int) -> None:
 def _become(request: messages.Request, reply: socket.socket, descriptors: list[int]) -> None:
     if isinstance(request, messages.Start):
         monitor.run(request, reply, descriptors)
+    elif isinstance(request, messages.Work):
+        worker.run(request, reply, descriptors)
     else:
         helper.run(request, reply, descriptors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from containerkit.errors import Unsupported
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle
@@ -44,5 +45,15 @@ def write(store: Store, id: str, spec: Spec) -> None:
 
 
 def cgroup(store: Store, id: str) -> str:
-    """The path of a container's cgroup."""
-    return read(store, id).linux.cgroups_path
+    """The path of a container's cgroup.
+
+    Raises:
+        Unsupported: it has none.
+    """
+    path = read(store, id).linux.cgroups_path
+    if not path:
+        raise Unsupported(
+            f"container {id[:12]}: it has no cgroup to count, limit and pause it by: none is delegated to this user "
+            "(run as root, or have systemd delegate cgroup v2 controllers)"
+        )
+    return path

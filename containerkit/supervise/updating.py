@@ -28,7 +28,7 @@ def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) ->
     limits = configure.resources(settings)
     changed = replace(spec, linux=replace(spec.linux, resources=limits))
     if record.state in ("running", "paused"):
-        cgroup = Cgroup(spec.linux.cgroups_path)
+        cgroup = Cgroup(specs.cgroup(store, record.id))
         try:
             cgroup.apply(replace(limits, devices=()))
         except ContainerkitError:

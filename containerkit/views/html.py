@@ -11,7 +11,7 @@ from containerkit.views import text
 _MONO = "font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.4"
 _COLOURS = {
     "running": "#2e7d32", "created": "#546e7a", "exited": "#6d4c41", "dead": "#b71c1c", "paused": "#ef6c00",
-    "restarting": "#1565c0", "removed": "#757575",
+    "restarting": "#1565c0", "removed": "#757575", "ok": "#2e7d32", "missing": "#b71c1c",
 }  # fmt: skip
 
 

@@ -104,18 +104,6 @@ def test_a_failed_start_of_a_created_container_keeps_it(engine: Engine, image: I
     container.remove()
 
 
-def test_not_root(image: Image, engine: Engine) -> None:
-    script = f"""
-import os
-import containerkit as ck, containerkit.container, containerkit.image, containerkit.store.store
-os.setuid(65534)  # only now: this interpreter may not be readable for everyone
-try: ck.Engine(root={str(engine.paths.root)!r}).call("busybox", "true")
-except ck.PermissionDenied as error: print(error)
-"""
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd="/", check=False)
-    assert "containers need root" in out.stdout, out
-
-
 def test_a_full_disk(tmp_path: Path, busybox_tar: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -9,11 +9,11 @@ from pathlib import Path
 import containerkit
 
 PUBLIC = [
-    "AlreadyExists", "BuildError", "Change", "Container", "ContainerkitError", "Engine", "Event", "Healthcheck",
-    "Image", "InvalidArgument", "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan", "Process",
-    "ProcessFailed", "ProcessInfo", "PruneReport", "Recording", "RegistryError", "Result", "RuntimeFailure", "Stats",
-    "StorageError", "Timeout", "Unsupported", "boot", "call", "containers", "default_engine", "events", "images",
-    "info", "prune", "run", "set_default_engine", "version",
+    "AlreadyExists", "BuildError", "Change", "Container", "ContainerkitError", "Doctor", "Engine", "Event", "Finding",
+    "Healthcheck", "Image", "InvalidArgument", "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan",
+    "Process", "ProcessFailed", "ProcessInfo", "PruneReport", "Recording", "RegistryError", "Result", "RuntimeFailure",
+    "Stats", "StorageError", "Timeout", "Unsupported", "boot", "call", "containers", "default_engine", "doctor",
+    "events", "images", "info", "prune", "run", "set_default_engine", "version",
 ]  # fmt: skip
 
 

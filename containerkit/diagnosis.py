@@ -1,0 +1,363 @@
+"""What this machine has of what containers need: a table of checks, each of which looks without changing anything.
+
+A check *probes* for one feature, program or permission. What it finds is a detail worth knowing; what it does not find
+is said with what is *lost*, and the command that *mends* it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from containerkit.errors import ContainerkitError
+from containerkit.linux import capabilities, confinement, mounts
+from containerkit.linux import namespaces as ns
+from containerkit.linux.cgroups import delegated_parent, detect
+from containerkit.results import Doctor, Finding
+from containerkit.store.store import Store
+from containerkit.store.workspace import Workspace
+
+_MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
+_LOW_SPACE = 1 << 30
+
+
+class Missing(Exception):
+    """It is not there; the text says what was found instead."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table.
+
+    Args:
+        probe: gives the detail, or raises Missing.
+        lost: what cannot be done without it.
+        mend: the command, or what to do; ``{}`` in it is the detail.
+    """
+
+    area: str
+    name: str
+    probe: Callable[[Store], str]
+    lost: str
+    mend: str
+
+
+def examine(store: Store, *, verify: bool = False) -> Doctor:
+    """Look at everything.
+
+    Args:
+        verify: read every blob of the store, and see whether its bytes are those its name stands for.
+    """
+    findings = [_look(check, store) for check in _checks()]
+    if verify:
+        blobs = Check("store", "blobs", _blobs, "the image that has it", "remove that image, and make or pull it again")
+        findings.append(_look(blobs, store))
+    return Doctor(tuple(findings))
+
+
+def _look(check: Check, store: Store) -> Finding:
+    try:
+        return Finding(check.area, check.name, True, check.probe(store))
+    except Missing as missing:
+        detail = str(missing)
+    except (OSError, ContainerkitError) as error:
+        detail = str(error)
+    return Finding(check.area, check.name, False, detail, check.lost, check.mend)
+
+
+def _checks() -> Iterator[Check]:
+    yield from _KERNEL
+    yield from (_controller(name, lost) for name, lost in _CONTROLLERS.items())
+    yield from _USERS if confinement.is_rootless() else _ROOT
+    yield from _PROGRAMS
+    yield from _STORE
+
+
+# -- the kernel ------------------------------------------------------------------------------------------------------
+
+
+def _release(_: Store) -> str:
+    numbers = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+    if numbers < (5, 11):
+        raise Missing(platform.release())
+    return platform.release()
+
+
+def _namespaces(_: Store) -> str:
+    there = set(os.listdir("/proc/self/ns"))
+    absent = sorted(kind for kind, (_, name) in ns.KINDS.items() if name not in there)
+    if absent:
+        raise Missing(f"without {', '.join(absent)}")
+    return ", ".join(sorted(ns.KINDS))
+
+
+def _file_system(name: str) -> Callable[[Store], str]:
+    def probe(_: Store) -> str:
+        with open("/proc/filesystems") as file:
+            if name not in file.read().split():
+                raise Missing("the kernel does not know it")
+        return "the kernel knows it"
+
+    return probe
+
+
+def _module(name: str) -> Callable[[Store], str]:
+    def probe(_: Store) -> str:
+        if os.path.isdir(f"/sys/module/{name}"):
+            return "there"
+        base = f"/lib/modules/{platform.release()}"
+        for file, marks in (("modules.builtin", "built in"), ("modules.dep", "loaded when needed")):
+            try:
+                with open(f"{base}/{file}") as lines:
+                    if any(f"/{name}.ko" in line.partition(":")[0] for line in lines):
+                        return marks
+            except OSError:
+                continue
+        raise Missing("not found")
+
+    return probe
+
+
+def _link_kind(name: str) -> Callable[[Store], str]:
+    # A driver that is built in need not have a directory in /sys/module: its symbols are looked for, too.
+    known = _module(name)
+
+    def probe(store: Store) -> str:
+        try:
+            return known(store)
+        except Missing:
+            if name in _symbols():
+                return "built in"
+            raise
+
+    return probe
+
+
+@cache
+def _symbols() -> frozenset[str]:
+    """Which of the network's drivers have functions in this kernel."""
+    marks = {"bridge": " br_add_if\n", "veth": " veth_xmit\n", "nf_tables": " nf_tables_newtable\n"}
+    try:
+        with open("/proc/kallsyms") as file:
+            text = file.read().replace("\t", "\n")
+    except OSError:
+        return frozenset()
+    return frozenset(name for name, mark in marks.items() if mark in text)
+
+
+def _seccomp(_: Store) -> str:
+    try:
+        with open("/proc/sys/kernel/seccomp/actions_avail") as file:
+            return file.read().strip()
+    except OSError:
+        raise Missing("the kernel has no seccomp filters") from None
+
+
+def _idmap(store: Store) -> str:
+    user_namespace = confinement.create([(0, 0x7000_0000, 65536)], [(0, 0x7000_0000, 65536)])
+    tree = -1
+    try:
+        tree = mounts.open_tree(str(store.paths.root))
+        mounts.mount_setattr(tree, mounts.MOUNT_ATTR_IDMAP, userns=user_namespace)
+    finally:
+        for descriptor in (user_namespace, tree):
+            if descriptor >= 0:
+                os.close(descriptor)
+    return "on the store's file system"
+
+
+def _pressure(_: Store) -> str:
+    if not os.path.isdir("/proc/pressure"):
+        raise Missing("no /proc/pressure")
+    return ", ".join(sorted(os.listdir("/proc/pressure")))
+
+
+_KERNEL = (
+    Check("kernel", "Linux 5.11", _release, "everything", "install a newer kernel"),
+    Check("kernel", "namespaces", _namespaces, "their isolation", "boot a kernel with CONFIG_NAMESPACES complete"),
+    Check("kernel", "overlayfs", _file_system("overlay"), "containers", _MODULE.format("overlay")),
+    Check("kernel", "seccomp", _seccomp, "the filter of system calls", "boot a kernel with CONFIG_SECCOMP_FILTER"),
+    Check("kernel", "pressure (PSI)", _pressure, "Stats.pressure", "add psi=1 to the kernel's command line"),
+    Check("kernel", "bridge", _link_kind("bridge"), "bridge networks", _MODULE.format("bridge")),
+    Check("kernel", "veth", _link_kind("veth"), "networks of containers", _MODULE.format("veth")),
+    Check("kernel", "nf_tables", _link_kind("nf_tables"), "published ports", _MODULE.format("nf_tables")),
+)  # fmt: skip
+
+
+# -- cgroups ---------------------------------------------------------------------------------------------------------
+
+_CONTROLLERS = {
+    "cpu": "cpus, cpu_shares and cpu_quota",
+    "cpuset": "cpuset_cpus and cpuset_mems",
+    "memory": "memory limits, and memory in stats",
+    "pids": "pids_limit",
+    "io": "blkio_weight, device rates, and I/O in stats",
+    "freezer": "pause",
+    "devices": "rules about devices",
+    "hugetlb": "hugetlb limits",
+}
+#: v1 has another name for it.
+_V1_NAMES = {"io": "blkio"}
+#: v2 has these without a controller.
+_V2_HAS = ("freezer", "devices")
+
+
+def _controller(name: str, lost: str) -> Check:
+    old = _V1_NAMES.get(name, name)
+    mend = "mount cgroup2, or add cgroup_no_v1=all to the kernel's command line; cgroup_enable=memory where it is off"
+    return Check("cgroups", name, lambda store: _mounted(name, old), lost, mend)
+
+
+def _mounted(name: str, old: str) -> str:
+    found = detect()
+    if found.v1_root(old) is not None:
+        return f"v1 ({found.v1_root(old)})"
+    if found.v2_root(name) is not None or (found.v2 is not None and name in _V2_HAS):
+        return f"v2 ({found.v2})"
+    raise Missing(f"in no hierarchy ({found.mode})")
+
+
+# -- who we are ------------------------------------------------------------------------------------------------------
+
+
+def _rights(_: Store) -> str:
+    held = set(capabilities.read().effective)
+    absent = sorted(set(capabilities.NAMES[: capabilities.last_cap() + 1]) - held)
+    if absent:
+        raise Missing(f"root without {', '.join(absent)}")
+    return "all capabilities"
+
+
+def _maps(_: Store) -> str:
+    uids, gids = confinement.id_maps()
+    if len(uids) < 2 or len(gids) < 2:
+        raise Missing("one user and one group: yourself")
+    return f"{sum(size for *_, size in uids)} users, {sum(size for *_, size in gids)} groups"
+
+
+def _may_make_namespaces(_: Store) -> str:
+    for path, bad in (
+        ("user/max_user_namespaces", "0"), ("kernel/unprivileged_userns_clone", "0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1"),
+    ):  # fmt: skip
+        try:
+            with open(f"/proc/sys/{path}") as file:
+                value = file.read().strip()
+        except OSError:
+            continue
+        if value == bad:
+            raise Missing(f"{path.replace('/', '.')} = {value}")
+    return "allowed"
+
+
+def _delegation(_: Store) -> str:
+    parent = delegated_parent()
+    if parent is None:
+        raise Missing(f"none for this user ({detect().mode})")
+    return parent or "/"
+
+
+_ROOT = (
+    Check("rights", "capabilities", _rights, "what they allow: ulimits above the present ones take CAP_SYS_RESOURCE",
+          "give them to whatever runs this"),
+    Check("rights", "idmapped mounts", _idmap, 'userns="remap"',
+          "keep the store on ext4, xfs, btrfs or tmpfs; Linux 5.19 for overlayfs"),
+)  # fmt: skip
+_USERS = (
+    Check("rights", "user namespaces", _may_make_namespaces, "containers without root",
+          "as root: sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"),
+    Check("rights", "subordinate ids", _maps, "other users than root in containers",
+          "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"),
+    Check("rights", "delegated cgroup", _delegation, "limits, pause, stats",
+          "as root, with cgroup v2 and systemd: systemctl edit user@.service: [Service] Delegate=yes"),
+)  # fmt: skip
+
+
+# -- programs and packages -------------------------------------------------------------------------------------------
+
+
+def _library(name: str) -> Callable[[Store], str]:
+    def probe(_: Store) -> str:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            raise Missing("not installed") from None
+        return name
+
+    return probe
+
+
+def _package(name: str) -> Callable[[Store], str]:
+    def probe(_: Store) -> str:
+        if importlib.util.find_spec(name) is None:
+            raise Missing("not installed")
+        return "installed"
+
+    return probe
+
+
+_PROGRAMS = (
+    Check("programs", "libseccomp", _library("libseccomp.so.2"), "the default seccomp profile",
+          "apt-get install libseccomp2"),
+    *(Check("programs", name, _package(name), lost, f"pip install {name}")
+      for name, lost in (("pandas", "frames"), ("matplotlib", "plots"), ("ipywidgets", "widgets"))),
+)  # fmt: skip
+
+
+# -- the store -------------------------------------------------------------------------------------------------------
+
+
+def _place(store: Store) -> str:
+    if not os.access(store.paths.root, os.W_OK):
+        raise Missing(f"{store.paths.root} cannot be written")
+    return str(store.paths.root)
+
+
+def _space(store: Store) -> str:
+    free = shutil.disk_usage(store.paths.root).free
+    if free < _LOW_SPACE:
+        raise Missing(f"{free >> 20} MiB free")
+    return f"{free >> 30} GiB free"
+
+
+def _writable_layer(store: Store) -> str:
+    # A descriptor of a mount that is nowhere: it goes with it.
+    if os.geteuid() != 0:
+        return "made in the user namespace"
+    with Workspace(store.paths.tmp) as space:
+        options = []
+        for name in ("lower", "upper", "work"):
+            (space.path / name).mkdir()
+            directory = os.open(space.path / name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            options.append((f"{name}dir", f"/proc/self/fd/{directory}"))
+        try:
+            os.close(mounts.new_mount("overlay", options))
+        finally:
+            for _, path in options:
+                os.close(int(path.rpartition("/")[2]))
+    return "overlayfs takes it"
+
+
+def _blobs(store: Store) -> str:
+    names = store.blobs.names()
+    for name in names:
+        with store.blobs.open(name) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a raw file is one
+        if f"sha256:{found}" != name:
+            raise Missing(f"{name} is damaged")
+    return f"{len(names)} as their names say"
+
+
+_STORE = (
+    Check("store", "root", _place, "everything", "choose another CONTAINERKIT_ROOT"),
+    Check("store", "space", _space, "images and logs", "ck.prune(), or choose another CONTAINERKIT_ROOT"),
+    Check("store", "writable layers", _writable_layer, "containers",
+          "keep the store on ext4, xfs, btrfs or tmpfs: choose another CONTAINERKIT_ROOT"),
+)  # fmt: skip

@@ -1,0 +1,145 @@
+"""User namespaces for ordinary users: made once, entered by processes with one thread.
+
+Sources: user_namespaces(7), newuidmap(1), subuid(5).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from functools import cache
+
+from containerkit.linux import mounts, process
+from containerkit.linux import namespaces as ns
+
+Map = list[tuple[int, int, int]]
+_EVERYBODY = "0          0 4294967295"
+
+
+@cache
+def is_confined() -> bool:
+    """Whether this process is in a user namespace of its own, and so no root of the machine whatever its user is."""
+    with open("/proc/self/uid_map") as file:
+        return file.read().split() != _EVERYBODY.split()
+
+
+def is_rootless() -> bool:
+    """Whether this process has fewer rights than root of the machine."""
+    return os.geteuid() != 0 or is_confined()
+
+
+def may_set_groups() -> bool:
+    """Whether setgroups(2) is allowed: not in a namespace that an ordinary user has mapped without help."""
+    if not is_confined():
+        return True
+    with open("/proc/self/setgroups") as file:
+        return file.read().strip() == "allow"
+
+
+def id_maps() -> tuple[Map, Map]:
+    """How this user's namespace shall be mapped: itself as root, and its subordinate ids after that.
+
+    Without ranges in ``/etc/subuid`` and ``/etc/subgid``, or without newuidmap(1), itself alone.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    uids, gids = _ranges("/etc/subuid", uid), _ranges("/etc/subgid", uid)
+    if not uids or not gids or not _helper("newuidmap") or not _helper("newgidmap"):
+        return [(0, uid, 1)], [(0, gid, 1)]
+    return _after([(0, uid, 1)], uids), _after([(0, gid, 1)], gids)
+
+
+def _after(first: Map, ranges: list[tuple[int, int]]) -> Map:
+    found, next_id = list(first), 1
+    for start, count in ranges:
+        found.append((next_id, start, count))
+        next_id += count
+    return found
+
+
+def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    try:
+        with open(path) as file:
+            rows = [line.strip().split(":") for line in file]
+    except OSError:
+        return []
+    return [
+        (int(row[1]), int(row[2]))
+        for row in rows
+        if len(row) == 3 and row[0] in (name, str(uid)) and row[1].isdigit() and row[2].isdigit()
+    ]
+
+
+def _helper(name: str) -> str:
+    for directory in ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"):
+        if os.access(f"{directory}/{name}", os.X_OK):
+            return f"{directory}/{name}"
+    return ""
+
+
+def create(uids: Map, gids: Map) -> int:
+    """A new user namespace with these maps; it lives as long as the descriptor, or a process in it.
+
+    Raises:
+        OSError: user namespaces are not allowed here, or the maps are not.
+    """
+    ready, said = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ns.unshare(ns.CLONE_NEWUSER)
+            os.write(said, b".")
+            while True:
+                signal.pause()
+        except OSError as error:
+            os._exit(error.errno or 1)
+    os.close(said)
+    try:
+        if not os.read(ready, 1):
+            _, status = os.waitpid(pid, 0)
+            pid = 0
+            number = os.waitstatus_to_exitcode(status)
+            raise OSError(number, os.strerror(number), "user namespace")
+        _write(pid, uids, gids)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _write(pid: int, uids: Map, gids: Map) -> None:
+    if len(uids) == 1:
+        with open(f"/proc/{pid}/setgroups", "w") as file:
+            file.write("deny")
+        ns.write_id_maps(pid, uids, gids)
+        return
+    for name, rows in (("newuidmap", uids), ("newgidmap", gids)):
+        words = [name, str(pid), *(str(number) for row in rows for number in row)]
+        child = os.posix_spawn(_helper(name), words, {"PATH": "/usr/bin:/bin"})
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise OSError(1, f"{' '.join(words)}: failed; see subuid(5)", name)
+
+
+def enter(user_namespace: int) -> None:
+    """Become root of that namespace, with mounts of its own. The process has one thread.
+
+    Raises:
+        OSError: it is not ours to enter.
+    """
+    ns.setns(user_namespace, ns.CLONE_NEWUSER)
+    if may_set_groups():
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    # A change of user hides /proc/self from its own process.
+    process.prctl(process.PR_SET_DUMPABLE, 1)
+    ns.unshare(ns.CLONE_NEWNS)
+    mounts.mount("none", "/", "", mounts.MS_SLAVE | mounts.MS_REC)
+    is_confined.cache_clear()

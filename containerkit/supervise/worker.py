@@ -1,0 +1,63 @@
+"""Work that takes the rights of a user namespace, done by a child of the spawner for an SDK process that has none.
+
+The function and its arguments travel pickled, in files in memory; so does what comes back. Both ends are ours.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from containerkit.errors import RuntimeFailure
+from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of ``function``, called in the user namespace; what it raises is raised here.
+
+    An argument with a method ``lives_in`` names a process in whose user namespace it has to be.
+    """
+    # Not at the top: the spawner imports this module too.
+    from containerkit.supervise.client import spawner
+
+    order, result = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("order", "result"))
+    try:
+        with open(order, "wb", closefd=False) as file:
+            pickle.dump((function, args, kwargs), file)
+        pids = [argument.lives_in() for argument in args if hasattr(argument, "lives_in")]
+        with spawner.request(Work(tuple(sys.path), *pids[:1]), (order, result)) as channel:
+            reply, _ = receive_reply(channel)
+        if isinstance(reply, Failed):
+            raise reply.error("worker")
+        if reply is None:
+            raise RuntimeFailure("worker: was killed")
+        os.lseek(result, 0, os.SEEK_SET)
+        with open(result, "rb", closefd=False) as file:
+            is_good, value = pickle.load(file)
+    finally:
+        os.close(order)
+        os.close(result)
+    if not is_good:
+        raise value
+    return value
+
+
+def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
+    """Do it. Descriptors: the order, the result."""
+    order, result = descriptors
+    sys.path[:] = request.path
+    os.lseek(order, 0, os.SEEK_SET)
+    with open(order, "rb") as file:
+        function, args, kwargs = pickle.load(file)
+    answer: tuple[bool, Any]
+    try:
+        answer = True, function(*args, **kwargs)
+    except Exception as error:
+        answer = False, error
+    with open(result, "wb") as file:
+        pickle.dump(answer, file)
+    send_reply(channel, Worked())

@@ -1,0 +1,198 @@
+"""What an ordinary user does: ``python -m tests.rootless.scenarios NAME DIRECTORY``, as that user.
+
+The directory has ``busybox.tar``, and room for a store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import containerkit as ck
+from containerkit import Engine
+
+
+def everyday(engine: Engine, here: Path, users: int) -> None:
+    """Import, run, exec, stop, start, remove."""
+    result = engine.call("busybox", ["sh", "-c", "id -u; cat; exit 3"], input="typed\n")
+    assert (result.exit_code, result.stdout) == (3, "0\ntyped\n"), result
+    box = engine.run("busybox", ["sh", "-c", "echo up; exec sleep 60"], name="box", stop_timeout=0)
+    assert box.exec("cat /proc/self/uid_map").stdout.split()[:3] == ["0", str(os.getuid()), "1"]
+    assert box.exec("id -u").stdout == "0\n"
+    assert box.exec(["sh", "-c", "echo again >/dev/stdout"]).stdout == "again\n"
+    with box.popen("tty", tty=True) as process:
+        assert process.stdout is not None and process.stdout.read() == b"/dev/pts/0\r\n"
+    assert box.logs() == "up\n" and [one.command for one in box.top()] == ["sleep 60"]
+    assert box.stop().exit_code == 137 and box.start().status == "running"
+    box.kill().remove()
+    try:
+        engine.call("busybox", "nosuch")
+    except ck.RuntimeFailure as error:
+        assert error.exit_code == 127
+    else:
+        raise AssertionError("an absent program was run")
+
+
+def places(engine: Engine, here: Path, users: int) -> None:
+    """A store where this user may not write, and a run directory that another user made first."""
+    for places in ({"root": "/var/lib/containerkit-of-nobody"}, {"root": here / "mine", "run": here / "theirs"}):
+        try:
+            Engine(**places).call("busybox", "true")  # type: ignore[arg-type]
+        except ck.PermissionDenied as error:
+            assert str(next(reversed(places.values()))) in str(error), error
+        else:
+            raise AssertionError(f"{places}: not ours")
+
+
+def files(engine: Engine, here: Path, users: int) -> None:
+    """Files of other users, in a running and in an ended container; nothing of them is left."""
+    box = engine.run("busybox", "sleep 60", name="box", stop_timeout=0)
+    if users > 1:
+        script = "mkdir -m 700 /tmp/hers; echo secret >/tmp/hers/file"
+        assert box.exec(["sh", "-c", script], user="33:44"), "another user's private directory"
+    else:
+        box.exec(["sh", "-c", "mkdir -m 700 /tmp/hers; echo secret >/tmp/hers/file"], check=True)
+    for ended in (False, True):
+        if ended:
+            box.stop()
+        assert box.path("/tmp/hers/file").read_text() == "secret\n"
+        assert box.path("/tmp/hers/file").stat().st_uid == (33 if users > 1 else 0)
+        box.path("/tmp/hers/new").write_text("from outside\n")
+        (here / "in").write_text("in\n")
+        box.copy_in(here / "in", "/tmp/hers/")
+        box.copy_out("/tmp/hers", here / f"out{ended}")
+        assert {path.name for path in (here / f"out{ended}").iterdir()} == {"file", "new", "in"}
+        assert (here / f"out{ended}" / "file").stat().st_uid == os.getuid()
+    changed = [str(change) for change in box.diff()]
+    assert "A /tmp/hers/new" in changed and "A /tmp/hers" in changed
+    assert ck.containers is not None and engine.prune().space_reclaimed > 0
+
+
+def users_and_groups(engine: Engine, here: Path, users: int) -> None:
+    """Other users where there are subordinate ids; a clear refusal where there are none."""
+    if users > 1:
+        result = engine.call("busybox", "id", user="33:44", group_add=["50"])
+        assert result.stdout.startswith("uid=33") and "50" in result.stdout
+        assert engine.call("busybox", ["sh", "-c", "touch /f; chown 1000:1000 /f; stat -c %u /f"]).stdout == "1000\n"
+        box = engine.run("busybox", "sleep 60", user="33", name="box")
+        assert box.kill().exit_code == 137
+        return
+    for options in ({"user": "33:44"}, {"group_add": ["50"]}):
+        try:
+            engine.call("busybox", "id", **options)
+        except ck.RuntimeFailure as error:
+            assert "user namespace" in str(error), error
+        else:
+            raise AssertionError(f"{options}: there is no such user")
+
+
+def limits(engine: Engine, here: Path, users: int) -> None:
+    """Where no cgroup is delegated: one warning, and the container runs; what would need it says so."""
+    from containerkit.linux.cgroups import delegated_parent
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        box = engine.run("busybox", "sleep 60", memory="64m", name="box", stop_timeout=0)
+        engine.call("busybox", "true", memory="64m")
+    if delegated_parent() is not None:
+        assert not caught and box.stats().memory_limit_bytes == 64 << 20
+        box.pause().unpause().update(memory="32m")
+        return
+    assert len(caught) == 1 and "limits do not hold: no cgroup is delegated" in str(caught[0].message)
+    for call in (box.stats, box.pause, lambda: box.update(memory="32m")):
+        try:
+            call()
+        except ck.Unsupported as error:
+            assert "no cgroup" in str(error)
+        else:
+            raise AssertionError(f"{call}: there is nothing to do it with")
+    assert box.status == "running"
+
+
+def options(engine: Engine, here: Path, users: int) -> None:
+    """What a container can be given without root."""
+    files = "/proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward"
+    result = engine.call(
+        "busybox", ["sh", "-c", f"cat {files}; touch /x; echo >/dev/null && echo null; ls /sys | wc -l"],
+        hostname="box", sysctls={"net.ipv4.ip_forward": "1"}, read_only=True, tmpfs={"/t": ""}, init=True,
+    )  # fmt: skip
+    assert result.stdout.split()[:3] == ["box", "1", "null"] and "Read-only" in result.stderr, result
+    assert int(engine.call("busybox", ["sh", "-c", "ls /sys | wc -l"], network="host").stdout) > 3
+    assert engine.call("busybox", "true", privileged=True) and engine.call("busybox", "true", pid="host")
+
+
+def two_processes(engine: Engine, here: Path, users: int) -> None:
+    """A container of one process is entered, stopped and removed by another."""
+    box = engine.run("busybox", "sleep 60", name="box", stop_timeout=0)
+    words = [sys.executable, "-m", "tests.rootless.scenarios", "_other", str(here)]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.split() == ["0", "exited"]
+    assert repr(box) == "Container('box', removed)"
+
+
+def _other(engine: Engine, here: Path, users: int) -> None:
+    box = engine.containers["box"]
+    print(box.exec("id -u").stdout.strip())
+    assert box.path("/etc/passwd").read_text()
+    print(box.stop().status)
+    box.remove()
+
+
+def killed(engine: Engine, here: Path, users: int) -> None:
+    """Kill -9 of the monitor: the next look cleans up."""
+    box = engine.run("busybox", ["sh", "-c", "mkdir -m 700 /p; chown 33 /p; exec sleep 60"], name="box")
+    time.sleep(0.2)
+    monitor = box._record().monitor
+    assert monitor is not None
+    os.kill(monitor, 9)
+    while box.status == "running":
+        time.sleep(0.02)
+    assert box.exit_code == 137
+    box.remove()
+    assert list((here / "root/containers").iterdir()) == []
+
+
+def doctor(engine: Engine, here: Path, users: int) -> None:
+    """What this user lacks, and how to get it."""
+    found = engine.doctor()
+    assert found["user namespaces"].ok and found["root"].ok
+    assert found["subordinate ids"].ok is (users > 1)
+    if users == 1:
+        assert "usermod --add-subuids" in found["subordinate ids"].mend
+    from containerkit.linux.cgroups import delegated_parent
+
+    assert found["delegated cgroup"].ok is (delegated_parent() is not None)
+
+
+def runtime(engine: Engine, here: Path, users: int) -> None:
+    """The command alone refuses what it cannot do, and says why."""
+    done = subprocess.run(
+        [sys.executable, "-m", "containerkit.runtime", "--root", str(here / "rt"), "list", "--format", "json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == []
+
+
+def main(name: str, directory: str) -> None:
+    here = Path(directory)
+    engine = Engine(root=here / "root", run=here / "run")
+    from containerkit.linux import confinement
+
+    users = sum(size for *_, size in confinement.id_maps()[0])
+    if name.startswith("_"):
+        globals()[name](engine, here, users)
+        return
+    image = ck.Image.import_(here / "busybox.tar", tag="busybox", engine=engine)
+    globals()[name](engine, here, users)
+    for container in engine.containers:
+        container.remove(force=True)
+    image.remove()
+    engine.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
