@@ -42,7 +42,7 @@ def places(engine: Engine, here: Path, users: int) -> None:
     """A store where this user may not write, and a run directory that another user made first."""
     for places in ({"root": "/var/lib/containerkit-of-nobody"}, {"root": here / "mine", "run": here / "theirs"}):
         try:
-            Engine(**places).call("busybox", "true")  # type: ignore[arg-type]
+            Engine(**places).call("busybox", "true")
         except ck.PermissionDenied as error:
             assert str(next(reversed(places.values()))) in str(error), error
         else:

@@ -40,6 +40,14 @@ if [ -d "$view/root" ]; then
     case "$path" in /root/*) mkdir -p "$path"; mount --bind "$view$path" "$path" ;; esac
   done
 fi
+# On a machine with cgroup v2 alone, as systemd delegates to users: a cgroup of theirs, and a leaf with this process.
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  group=/sys/fs/cgroup/$user
+  mkdir -p "$group/session"
+  for one in $(cat /sys/fs/cgroup/cgroup.controllers); do echo "+$one" >/sys/fs/cgroup/cgroup.subtree_control; done
+  chown "$user" "$group" "$group/session" "$group"/cgroup.* "$group"/session/cgroup.*
+  echo $$ >"$group/session/cgroup.procs"
+fi
 exec setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all "$@"
 """
 
@@ -88,6 +96,9 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
         (home / "theirs").chmod(0o777)
         yield Person(name, home, view)
     finally:
+        for directory in (f"/sys/fs/cgroup/{name}/session", f"/sys/fs/cgroup/{name}"):
+            if os.path.isdir(directory):
+                os.rmdir(directory)
         subprocess.run(["userdel", name], check=True)
         shutil.rmtree(home)
 
