@@ -588,6 +588,19 @@ class Container:
         )
         return self
 
+    def export(self, path: str | os.PathLike[str]) -> Container:
+        """Write its files as a tar archive, running or not, without what is mounted in it; as ``docker export``.
+
+        Args:
+            path: the archive's; it appears when it is whole.
+
+        Raises:
+            InvalidState: a file changed its size while it was read (pause the container, or try again).
+        """
+        root = self._root()
+        files.export(root, f"container {root.name}", files.absolute(path))
+        return self
+
     def path(self, path: str = "/") -> ContainerPath:
         """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
         root = self._root()

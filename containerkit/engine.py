@@ -340,16 +340,16 @@ class ContainerCollection(_Collection):
     def __contains__(self, name: object) -> bool:
         return _contains(self, name)
 
-    def rows(self, *, all: bool = True) -> list[dict[str, Any]]:
+    def rows(self, *, all: bool = True, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """A row per container, sorted by name; without ``all``, of those that run."""
         from containerkit import listing
 
-        found = listing.records(self._engine.store, all=all)
+        found = listing.records(self._engine.store, all=all, filters=filters)
         return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
 
-    def frame(self, *, all: bool = False) -> pandas.DataFrame:
-        """The containers as a pandas frame; without ``all``, those that run."""
-        return frames.frame(self.rows(all=all), self._COLUMNS)
+    def frame(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> pandas.DataFrame:
+        """The containers as a pandas frame; without ``all``, those that run. ``filters`` as for ``Container.list``."""
+        return frames.frame(self.rows(all=all, filters=filters), self._COLUMNS)
 
     def __repr__(self) -> str:
         return text.table(self.rows(), self._COLUMNS, empty="no containers")

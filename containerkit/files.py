@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.layers.copy import Copier
+from containerkit.layers.pack import PlainArchive
+from containerkit.layers.write import add_root
 from containerkit.linux import mounts
 from containerkit.store import rights
 from containerkit.supervise.rootfs import Root, View
@@ -64,6 +66,23 @@ def copy_out(root: Root, subject: str, path: str, destination: str | os.PathLike
                 _copy(copier, parent, name, content, target, new_name)
         finally:
             os.close(parent)
+
+
+@rights.held
+def export(root: Root, subject: str, destination: str) -> None:
+    """As ``Container.export``."""
+    temporary = f"{destination}.{os.getpid()}.part"
+    with root() as view, _errors(f"{subject}: export to {destination}"):
+        try:
+            with open(temporary, "wb") as file:
+                archive = PlainArchive(file)
+                add_root(archive, view.descriptor, view.first)
+                archive.end()
+            os.replace(temporary, destination)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
 
 def _copy(copier: Copier, parent: int, name: str, content: bool, target: int, new_name: str) -> None:

@@ -19,7 +19,7 @@ def records(store: Store, *, all: bool, filters: Mapping[str, str] | None = None
     """The containers as they really are, newest first.
 
     Args:
-        all: those that do not run, too.
+        all: those that do not run, too; paused ones, and those between two starts, run.
         filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key"`` or ``"key=value"``).
 
     Raises:
@@ -30,7 +30,7 @@ def records(store: Store, *, all: bool, filters: Mapping[str, str] | None = None
     truths = (recover.truth(store, record) for record in store.containers.list())
     found = [record for record in truths if record is not None]
     if not all and "status" not in filters:
-        found = [record for record in found if record.status == "running"]
+        found = [record for record in found if record.status in ("running", "paused", "restarting")]
     return list(filter(wanted, found)) if filters else found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any
 
 from containerkit.errors import InvalidState, NotFound
 from containerkit.linux.cgroups import Cgroup, CgroupStats
+from containerkit.linux.cgroups.pressure import Pressure
 from containerkit.views import html, text
 
 _SHOWN = ("cpu_usage_seconds", "memory_bytes", "memory_limit_bytes", "pids", "io_read_bytes", "io_write_bytes",
@@ -23,11 +25,13 @@ class Stats(CgroupStats):
     Args:
         time: when it was read (UTC).
         net_rx_bytes, net_tx_bytes: over all links of the container but loopback.
+        pressure: resource → how long processes waited for it (PSI), where the kernel tells: cgroup v2.
     """
 
     time: datetime = _EPOCH
     net_rx_bytes: int = 0
     net_tx_bytes: int = 0
+    pressure: Mapping[str, Pressure] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in _SHOWN)
@@ -51,12 +55,17 @@ def read_stats(cgroup: str, pid: int | None) -> Stats:
     """
     try:
         counted = Cgroup(cgroup).stats()
+        waited = Cgroup(cgroup).pressure()
         received, sent = network_bytes(pid)
     except (NotFound, OSError) as error:
         raise InvalidState("container: cannot measure: it has ended") from error
-    values = {field.name: getattr(counted, field.name) for field in fields(CgroupStats)}
+    values = {one.name: getattr(counted, one.name) for one in fields(CgroupStats)}
     return Stats(
-        **values, time=datetime.fromtimestamp(time.time(), timezone.utc), net_rx_bytes=received, net_tx_bytes=sent
+        **values,
+        time=datetime.fromtimestamp(time.time(), timezone.utc),
+        net_rx_bytes=received,
+        net_tx_bytes=sent,
+        pressure=waited,
     )
 
 

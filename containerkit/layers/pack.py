@@ -31,7 +31,55 @@ class Packed:
     newest: int
 
 
-class Packer:
+class Archive:
+    """Writes entries as a tar stream, to where its :meth:`write` says."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes of the stream."""
+        raise NotImplementedError
+
+    def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
+        """Append one entry.
+
+        Args:
+            content: exactly ``entry.size`` bytes.
+
+        Raises:
+            InvalidState: the content became shorter since its size was looked up.
+        """
+        self.write(tar.header(entry))
+        if isinstance(content, bytes):
+            self.write(content)
+        else:
+            self._copy(entry, content)
+        self.write(bytes(-entry.size % tar.BLOCK))
+
+    def _copy(self, entry: tar.Entry, content: Readable) -> None:
+        left = entry.size
+        while left:
+            data = content.read(min(CHUNK, left))
+            if not data:
+                raise InvalidState(f"import: {entry.name} became shorter while it was read")
+            left -= len(data)
+            self.write(data)
+
+
+class PlainArchive(Archive):
+    """A tar stream as it is, to ``sink``; :meth:`end` ends it."""
+
+    def __init__(self, sink: Writable) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes) -> None:
+        """Append bytes of the stream."""
+        self._sink.write(data)
+
+    def end(self) -> None:
+        """Write what ends an archive."""
+        self._sink.write(tar.END)
+
+
+class Packer(Archive):
     """Writes entries as one compressed tar stream to ``sink``; :attr:`result` is there after the ``with``.
 
     Equal entries in equal order give equal bytes: no times or names of its own go in.
@@ -62,31 +110,10 @@ class Packer:
             self.result = Packed("zstd", "sha256:" + self._hash.hexdigest(), self._newest)
 
     def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
-        """Append one entry.
-
-        Args:
-            content: exactly ``entry.size`` bytes.
-
-        Raises:
-            InvalidState: the content became shorter since its size was looked up.
-        """
+        """As :meth:`Archive.add`; the newest of their times is remembered."""
         self._has_entries = True
         self._newest = max(self._newest, entry.mtime)
-        self.write(tar.header(entry))
-        if isinstance(content, bytes):
-            self.write(content)
-        else:
-            self._copy(entry, content)
-        self.write(bytes(-entry.size % tar.BLOCK))
-
-    def _copy(self, entry: tar.Entry, content: Readable) -> None:
-        left = entry.size
-        while left:
-            data = content.read(min(CHUNK, left))
-            if not data:
-                raise InvalidState(f"import: {entry.name} became shorter while it was read")
-            left -= len(data)
-            self.write(data)
+        super().add(entry, content)
 
     def write(self, data: bytes) -> None:
         """Append bytes of a tar stream that somebody else has made."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.layers.bounds import MAX_DEPTH
-from containerkit.layers.pack import Packer
+from containerkit.layers.pack import Archive
 from containerkit.layers.tar import (
     BLOCK_DEVICE,
     CHAR,
@@ -30,10 +30,11 @@ _KINDS = {
     stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHAR,
     stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
 }  # fmt: skip
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
 
 
-def add_tree(packer: Packer, root: str | os.PathLike[str]) -> None:
+def add_tree(archive: Archive, root: str | os.PathLike[str]) -> None:
     """Append ``root`` as ``./``, and everything below.
 
     Raises:
@@ -41,39 +42,80 @@ def add_tree(packer: Packer, root: str | os.PathLike[str]) -> None:
         InvalidState: a file changed while it was read.
         OSError: something cannot be read.
     """
-    _Tree(packer).add(os.fspath(root), "./")
+    descriptor = os.open(root, _DIRECTORY)
+    try:
+        _Tree(archive).add_directory(descriptor, "./")
+    finally:
+        os.close(descriptor)
+
+
+def add_root(archive: Archive, root: int, first: tuple[int, int]) -> None:
+    """As :func:`add_tree`, for a container's root: what is mounted in it is left out.
+
+    Args:
+        root: its descriptor. The container may change everything meanwhile: nothing leads outside.
+        first: the user and group that are written as 0.
+    """
+    descriptor = os.open(f"/proc/self/fd/{root}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _Tree(archive, device=os.fstat(descriptor).st_dev, first=first).add_directory(descriptor, "./")
+    finally:
+        os.close(descriptor)
 
 
 class _Tree:
-    def __init__(self, packer: Packer) -> None:
-        self._packer = packer
+    """A walk from descriptor to descriptor.
+
+    Args:
+        device: only directories of that one are gone into; None for all.
+    """
+
+    def __init__(self, archive: Archive, device: int | None = None, first: tuple[int, int] = (0, 0)) -> None:
+        self._archive, self._device, self._first = archive, device, first
         self._names: dict[tuple[int, int], str] = {}  # of files with several names: the first one
 
-    def add(self, path: str, name: str) -> None:
-        found = os.lstat(path)
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode))
-        if kind is None:
+    def add_directory(self, directory: int, name: str) -> None:
+        found = os.fstat(directory)
+        self._archive.add(self._entry(name, DIRECTORY, f"/proc/self/fd/{directory}/.", found))
+        if self._device is not None and found.st_dev != self._device:
             return
-        entry = entry_of(name, kind, path, found)
-        if kind == DIRECTORY:
-            self._packer.add(entry)
-            self._add_children(path, name)
-        elif found.st_nlink > 1 and (first := self._names.setdefault((found.st_dev, found.st_ino), name)) != name:
-            entry.kind, entry.link, entry.size, entry.xattrs = HARDLINK, first, 0, {}
-            self._packer.add(entry)
-        elif kind == FILE:
-            add_file(self._packer, entry, path)
-        else:
-            self._packer.add(entry)
-
-    def _add_children(self, path: str, name: str) -> None:
         prefix = "" if name == "./" else f"{name}/"
         if prefix.count("/") > MAX_DEPTH:
             raise InvalidArgument(f"import: {name[:100]}…: more than {MAX_DEPTH} directories deep")
-        for child in sorted(os.listdir(path), key=os.fsencode):
+        for child in sorted(os.listdir(directory), key=os.fsencode):
             if child.startswith(".wh."):
                 raise InvalidArgument(f"import: {prefix}{child}: in a layer a name beginning with .wh. is a deletion")
-            self.add(f"{path}/{child}", prefix + child)
+            self._add(directory, child, prefix + child)
+
+    def _add(self, directory: int, child: str, name: str) -> None:
+        try:
+            found = os.stat(child, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return  # removed meanwhile
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+        if kind is None:
+            return
+        if kind == DIRECTORY:
+            inner = os.open(child, _DIRECTORY, dir_fd=directory)
+            try:
+                self.add_directory(inner, name)
+            finally:
+                os.close(inner)
+            return
+        path = f"/proc/self/fd/{directory}/{child}"
+        entry = self._entry(name, kind, path, found)
+        if found.st_nlink > 1 and (first := self._names.setdefault((found.st_dev, found.st_ino), name)) != name:
+            entry.kind, entry.link, entry.size, entry.xattrs = HARDLINK, first, 0, {}
+            self._archive.add(entry)
+        elif kind == FILE:
+            add_file(self._archive, entry, path)
+        else:
+            self._archive.add(entry)
+
+    def _entry(self, name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
+        entry = entry_of(name, kind, path, found)
+        entry.uid, entry.gid = found.st_uid - self._first[0], found.st_gid - self._first[1]
+        return entry
 
 
 def entry_of(name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
@@ -95,7 +137,7 @@ def entry_of(name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
     return entry
 
 
-def add_file(packer: Packer, entry: Entry, path: str) -> None:
+def add_file(archive: Archive, entry: Entry, path: str) -> None:
     """Append a regular file with its content.
 
     Raises:
@@ -105,7 +147,7 @@ def add_file(packer: Packer, entry: Entry, path: str) -> None:
         if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
             raise InvalidState(f"import: {path} changed while it was read")
         with open(descriptor, "rb", buffering=0, closefd=False) as content:
-            packer.add(entry, content)
+            archive.add(entry, content)
 
 
 @contextmanager

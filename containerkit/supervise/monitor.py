@@ -204,6 +204,8 @@ class Monitor:
         oom_killed = self._end_cgroup()
         self.streams.finish()
         self.last = Exited(process.exit_code(status), self.finished - self.began, oom_killed)
+        if oom_killed:
+            self._tell("oom")
         if not self._is_wanted(self.last.exit_code):
             self._end_for_good()
             return False
@@ -274,6 +276,12 @@ class Monitor:
             # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
             pass
         self._say(last)
+
+    def _tell(self, action: str) -> None:
+        try:
+            self.containers.amend(self.request.id, action)
+        except ContainerkitError:
+            pass  # the disk is full: its exit says so, too
 
     def _move(self, move: str, **columns: object) -> None:
         """Write down a move that ends a run."""

@@ -138,3 +138,21 @@ def test_after_a_reboot_one_call_starts_what_should_run(engine: Engine, image: I
     assert engine.boot() == []
     for container in engine.containers:
         container.remove(force=True)
+
+
+def test_out_of_memory_is_an_event(engine: Engine, image: Image) -> None:
+    script = "head -c 100000000 /dev/zero | tail >/dev/null"
+    assert engine.call("busybox", ["sh", "-c", script], memory="16m", name="hungry").oom_killed
+    actions = [event.action for event in engine.events(filters={"container": "hungry"})]
+    assert "oom" in actions and actions.index("oom") < actions.index("die")
+
+
+def test_paused_containers_are_listed_among_those_that_run(engine: Engine, image: Image) -> None:
+    with (
+        engine.run("busybox", "sleep 60", name="still", labels={"a": "b"}),
+        engine.run("busybox", "sleep 60", name="goes"),
+    ):
+        still.pause()
+        assert list(engine.containers.frame()["name"]) == ["goes", "still"]
+        assert list(engine.containers.frame(filters={"label": "a=b"})["status"]) == ["paused"]
+        assert list(engine.containers.frame(all=True, filters={"status": "running"})["name"]) == ["goes"]

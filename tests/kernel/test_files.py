@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,23 @@ def test_what_is_written_from_outside_is_seen_inside_and_stays(engine: Engine, i
     assert container.path("/note").read_text() == "on disk" and not container.path("/run/note").exists()
     assert container.start().exec("cat /note").stdout == "on disk"
     container.remove(force=True)
+
+
+def test_export_is_an_image_again(engine: Engine, image: Image, tmp_path: Path) -> None:
+    with engine.run(
+        "busybox", ["sh", "-c", "echo mine >/made; ln /made /also; chown 33 /made; exec sleep 60"]
+    ) as container:
+        while not container.path("/also").exists():
+            time.sleep(0.01)
+        container.export(tmp_path / "running.tar")
+        container.kill()
+        container.export(tmp_path / "ended.tar")
+    for name in ("running", "ended"):
+        with tarfile.open(tmp_path / f"{name}.tar") as tar:
+            found = {member.name: member for member in tar}
+            assert found["made"].uid == 33 and {found["made"].islnk(), found["also"].islnk()} == {True, False}
+            assert not any(path.startswith(("proc/", "dev/", "sys/")) for path in found), "what is mounted is left out"
+        Image.import_(tmp_path / f"{name}.tar", tag=name, engine=engine)
+        assert engine.call(name, ["sh", "-c", "cat /also; stat -c %h /made"]).stdout == "mine\n2\n"
+    with pytest.raises(ck.NotFound, match="export to"):
+        engine.create("busybox", "true", name="lost").export(tmp_path / "nosuch" / "file.tar")

@@ -10,6 +10,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
+from containerkit.linux.cgroups import detect
 
 
 def test_run_stop_start_remove(engine: Engine, image: Image) -> None:
@@ -189,6 +190,9 @@ def test_stats_and_record(engine: Engine, image: Image) -> None:
         stats = container.stats()
         assert stats.cpu_usage_seconds > 0.2 and 0 < stats.memory_bytes < 32 << 20 and stats.pids == 1
         assert recording.plot().get_ylabel().startswith("CPU")
+        if os.path.exists("/proc/pressure/cpu") and detect().v2 is not None:
+            assert stats.pressure["cpu"].some_seconds > 0, "half of the time it waited for its quota"
+            assert 0 <= stats.pressure["memory"].full10 <= 100
 
 
 def test_inspect_is_shaped_as_docker_s(engine: Engine, image: Image) -> None:

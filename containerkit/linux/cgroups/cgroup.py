@@ -6,14 +6,15 @@ Source: runtime-spec, config-linux.md, "Control groups": a path is below the roo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
 from containerkit.errors import InvalidArgument, Unsupported
-from containerkit.linux.cgroups import cpuset, files, freezer, limits, memory, processes
+from containerkit.linux.cgroups import cpuset, files, freezer, limits, memory, pressure, processes
 from containerkit.linux.cgroups.controller import Controller
 from containerkit.linux.cgroups.exec_group import ExecGroup
 from containerkit.linux.cgroups.hierarchies import Hierarchies, detect
+from containerkit.linux.cgroups.pressure import Pressure
 from containerkit.linux.cgroups.reader import StatsReader
 from containerkit.linux.cgroups.stats import CgroupStats
 from containerkit.oci.runtime_spec import Resources
@@ -156,6 +157,10 @@ class Cgroup:
         """
         with StatsReader(self) as reader:
             return reader.stats()
+
+    def pressure(self) -> Mapping[str, Pressure]:
+        """By resource, how long its processes have waited for it; empty where v2 is not mounted."""
+        return {} if self._v2 is None else pressure.read(self._v2)
 
     def oom_kills(self) -> int:
         """How many processes the out-of-memory killer has ended; 0 when nothing counts them or the cgroup is gone."""
