@@ -12,7 +12,7 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
 ``engine``                        one root directory: collections, the default engine
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
-``runtime/``                      a bundle becomes processes: plan, operations, init
+``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
 ``layers/``                       tar to and from directories; programs of this machine
 ``linux/``                        the kernel, one file per facility

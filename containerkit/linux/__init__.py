@@ -5,9 +5,12 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 
 =================  ==========================================================================
 ``libc``           the C library, and how a result becomes an ``OSError``
-``mounts``         mount, umount2, pivot_root, openat2, the fsopen family
+``mounts``         mount, umount2, pivot_root, openat2, the fsopen family, mount_setattr
 ``namespaces``     clone3, unshare, setns, user-namespace maps
-``process``        prctl, pidfds, start times, titles
+``confinement``    user namespaces of ordinary users: made, mapped, entered
+``process``        prctl, pidfds, start times, titles, users for a while
+``scheduling``     turns on processors and disks
+``sealed``         the interpreter as a file that nobody can write to
 ``capabilities``   names, sets, capset
 ``seccomp``        profiles to filters, filters to the kernel
 ``cgroups``        v1, v2 and hybrid behind one interface

@@ -12,15 +12,19 @@ One start, file by file::
 
     bundle.py        config.json is read and validated                        -> Spec
     plan.py          the Spec becomes a Plan: pure, no kernel, no root        -> Plan(outside, inside)
-    create.py        outside operations: cgroup, limits, clone3; the parent gets a Child ...
+    create.py        outside operations: cgroup, mapped mounts, clone3; the parent gets a Child ...
     init.py          ... and the child executes the inside operations:
-      rootfs.py        mounts, devices, masks, pivot_root
+      rootfs.py        mounts (mount_options.py), devices, masks, pivot_root
       namespaces.py    cgroup, loopback, host name, sysctls
+      hooks.py         programs of the configuration's, at their moments; the parent has some of them
       identity.py      limits, user, capabilities, seccomp, and at last execve(2)
     messages.py      what parent and init tell each other meanwhile
 
 Entering a running container is :mod:`~containerkit.runtime.enter`: a shorter plan with the same operations.
+:mod:`~containerkit.runtime.command` is the command line that others run containers with: podman, or a person.
+:mod:`~containerkit.runtime.defaults` has what a container gets unless somebody says otherwise.
 
 After pivot_root the init imports nothing, looks nothing up in NSS and opens nothing by name but what the configuration
-names. Every module here is therefore imported by whoever calls :func:`containerkit.runtime.create.create`, before.
+names. Every module here is therefore imported by whoever calls :func:`containerkit.runtime.create.create`, before. What
+enters a container is a sealed copy of the interpreter (linux/sealed.py).
 """

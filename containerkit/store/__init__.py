@@ -20,6 +20,8 @@ One run::
     containers               a row for the container: from here on the image cannot go
     snapshots.Snapshots.prepare   its directories, and the overlay mount of its layers
 
+An ordinary user's trees hold files of other users: who touches them there says so with :mod:`rights`.
+
 What keeps garbage and haste apart is one rule: **a blob gets its name inside the transaction that writes the rows that
 use it.** So whoever holds the write lock knows that a blob without a row is garbage, whoever is at work meanwhile, and
 a process that is killed leaves files in tmp/ only, whose lock the kernel has dropped: the next ingest sweeps them.

@@ -39,6 +39,10 @@ What else is done to a container that is there, from the SDK's side:
 ``specs``                         its ``config.json``
 ================================  ==================================================================
 
+An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
+the rights that a monitor needs. What the SDK itself has to do with such rights, layers to unpack and files to copy, it
+hands to a child of the spawner too: ``worker.py``, by way of store/rights.py. ``userns.py`` is about root's containers.
+
 There is no daemon. Containers outlive the process that started them: the monitor is a child of the spawner only until
 the spawner ends, and holds nothing of it.
 """

@@ -152,7 +152,7 @@ def test_paused_containers_are_listed_among_those_that_run(engine: Engine, image
         engine.run("busybox", "sleep 60", name="still", labels={"a": "b"}),
         engine.run("busybox", "sleep 60", name="goes"),
     ):
-        still.pause()
+        engine.containers["still"].pause()
         assert list(engine.containers.frame()["name"]) == ["goes", "still"]
         assert list(engine.containers.frame(filters={"label": "a=b"})["status"]) == ["paused"]
         assert list(engine.containers.frame(all=True, filters={"status": "running"})["name"]) == ["goes"]

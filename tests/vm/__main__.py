@@ -1,0 +1,13 @@
+"""``python -m tests.vm [PYTEST ARGUMENT…]``."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.vm import machine
+
+if __name__ == "__main__":
+    try:
+        sys.exit(machine.run(sys.argv[1:] or machine.TESTS))
+    except machine.Unavailable as problem:
+        sys.exit(f"vm: {problem}")

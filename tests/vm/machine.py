@@ -1,0 +1,110 @@
+"""The kernel is fetched and unpacked once; each run boots it, runs pytest in it, and shows what pytest says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".vm"
+#: What the default run takes: that which differs on cgroup v2, and a start of every kind.
+TESTS = ("tests/kernel/test_cgroups.py", "tests/kernel/test_run.py", "tests/kernel/test_policies.py", "tests/rootless")
+#: Seconds. Emulated, everything takes five to ten times as long.
+LIMIT = 2400
+
+GUEST = """
+mount -t tmpfs -o mode=1777,size=60% tmpfs /tmp
+ip link set lo up
+cd {root}
+export HOME=/tmp PYTHONDONTWRITEBYTECODE=1 CONTAINERKIT_VM=1
+{python} -m pytest -p no:cacheprovider --timeout 600 --basetemp=/tmp/pytest {arguments}
+echo "exit code $?"
+"""
+
+
+class Unavailable(Exception):
+    """What the machine is made of cannot be had here; the text says what."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Boot, run pytest with ``arguments``, and show its output; its exit code.
+
+    Raises:
+        Unavailable: no qemu, no virtme-ng, or no kernel.
+    """
+    vng = Path(sys.executable).with_name("vng")
+    if not vng.exists():
+        raise Unavailable("virtme-ng is not installed (pip install '.[vm]')")
+    if shutil.which("qemu-system-x86_64") is None:
+        raise Unavailable("qemu is not installed (Debian package qemu-system-x86)")
+    kernel = fetch()
+    script = CACHE / "guest.sh"
+    script.write_text(GUEST.format(root=ROOT, python=sys.executable, arguments=" ".join(arguments)))
+    words = [
+        str(vng), "--run", str(kernel), "--disable-kvm", "--disable-microvm", "--cpus", "2", "--memory", "4G",
+        "--force-9p", "--rwdir", str(CACHE), "--", "sh", str(script),
+    ]  # fmt: skip
+    path = f"{vng.parent}:{os.environ['PATH']}"
+    code = 1
+    with modules(kernel):
+        machine = subprocess.Popen(
+            ["timeout", str(LIMIT), *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", cwd=CACHE, env={**os.environ, "PATH": path},
+        )  # fmt: skip
+        assert machine.stdout is not None
+        for line in machine.stdout:
+            print(line, end="", flush=True)
+            if found := re.match(r"exit code (\d+)", line):
+                code = int(found[1])
+        machine.wait()
+    return code
+
+
+def fetch() -> Path:
+    """Debian's kernel, unpacked into the cache.
+
+    Raises:
+        Unavailable: it cannot be fetched.
+    """
+    found = sorted(CACHE.glob("root/boot/vmlinuz-*"))
+    if found:
+        return found[-1]
+    if shutil.which("apt-get") is None:
+        raise Unavailable("no apt-get: the kernel is Debian's")
+    CACHE.mkdir(exist_ok=True)
+    depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=False)
+    package = re.search(r"Depends: (linux-image-[\w.+-]+)", depends.stdout)
+    if package is None:
+        raise Unavailable("the package linux-image-amd64 is not known here")
+    done = subprocess.run(["apt-get", "download", "-qq", package[1]], cwd=CACHE, capture_output=True, check=False)
+    archives = list(CACHE.glob("linux-image-*.deb"))
+    if done.returncode or not archives:
+        raise Unavailable(f"the package {package[1]} cannot be fetched")
+    subprocess.run(["dpkg", "-x", archives[0], CACHE / "root"], check=True)
+    archives[0].unlink()
+    (kernel,) = CACHE.glob("root/boot/vmlinuz-*")
+    subprocess.run(["depmod", "-b", CACHE / "root", kernel.name.removeprefix("vmlinuz-")], check=True)
+    return kernel
+
+
+@contextmanager
+def modules(kernel: Path) -> Iterator[None]:
+    """Its modules where they are looked for, for as long as the machine runs."""
+    version = kernel.name.removeprefix("vmlinuz-")
+    place = Path("/lib/modules") / version
+    place.parent.mkdir(exist_ok=True)
+    if place.exists():
+        yield
+        return
+    place.unlink(missing_ok=True)
+    place.symlink_to(CACHE / "root/lib/modules" / version)
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
