@@ -31,8 +31,6 @@ def is_rootless() -> bool:
 
 def may_set_groups() -> bool:
     """Whether setgroups(2) is allowed: not in a namespace that an ordinary user has mapped without help."""
-    if not is_confined():
-        return True
     with open("/proc/self/setgroups") as file:
         return file.read().strip() == "allow"
 
@@ -104,7 +102,7 @@ def create(uids: Map, gids: Map) -> int:
             pid = 0
             number = os.waitstatus_to_exitcode(status)
             raise OSError(number, os.strerror(number), "user namespace")
-        _write(pid, uids, gids)
+        write_maps(pid, uids, gids)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready)
@@ -113,15 +111,22 @@ def create(uids: Map, gids: Map) -> int:
             os.waitpid(pid, 0)
 
 
-def _write(pid: int, uids: Map, gids: Map) -> None:
-    if len(uids) == 1:
+def write_maps(pid: int, uids: Map, gids: Map) -> None:
+    """Give the user namespace of ``pid`` its maps, as an ordinary user may: itself alone, or by newuidmap(1).
+
+    Raises:
+        OSError: these are not this user's ids to give.
+    """
+    if len(uids) == 1 and len(gids) == 1 and uids[0][2] == gids[0][2] == 1:
         with open(f"/proc/{pid}/setgroups", "w") as file:
             file.write("deny")
         ns.write_id_maps(pid, uids, gids)
         return
     for name, rows in (("newuidmap", uids), ("newgidmap", gids)):
         words = [name, str(pid), *(str(number) for row in rows for number in row)]
-        child = os.posix_spawn(_helper(name), words, {"PATH": "/usr/bin:/bin"})
+        if not (program := _helper(name)):
+            raise OSError(2, f"{name} is not installed (Debian package uidmap)", name)
+        child = os.posix_spawn(program, words, {"PATH": "/usr/bin:/bin"})
         _, status = os.waitpid(child, 0)
         if status:
             raise OSError(1, f"{' '.join(words)}: failed; see subuid(5)", name)

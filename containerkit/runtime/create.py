@@ -153,7 +153,7 @@ def create(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
         rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {}, sets_groups=may_set_groups(),
+        state=state or {}, sets_groups=not is_confined() or may_set_groups(), by_root=os.geteuid() == 0,
     )  # fmt: skip
     try:
         give(streams, spec.linux.host_ids(spec.process.user))

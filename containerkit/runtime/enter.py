@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
-from containerkit.linux.confinement import may_set_groups
+from containerkit.linux.confinement import is_confined, may_set_groups
 from containerkit.oci.runtime_spec import Process
 from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child, give
@@ -79,7 +79,7 @@ def enter(
     give(streams, owner)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve)
-    context.sets_groups = may_set_groups()
+    context.sets_groups = not is_confined() or may_set_groups()
     if flags & ns.CLONE_NEWPID:
         ns.setns(target, ns.CLONE_NEWPID)
     pid, pidfd = clone(0, group)

@@ -16,7 +16,8 @@ from containerkit.runtime.operation import Context, Operation
 def run(operations: tuple[Operation, ...], context: Context) -> NoReturn:
     """Execute ``operations``, the last of which does not return; any failure is told to the parent."""
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
-    process.prctl(process.PR_SET_DUMPABLE, 0)
+    if context.by_root:
+        process.prctl(process.PR_SET_DUMPABLE, 0)
     # Asked of the host's /proc, and remembered: nothing is opened by name once inside.
     capabilities.last_cap()
     try:

@@ -7,7 +7,7 @@ import signal
 import socket
 from dataclasses import dataclass
 
-from containerkit.linux import loopback, process
+from containerkit.linux import confinement, loopback, process
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset
@@ -140,12 +140,16 @@ class AwaitIdMaps(Operation):
     def execute(self, context: Context) -> None:
         if os.read(context.channel, 64) != messages.MAPPED:
             os._exit(1)
+        # An ordinary user could not have given the maps to a process that hides from it.
+        process.prctl(process.PR_SET_DUMPABLE, 0)
+        context.sets_groups = confinement.may_set_groups()
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
 
     def write_maps(self, pid: int) -> None:
         """The parent's half."""
-        ns.write_id_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
+        write = ns.write_id_maps if os.geteuid() == 0 else confinement.write_maps
+        write(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Context:
     a procfs that the container cannot have tampered with, ``channel`` the init's end of the message channel.
     ``listener`` is a socket where the word to start may come from, when whoever creates ends before. ``preserve`` is
     how many descriptors above 2 the program gets, ``prepared`` has the detached mounts that were made outside, by
-    destination, and ``state`` is what hooks are told. ``sets_groups``: setgroups(2) is allowed.
+    destination, and ``state`` is what hooks are told. ``sets_groups``: setgroups(2) is allowed;
+    ``by_root``: root makes the container, in whatever user namespace.
     """
 
     rootfs: str = ""
@@ -39,6 +40,7 @@ class Context:
     prepared: dict[str, int] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     sets_groups: bool = True
+    by_root: bool = True
 
     def target(self, path: str, *, directory: bool = True) -> int:
         """A descriptor (O_PATH) of ``path`` inside the root file system, made when it is absent."""

@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 import warnings
 from pathlib import Path
 
 import containerkit as ck
 from containerkit import Engine
+from tests.bundles import Runtime, change
 
 
 def everyday(engine: Engine, here: Path, users: int) -> None:
@@ -169,12 +171,22 @@ def doctor(engine: Engine, here: Path, users: int) -> None:
 
 
 def runtime(engine: Engine, here: Path, users: int) -> None:
-    """The command alone refuses what it cannot do, and says why."""
-    done = subprocess.run(
-        [sys.executable, "-m", "containerkit.runtime", "--root", str(here / "rt"), "list", "--format", "json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(done.stdout) == []
+    """The command alone, on a bundle for this user; and on one that it has no right to."""
+    command, bundle = Runtime(here / "rt"), here / "bundle"
+    with tarfile.open(here / "busybox.tar") as tar:
+        tar.extractall(bundle / "rootfs", filter="data")
+    command.ok("spec", "--rootless", "-b", bundle)
+    words = ["sh", "-c", "id -u; echo into >/dev/null; touch /made && cat /proc/self/uid_map; exit 4"]
+    change(bundle, lambda config: config["process"].update(terminal=False, args=words))
+    done = command("run", "-b", bundle, "box")
+    assert (done.returncode, done.stdout.split()) == (4, ["0", "0", str(os.getuid()), "1"]), done
+    assert (bundle / "rootfs/made").stat().st_uid == os.getuid()
+    assert json.loads(command.ok("list", "--format", "json")) == []
+    maps = [{"containerID": 0, "hostID": 0, "size": 65536}]
+    change(bundle, lambda config: config["linux"].update(uidMappings=maps, gidMappings=maps))
+    refused = command("run", "-b", bundle, "box")
+    assert refused.returncode == 125 and "user namespace: 0 is 0 (+65536)" in refused.stderr, refused
+    assert command.ok("list", "-q") == ""
 
 
 def main(name: str, directory: str) -> None:

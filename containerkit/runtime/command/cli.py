@@ -174,7 +174,7 @@ def _features(records: Records, parsed: Arguments) -> int:
 
 
 def _spec(records: Records, parsed: Arguments) -> int:
-    telling.write_example(parsed.bundle)
+    telling.write_example(parsed.bundle, rootless=parsed.rootless_spec)
     return 0
 
 
@@ -300,4 +300,5 @@ def _add_telling(commands: argparse._SubParsersAction[_Parser]) -> None:
     events.add_argument("id")
     _command(commands, "features", _features, "tell what this runtime can do, as JSON")
     spec = _command(commands, "spec", _spec, "write a configuration to begin with")
+    spec.add_argument("--rootless", dest="rootless_spec", action="store_true", help="for an ordinary user")
     spec.add_argument("--bundle", "-b", default=".", metavar="DIRECTORY")

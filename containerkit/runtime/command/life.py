@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
+from containerkit.linux.confinement import is_rootless
 from containerkit.oci.runtime_spec import SPEC_VERSION, Resources, Spec
 from containerkit.runtime import bundle, hooks
 from containerkit.runtime.command import agents, terminals, waiting
@@ -58,7 +59,7 @@ def _made(records: Records, id: str, making: Making, *, detaches: bool) -> Itera
     """A container that is ready to start; gone again when what is done with it fails."""
     records.directory(id)  # whether that can be an id, before anything else
     path = os.path.abspath(making.bundle)
-    spec = bundle.load(path, config=making.config, cgroup=f"/containerkit-{id}")
+    spec = bundle.load(path, config=making.config, cgroup="" if is_rootless() else f"/containerkit-{id}")
     _check_terminal(spec, making, detaches)
     _check_descriptors(making.preserve)
     record = records.add(id, path, os.path.join(path, spec.root.path), spec.linux.cgroups_path)

@@ -7,13 +7,24 @@ import os
 import pwd
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from containerkit.errors import InvalidState
 from containerkit.linux import capabilities, namespaces, seccomp
 from containerkit.linux.cgroups import Cgroup, detect
 from containerkit.oci import codec
-from containerkit.oci.runtime_spec import SPEC_VERSION, Capabilities, Linux, Mount, Namespace, Process, Root, Spec
+from containerkit.oci.runtime_spec import (
+    SPEC_VERSION,
+    Capabilities,
+    IDMapping,
+    Linux,
+    Mount,
+    Namespace,
+    Process,
+    Root,
+    Spec,
+)
 from containerkit.runtime import mount_options
 from containerkit.runtime.command.records import Records, moment
 from containerkit.runtime.defaults import MASKED_PATHS, MOUNTS, READONLY_PATHS
@@ -155,9 +166,22 @@ def features() -> str:
     return json.dumps(found, indent=2)
 
 
-def example() -> str:
-    """A configuration to begin with: a shell in the directory ``rootfs``."""
+def example(*, rootless: bool = False) -> str:
+    """A configuration to begin with: a shell in the directory ``rootfs``.
+
+    Args:
+        rootless: for whoever calls, as an ordinary user: with a user namespace, and without cgroups.
+    """
     held = capabilities.DEFAULT
+    cgroups = Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro"))
+    kinds: tuple[str, ...] = ("pid", "network", "ipc", "uts", "mount", "cgroup")
+    mounts: tuple[Mount, ...] = (*MOUNTS, cgroups)
+    uids: tuple[IDMapping, ...] = ()
+    gids: tuple[IDMapping, ...] = ()
+    if rootless:
+        kinds = (*kinds, "user")
+        mounts = tuple(replace(one, options=tuple(o for o in one.options if o != "gid=5")) for one in MOUNTS)
+        uids, gids = (IDMapping(0, os.geteuid(), 1),), (IDMapping(0, os.getegid(), 1),)
     spec = Spec(
         root=Root("rootfs"),
         process=Process(
@@ -166,16 +190,16 @@ def example() -> str:
             no_new_privileges=True,
         ),
         hostname="container",
-        mounts=(*MOUNTS, Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro"))),
+        mounts=mounts,
         linux=Linux(
-            namespaces=tuple(Namespace(kind) for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")),
+            namespaces=tuple(Namespace(kind) for kind in kinds), uid_mappings=uids, gid_mappings=gids,
             masked_paths=MASKED_PATHS, readonly_paths=READONLY_PATHS,
         ),
     )  # fmt: skip
     return json.dumps(codec.encode(spec), indent=4) + "\n"
 
 
-def write_example(directory: str) -> None:
+def write_example(directory: str, *, rootless: bool) -> None:
     """Write it to ``config.json`` there; what is there is kept.
 
     Raises:
@@ -184,6 +208,6 @@ def write_example(directory: str) -> None:
     path = os.path.join(directory, "config.json")
     try:
         with open(path, "x") as file:
-            file.write(example())
+            file.write(example(rootless=rootless))
     except FileExistsError:
         raise InvalidState(f"{path}: is there already") from None
