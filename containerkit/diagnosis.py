@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from containerkit.errors import ContainerkitError
+from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
@@ -67,8 +67,10 @@ def _look(check: Check, store: Store) -> Finding:
         return Finding(check.area, check.name, True, check.probe(store))
     except Missing as missing:
         detail = str(missing)
-    except (OSError, ContainerkitError) as error:
-        detail = str(error)
+    except OSError as error:
+        detail = reason(error)
+    except ContainerkitError as error:
+        detail = error.message
     return Finding(check.area, check.name, False, detail, check.lost, check.mend)
 
 

@@ -148,8 +148,7 @@ class AwaitIdMaps(Operation):
 
     def write_maps(self, pid: int) -> None:
         """The parent's half."""
-        write = ns.write_id_maps if os.geteuid() == 0 else confinement.write_maps
-        write(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
+        confinement.write_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
 
 
 @dataclass(frozen=True)

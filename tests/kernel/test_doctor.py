@@ -10,7 +10,10 @@ import pytest
 import containerkit as ck
 from containerkit import Engine, Image
 
-NEEDED = ("Linux 5.11", "namespaces", "overlayfs", "seccomp", "memory", "pids", "libseccomp", "root", "writable layers")
+NEEDED = (
+    "Linux 5.11", "namespaces", "overlayfs", "seccomp", "memory", "pids", "idmapped mounts", "libseccomp", "root",
+    "writable layers",
+)  # fmt: skip
 
 
 def test_what_the_other_tests_use_is_found(engine: Engine) -> None:
