@@ -14,6 +14,7 @@ from containerkit.linux.libc import check, libc, syscall_number
 
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -56,8 +57,10 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     if cgroup is not None:
         flags |= CLONE_INTO_CGROUP
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
+    # With CLONE_PARENT it has none to choose: its new parent hears what it hears of the caller.
+    number = 0 if flags & CLONE_PARENT else signal.SIGCHLD
     arguments = struct.pack(
-        "11Q", flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0 if cgroup is None else cgroup
+        "11Q", flags, ctypes.addressof(pidfd), 0, 0, number, 0, 0, 0, 0, 0, 0 if cgroup is None else cgroup
     )
     pid = libc.syscall(_long(_clone3), arguments, _long(len(arguments)))
     if pid == 0:

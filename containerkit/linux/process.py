@@ -72,6 +72,12 @@ def pidfd(pid: int | None, started: int | None) -> int | None:
     return None
 
 
+def pid_of(descriptor: int) -> int:
+    """The pid, as seen from here, of the process that a pidfd is of; -1 when it has ended."""
+    with open(f"/proc/self/fdinfo/{descriptor}") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+
+
 def boot_id() -> str:
     """The kernel's name for this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:

@@ -85,8 +85,8 @@ class RunOptions(ResourceOptions, total=False):
     ``"seccomp=unconfined"``, ``"seccomp=/a/profile.json"``); ``read_only``; ``sysctls``; ``cgroup_parent``;
     ``devices`` (``"/dev/fuse"``, ``"/dev/sda:/dev/xvda:r"``); ``device_cgroup_rules`` (``"c 10:200 rwm"``).
 
-    Namespaces: ``pid``, ``uts``, ``ipc`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``cgroupns``
-    (``"private"``, ``"host"``); ``userns`` (``"host"``; ``"remap"``: its root is an ordinary user of the host).
+    Namespaces: ``pid``, ``uts``, ``ipc``, ``cgroupns`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``userns``
+    (``"host"``; ``"remap"``: its root is an ordinary user of the host; ``"container:NAME"``: the users of that one).
 
     Files: ``tmpfs`` (``{"/run": "size=64m"}`` or paths). Network: ``network`` (``"none"``: loopback only, ``"host"``,
     ``"container:NAME"``).

@@ -178,8 +178,8 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "sysctls": _mapping, "cgroup_parent": _cgroup_parent, "tmpfs": _tmpfs, "devices": devices.devices,
     "device_cgroup_rules": devices.rules,
     "network": _joinable("none", "host"), "pid": _joinable("private", "host"), "uts": _joinable("private", "host"),
-    "ipc": _joinable("private", "shareable", "host"), "cgroupns": _one_of("private", "host"),
-    "userns": _one_of("host", "remap"),
+    "ipc": _joinable("private", "shareable", "host"), "cgroupns": _joinable("private", "host"),
+    "userns": _joinable("host", "remap"),
 }  # fmt: skip
 
 #: What changes while a container lives.

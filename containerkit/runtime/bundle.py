@@ -136,8 +136,6 @@ def _validate_namespaces(spec: Spec) -> None:
     if "mount" not in kinds:
         raise InvalidArgument("config.json: linux.namespaces: needs a mount namespace of its own")
     user = spec.linux.namespace("user")
-    if user is not None and user.path:
-        raise Unsupported(f"config.json: linux.namespaces: user: joining {user.path} comes with a later version")
     if user is None and (spec.linux.uid_mappings or spec.linux.gid_mappings):
         raise InvalidArgument("config.json: linux.uidMappings: need a user namespace of its own")
     if spec.linux.time_offsets and spec.linux.namespace("time") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -113,18 +114,78 @@ def clone(flags: int, cgroup: Cgroup | ExecGroup | None) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Clone(Operation):
-    """The container's init: a child in new namespaces. In the child, ``context.pid`` is 0."""
+    """The container's init: a child in new namespaces. In the child, ``context.pid`` is 0.
+
+    ``user`` is the path of a user namespace that exists already, which then owns the new ones.
+    """
 
     kinds: tuple[str, ...]
+    user: str = ""
 
     def describe(self) -> str:
-        return "clone3: a process in new " + ", ".join(self.kinds) + " namespaces"
+        owner = f", of the user namespace {self.user}" if self.user else ""
+        return "clone3: a process in new " + ", ".join(self.kinds) + f" namespaces{owner}"
 
     def execute(self, context: Context) -> None:
         flags = 0
         for kind in self.kinds:
             flags |= ns.KINDS[kind][0]
-        context.pid, context.pidfd = clone(flags, context.cgroup)
+        if self.user:
+            self._clone_within(context, flags)
+        else:
+            context.pid, context.pidfd = clone(flags, context.cgroup)
+
+    def _clone_within(self, context: Context, flags: int) -> None:
+        # Who clones has to be in there, and the caller has to stay out: a child goes in, and its child is the caller's.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            between, pidfd = ns.clone3(0)
+            if between == 0:
+                self._go_in(context, flags, theirs)
+                return
+            theirs.close()
+            answer, descriptors, _, _ = socket.recv_fds(ours, 32, 1)
+        os.waitpid(between, 0)
+        os.close(pidfd)
+        if not descriptors:
+            number = int(answer or errno.EIO)
+            raise OSError(number, os.strerror(number), self.user)
+        context.pidfd = descriptors[0]
+        os.set_inheritable(context.pidfd, False)
+        context.pid = process.pid_of(context.pidfd)
+
+    def _go_in(self, context: Context, flags: int, answer: socket.socket) -> None:
+        """In the child between: clone, tell, and end; only its child returns."""
+        try:
+            descriptor = os.open(self.user, os.O_RDONLY | os.O_CLOEXEC)
+            born_in = None if context.cgroup is None else context.cgroup.open_for_clone()
+            ns.setns(descriptor, ns.CLONE_NEWUSER)
+            pid, pidfd = ns.clone3(flags | ns.CLONE_PARENT, born_in)
+            if pid:
+                # Its number may be one of another pid namespace: the descriptor is what both understand.
+                socket.send_fds(answer, [b"0"], [pidfd])
+        except OSError as error:
+            pid = -1
+            answer.send(str(error.errno).encode())
+        if pid:
+            os._exit(0)
+        context.pid = 0
+        os.close(descriptor)
+        if born_in is not None:
+            os.close(born_in)
+
+
+@dataclass(frozen=True)
+class BecomeRoot(Operation):
+    """Root of a user namespace that has been joined."""
+
+    def describe(self) -> str:
+        return "setuid 0 of the user namespace"
+
+    def execute(self, context: Context) -> None:
+        context.sets_groups = confinement.may_set_groups()
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
 
 
 @dataclass(frozen=True)

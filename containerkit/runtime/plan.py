@@ -90,7 +90,9 @@ def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
             uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
             recursive = "ridmap" in options.own or bool(options.flags & m.MS_REC)
             yield rootfs.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive)
-    yield namespaces.Clone(tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time")))
+    kinds = tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time"))
+    user = linux.namespace("user")
+    yield namespaces.Clone(kinds, user.path if user is not None else "")
 
 
 def _inside(
@@ -108,8 +110,10 @@ def _inside(
         yield identity.SetOomScore(spec.process.oom_score_adj)
     if (user := linux.namespace("user")) is not None and not user.path:
         yield namespaces.AwaitIdMaps(linux.uid_mappings, linux.gid_mappings)
+    elif user is not None:
+        yield namespaces.BecomeRoot()
     for entry in linux.namespaces:
-        if entry.path and entry.type != "pid":
+        if entry.path and entry.type not in ("pid", "user"):
             yield namespaces.JoinNamespace(entry.type, entry.path)
     if (cgroup := linux.namespace("cgroup")) is not None and not cgroup.path:
         yield namespaces.UnshareCgroup()

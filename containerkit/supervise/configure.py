@@ -152,10 +152,10 @@ def _network_sysctls(own_network: bool, groups: int) -> dict[str, str]:
 
 
 def _maps(settings: Settings, place: Place) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapping, ...]]:
-    if settings.userns == "host":
-        return (), ()
+    if settings.userns != "remap":
+        return (), ()  # those of another container are filled in at each start
     for kind, choice in choices(settings).items():
-        if choice not in ("private", "shareable"):
+        if choice not in ("private", "shareable") and kind != "user":
             raise InvalidArgument(
                 f'{kind} {choice!r}: with userns "remap" it has to be private: others\' are not its own'
             )
@@ -169,7 +169,7 @@ def _maps(settings: Settings, place: Place) -> tuple[tuple[rs.IDMapping, ...], t
 def _namespaces(settings: Settings) -> Iterator[rs.Namespace]:
     """Private ones, and those of another container, whose path is filled in at each start (:func:`join`)."""
     yield rs.Namespace("mount")
-    if settings.userns != "host":
+    if settings.userns == "remap":
         yield rs.Namespace("user")
     for kind, choice in choices(settings).items():
         if choice in ("private", "shareable"):
@@ -183,17 +183,25 @@ def choices(settings: Settings) -> dict[str, str]:
     network = "private" if settings.network == "none" else settings.network
     return {
         "uts": settings.uts, "ipc": settings.ipc, "pid": settings.pid, "cgroup": settings.cgroupns, "network": network,
+        "user": "host" if settings.userns == "remap" else settings.userns,
     }  # fmt: skip
 
 
-def join(spec: rs.Spec, paths: Mapping[str, str]) -> rs.Spec:
+def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None) -> rs.Spec:
     """With these namespaces joined.
 
     Args:
         paths: namespace → path.
+        users: the container whose users it shares, where it does.
     """
     namespaces = tuple(rs.Namespace(entry.type, paths.get(entry.type, entry.path)) for entry in spec.linux.namespaces)
-    return replace(spec, linux=replace(spec.linux, namespaces=namespaces))
+    if users is not None and not users.uid_mappings:
+        # Its users are the machine's: there is nothing to join.
+        namespaces = tuple(entry for entry in namespaces if entry.type != "user")
+    linux = replace(spec.linux, namespaces=namespaces)
+    if users is not None:
+        linux = replace(linux, uid_mappings=users.uid_mappings, gid_mappings=users.gid_mappings)
+    return replace(spec, linux=linux)
 
 
 def _process(settings: Settings, image: ContainerConfig, who: Identity, hostname: str) -> rs.Process:

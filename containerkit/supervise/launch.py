@@ -27,7 +27,8 @@ from containerkit.errors import (
 from containerkit.layers import lookup
 from containerkit.linux import process, seccomp_cache
 from containerkit.linux.namespaces import KINDS
-from containerkit.oci import users
+from containerkit.oci import users as accounts
+from containerkit.oci.runtime_spec import Linux
 from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
@@ -181,7 +182,7 @@ def _warn_of_limits() -> None:
     )
 
 
-def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> users.Identity:
+def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> accounts.Identity:
     user = settings.user or image.config.config.user or ""
     directories = [store.snapshots.upper(record.id), *reversed(store.layers.ensure(image.chain_ids, image.layers))]
     return identity_in(directories, user, record.name, settings.group_add)
@@ -189,7 +190,7 @@ def _identity(store: Store, record: ContainerRecord, image: ImageRecord, setting
 
 def identity_in(
     directories: Sequence[str | Path], user: str, container: str, groups: Sequence[str] = ()
-) -> users.Identity:
+) -> accounts.Identity:
     """Who ``user`` is by the ``/etc/passwd`` and ``/etc/group`` of a file system.
 
     Args:
@@ -203,7 +204,7 @@ def identity_in(
     passwd = lookup.read_text(directories, "etc/passwd")
     group = lookup.read_text(directories, "etc/group")
     try:
-        return users.resolve(user, passwd, group, tuple(groups))
+        return accounts.resolve(user, passwd, group, tuple(groups))
     except InvalidArgument as error:
         raise RuntimeFailure(f"container {container}: {error.message}") from error
 
@@ -307,16 +308,26 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
     Raises:
         NotFound: one of these containers is not there.
         InvalidState: it does not run.
+        InvalidArgument: it has users of its own, and these are not shared.
     """
     paths = {}
+    users: Linux | None = None
     for kind, choice in configure.choices(settings).items():
         if choice.startswith("container:"):
             other = recover.truth(store, store.containers.find(choice.partition(":")[2]))
             if other is None or other.state != "running":
                 raise InvalidState(f"container {record.name}: cannot join the {kind} namespace: {choice} does not run")
             paths[kind] = f"/proc/{other.pid}/ns/{KINDS[kind][1]}"
+            theirs = specs.read(store, other.id).linux
+            if theirs.uid_mappings and settings.userns != choice:
+                raise InvalidArgument(
+                    f"container {record.name}: cannot join the {kind} namespace: {choice} has users of its own "
+                    f'(userns="{choice}" shares them)'
+                )
+            if kind == "user":
+                users = theirs
     if paths:
-        specs.write(store, record.id, configure.join(specs.read(store, record.id), paths))
+        specs.write(store, record.id, configure.join(specs.read(store, record.id), paths, users))
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:

@@ -101,3 +101,23 @@ def test_pause_update_and_a_second_start(box: Container) -> None:
 def test_what_does_not_go_together(engine: Engine, image: Image, box: Container, options: dict[str, str]) -> None:
     with pytest.raises(ck.InvalidArgument, match=f"{next(iter(options))}.*userns"):
         engine.call("busybox", "true", userns="remap", **options)  # type: ignore[arg-type]
+
+
+def test_another_container_s_users_and_namespaces(engine: Engine, image: Image, box: Container) -> None:
+    shared = dict.fromkeys(("userns", "pid", "network", "ipc"), "container:box")
+    with engine.run("busybox", "sleep 60", name="joined", stop_timeout=0, **shared) as joined:  # type: ignore[arg-type]
+        for kind in ("user", "pid", "net", "ipc"):
+            assert os.readlink(f"/proc/{joined.pid}/ns/{kind}") == os.readlink(f"/proc/{box.pid}/ns/{kind}")
+        assert joined.exec(["sh", "-c", "touch /made; id -u; ps | grep -c sleep"]).stdout.split()[0] == "0"
+        assert (engine.store.snapshots.upper(joined.id) / "made").stat().st_uid == 0
+        assert f"Uid:\t{FIRST}\t" in Path(f"/proc/{joined.pid}/status").read_text()
+        joined.restart()
+        assert joined.exec("id -u").stdout == "0\n"
+    with pytest.raises(
+        ck.InvalidArgument, match='pid namespace: container:box has users of its own .userns="container:box"'
+    ):
+        engine.run("busybox", "true", pid="container:box")
+    with engine.run("busybox", "sleep 60", name="plain"):
+        assert engine.call("busybox", "id -u", userns="container:plain").stdout == "0\n"
+        result = engine.call("busybox", "readlink /proc/self/ns/cgroup", cgroupns="container:plain")
+        assert result.stdout.strip() == os.readlink(f"/proc/{engine.containers['plain'].pid}/ns/cgroup")

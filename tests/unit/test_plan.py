@@ -159,7 +159,6 @@ def test_what_no_runtime_can_execute(change: dict[str, object], words: str) -> N
         ({"process": Process(args=("a",), selinux_label="x")}, "process.selinuxLabel: x"),
         ({"linux": Linux(MOUNT, mount_label="x")}, "linux.mountLabel: x"),
         ({"linux": Linux(MOUNT, net_devices={"eth1": NetDevice()})}, "linux.netDevices"),
-        ({"linux": Linux((*MOUNT, Namespace("user", "/proc/1/ns/user")))}, "user: joining /proc/1/ns/user"),
     ],
 )
 def test_what_this_runtime_does_not_do_is_said_so(change: dict[str, object], words: str) -> None:

@@ -20,4 +20,4 @@ def test_on_cgroup_v2(capfd: pytest.CaptureFixture[str]) -> None:
     output = capfd.readouterr().out
     assert code == 0, output[-8000:]
     # That they ran, and were not skipped.
-    assert int(re.findall(r"(\d+) passed", output)[-1]) > 80, output[-3000:]
+    assert int(re.findall(r"(\d+) passed", output)[-1]) > 60, output[-3000:]
