@@ -28,6 +28,8 @@ from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.supervise import messages
 from containerkit.supervise.log import LogWriter
+from containerkit.supervise.loop import Loop
+from containerkit.supervise.streams import Streams
 
 _SPEC = Spec(
     Root("rootfs"),
@@ -49,6 +51,7 @@ def rehearse() -> None:
     """Everything that a monitor and a helper do in Python and SQLite, on values of no consequence."""
     _read_and_plan()
     _talk()
+    _listen_and_copy()
     _write_down()
 
 
@@ -74,6 +77,20 @@ def _talk() -> None:
         os.close(descriptor)
 
 
+def _listen_and_copy() -> None:
+    """What a monitor does while its container writes and ends."""
+    loop, log = Loop(), LogWriter(os.devnull)
+    streams = Streams(loop, log)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    ends = streams.open_pipes(null, keep_open=False)
+    os.write(ends[1], b"rehearsal\n")
+    loop.turn()
+    for descriptor in (null, *ends):
+        os.close(descriptor)
+    streams.finish()
+    log.close()
+
+
 def _write_down() -> None:
     database = Database(":memory:")
     containers = Containers(database)
@@ -83,6 +100,3 @@ def _write_down() -> None:
     containers.move("id", "run", started=0.0, **process_columns(1, 1, 1, 1))
     containers.delete("id", exit_code=0)
     database.close()
-    log = LogWriter(os.devnull)
-    log.write(1, b"")
-    log.close()

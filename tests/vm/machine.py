@@ -21,7 +21,7 @@ TESTS = (
     f"{_LIMITS}[one id-limits]",
 )  # fmt: skip
 #: Seconds. Emulated, everything takes five to ten times as long.
-LIMIT = 2400
+LIMIT = 900
 
 GUEST = """
 mount -t tmpfs -o mode=1777,size=60% tmpfs /tmp
