@@ -92,6 +92,11 @@ def _alone(ours: Ours, peers: list[Peer]) -> None:
         held = getattr(peer, "memory", lambda: None)()
         if held is not None:
             print(f"  {peer.name:14} {held:6.2f} MB")
+    print("\nP15  a start, as containers grow that all go on running")
+    times = ours.grow(500)
+    first, last = statistics.median(times[:20]), statistics.median(times[-20:])
+    print(f"  the first 20  {first:8.2f} ms")
+    print(f"  the last 20   {last:8.2f} ms of {len(times)}   {last / first:.2f} × the first")
     both = [ours.first() for _ in range(7)]
     print("\nP13  in a fresh process")
     print(f"  import containerkit      {statistics.median(first for first, _ in both) * 1000:8.1f} ms")

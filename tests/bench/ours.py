@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,17 @@ class Ours:
         """So many containers to list."""
         for _ in range(count - len(self.listed)):
             self.listed.append(self.engine.create("bench", "true"))
+
+    def grow(self, count: int) -> list[float]:
+        """Milliseconds of each of so many starts in a row, while all go on running."""
+        times, running = [], []
+        for _ in range(count):
+            began = time.perf_counter()
+            running.append(self.engine.run("bench", "sleep 3600"))
+            times.append((time.perf_counter() - began) * 1000)
+        for container in running:
+            container.remove(force=True)
+        return times
 
     def memory(self) -> float:
         """MB held per running container by its monitor, with twenty of them."""
