@@ -26,7 +26,7 @@ from containerkit.errors import ContainerkitError, Unsupported, reason
 from containerkit.linux import capabilities, cgroups, confinement, process
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
-from containerkit.supervise import helper, messages, monitor, rehearsal, worker
+from containerkit.supervise import helper, messages, monitor, rehearsal
 
 SOCKET = 3
 
@@ -167,6 +167,9 @@ def _become(request: messages.Request, reply: socket.socket, descriptors: list[i
     if isinstance(request, messages.Start):
         monitor.run(request, reply, descriptors)
     elif isinstance(request, messages.Work):
+        # Not at the top: what it needs, every monitor would have in its memory.
+        from containerkit.supervise import worker
+
         worker.run(request, reply, descriptors)
     else:
         helper.run(request, reply, descriptors)
