@@ -633,13 +633,9 @@ class Container:
     def diff(self) -> builtins.list[Change]:
         """What it has changed of its image's files, sorted by path."""
         from containerkit.layers import diff
-        from containerkit.store import rights
 
-        store = self._engine.store
-        image = self.image._record
-        layers = store.layers.ensure(image.chain_ids, image.layers)
         mounted = {mount.destination for mount in self._spec().mounts}
-        found = rights.call(diff.changes, store.snapshots.upper(self._record().id), list(reversed(layers)))
+        found = self._engine.store.snapshots.changes(self._record().id, self.image._record)
         # Where something is mounted, the runtime made the place.
         return [change for change in found if not (change.kind == diff.ADDED and change.path in mounted)]
 

@@ -21,8 +21,9 @@ from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
 from containerkit.results import Doctor, Finding
+from containerkit.store import rights
+from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
-from containerkit.store.workspace import Workspace
 
 _MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
 _LOW_SPACE = 1 << 30
@@ -330,20 +331,8 @@ def _space(store: Store) -> str:
 
 
 def _writable_layer(store: Store) -> str:
-    # A descriptor of a mount that is nowhere: it goes with it.
-    if os.geteuid() != 0:
-        return "made in the user namespace"
-    with Workspace(store.paths.tmp) as space:
-        options = []
-        for name in ("lower", "upper", "work"):
-            (space.path / name).mkdir()
-            directory = os.open(space.path / name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            options.append((f"{name}dir", f"/proc/self/fd/{directory}"))
-        try:
-            os.close(mounts.new_mount("overlay", options))
-        finally:
-            for _, path in options:
-                os.close(int(path.rpartition("/")[2]))
+    if not rights.call(can_stack, store.paths.tmp):
+        raise Missing("overlayfs does not take this file system")
     return "overlayfs takes it"
 
 
@@ -360,6 +349,6 @@ def _blobs(store: Store) -> str:
 _STORE = (
     Check("store", "root", _place, "everything", "choose another CONTAINERKIT_ROOT"),
     Check("store", "space", _space, "images and logs", "ck.prune(), or choose another CONTAINERKIT_ROOT"),
-    Check("store", "writable layers", _writable_layer, "containers",
+    Check("store", "writable layers", _writable_layer, "quick starts: every container gets a copy of its image",
           "keep the store on ext4, xfs, btrfs or tmpfs: choose another CONTAINERKIT_ROOT"),
 )  # fmt: skip

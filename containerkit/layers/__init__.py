@@ -23,6 +23,7 @@ form overlayfs reads.
 ``bounds``         how deep a stranger's tree may be
 ``lookup``         one file out of a stack of directories
 ``diff``           what the upper one of a stack of directories changes
+``flatten``        a stack of directories as one tree of copies
 ``copy``           files between two directories, by descriptors
 =================  ======================================================================
 """

@@ -21,6 +21,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
+#: Overlayfs's own notes.
+_DROPPED_XATTRS = ("user.overlay.",)
 
 
 @dataclass
@@ -155,7 +157,7 @@ class Copier:
         os.chmod(path, stat.S_IMODE(found.st_mode))
         if self.owner is None and original >= 0:
             for key in os.listxattr(original):
-                if key.startswith(_KEPT_XATTRS):
+                if key.startswith(_KEPT_XATTRS) and not key.startswith(_DROPPED_XATTRS):
                     os.setxattr(path, key, os.getxattr(original, key))
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 

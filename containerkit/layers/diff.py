@@ -38,9 +38,44 @@ def changes(upper: str | Path, lower: Sequence[str | Path]) -> list[Change]:
     return sorted(_walk(str(upper), [str(layer) for layer in lower], ""), key=lambda change: change.path)
 
 
+def compare(tree: str | Path, lower: Sequence[str | Path]) -> list[Change]:
+    """As :func:`changes`, of a tree that began as a copy of the layers (flatten.py)."""
+    layers = [str(layer) for layer in lower]
+    return sorted(_compare(str(tree), layers, ""), key=lambda change: change.path)
+
+
+def _compare(tree: str, lower: list[str], path: str) -> Iterator[Change]:
+    below = _names(lower, path)
+    there = set(os.listdir(f"{tree}{path}"))
+    yield from (Change(f"{path}/{name}", DELETED) for name in below - there)
+    for name in there:
+        here = f"{path}/{name}"
+        found = os.lstat(f"{tree}{here}")
+        original = _lstat(lower, here) if name in below else None
+        if original is None:
+            yield Change(here, ADDED)
+        elif _looks(found) != _looks(original):
+            yield Change(here, CHANGED)
+        if stat.S_ISDIR(found.st_mode):
+            yield from _compare(tree, lower, here)
+
+
+def _lstat(lower: list[str], path: str) -> os.stat_result | None:
+    for layer in lower:
+        if os.path.lexists(f"{layer}{path}"):
+            return os.lstat(f"{layer}{path}")
+    return None
+
+
+def _looks(found: os.stat_result) -> tuple[int, ...]:
+    """What a change shows in. A directory's size is its file system's affair."""
+    size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+    return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, size, found.st_rdev
+
+
 def _walk(upper: str, lower: list[str], path: str) -> Iterator[Change]:
     here = f"{upper}{path}"
-    if path and _is_opaque(here):
+    if path and is_opaque(here):
         # Deleted and made anew: what it had is gone without whiteouts of its own.
         yield from (Change(f"{path}/{name}", DELETED) for name in _names(lower, path) - set(os.listdir(here)))
     for entry in os.scandir(here):
@@ -69,7 +104,7 @@ def _names(lower: list[str], path: str) -> set[str]:
                 hidden.add(entry.name)
             elif entry.name not in hidden:
                 found.add(entry.name)
-        if _is_opaque(directory):
+        if is_opaque(directory):
             break
     return found
 
@@ -99,7 +134,7 @@ def _is_hidden(layer: str, path: str) -> bool:
 
 
 def _has_opaque_above(layer: str, path: str) -> bool:
-    return any(_is_opaque(f"{layer}{parent}") for parent in _parents(path))
+    return any(is_opaque(f"{layer}{parent}") for parent in _parents(path))
 
 
 def _is_whiteout(path: str) -> bool:
@@ -110,7 +145,8 @@ def _is_whiteout(path: str) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
-def _is_opaque(path: str) -> bool:
+def is_opaque(path: str) -> bool:
+    """Whether nothing of the layers below shows in that directory."""
     try:
         return os.getxattr(path, OPAQUE[is_confined()], follow_symlinks=False) == b"y"
     except OSError:

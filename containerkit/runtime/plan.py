@@ -36,8 +36,8 @@ def build(
 
     Args:
         spec: a validated configuration.
-        overlay: the mount that makes the root file system, as a snapshot driver gives it; None when the bundle's
-            rootfs is ready as it is.
+        overlay: the mount that makes the root file system, as the store gives it, an overlay or a bind; None when the
+            bundle's rootfs is ready as it is.
         pivot: False for a move of the root file system instead of pivot_root(2).
         confined: the caller is in a user namespace itself, and makes no devices.
         waits: it counts as created before somebody starts it: what can be known of its program is known before.
@@ -83,7 +83,11 @@ def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
         yield namespaces.JoinNamespace("pid", entry.path)
     # What shows other owners is mounted before the clone, by a process of the host: inside there is no right to it.
     if overlay is not None and linux.uid_mappings:
-        yield rootfs.MapOverlay(_overlay(overlay), namespaces.HoldMaps(linux.uid_mappings, linux.gid_mappings))
+        maps = namespaces.HoldMaps(linux.uid_mappings, linux.gid_mappings)
+        if overlay.type == "overlay":
+            yield rootfs.MapOverlay(_overlay(overlay), maps)
+        else:
+            yield rootfs.MapMount("/", overlay.source, maps)
     for mount in spec.mounts:
         options = mount_options.parse(mount.options)
         if {"idmap", "ridmap"} & set(options.own):
@@ -152,10 +156,12 @@ def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[O
     linux = spec.linux
     # What the host mounts later travels in where the container's own mounts may: never the other way.
     yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
-    if overlay is None:
-        yield rootfs.BindRootfs()
+    if overlay is not None and linux.uid_mappings:
+        yield rootfs.PlaceRootfs()
+    elif overlay is not None and overlay.type == "overlay":
+        yield _overlay(overlay)
     else:
-        yield rootfs.PlaceRootfs() if linux.uid_mappings else _overlay(overlay)
+        yield rootfs.BindRootfs()
     for entry in spec.mounts:
         options = mount_options.parse(entry.options)
         if entry.type == "cgroup":

@@ -11,22 +11,28 @@ One import, one run::
     prepare("c1", image)       containers/c1/{rootfs,upper,work}        a few mkdir(2), whatever the image's size
                                → overlay on /: lowerdir=B:A, upperdir, workdir
     mounts("c1", image)        the same mount again, for a restart: the changes are in upper/
+                               → where overlayfs is not to be had: rootfs/ is a copy, and a bind of it
     remove("c1")               the changes are gone; the layers stay
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.layers import diff
+from containerkit.layers.flatten import flatten
 from containerkit.linux.confinement import is_rootless
+from containerkit.linux.mounts import new_mount
 from containerkit.oci.runtime_spec import Mount
 from containerkit.store import rights
 from containerkit.store.images import ImageRecord
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
 from containerkit.store.trees import remove_tree
+from containerkit.store.workspace import Workspace
 
 # What these are when nothing is said depends on how the kernel was built.
 _OPTIONS = (
@@ -42,12 +48,14 @@ _IN_OPTIONS = frozenset(":,\\")
 
 
 class Snapshots:
-    """The snapshots of one store, on overlayfs (Linux 5.11 and later)."""
+    """The snapshots of one store: on overlayfs, or, where that is not to be had, copies."""
 
     def __init__(self, paths: Paths, layers: Layers) -> None:
         self._layers = layers
         self._prefix = f"{paths.containers}/"
         self._empty = paths.layers / "empty"
+        self._tmp = paths.tmp
+        self._can_stack: bool | None = None
 
     def prepare(self, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
         """Make the directories of a snapshot; returns its mounts.
@@ -60,9 +68,10 @@ class Snapshots:
         base = self._prefix + container_id
         try:
             os.mkdir(base, 0o711)
+            if not self._stacks():
+                return self._copy(base, container_id, image)
             for name in ("rootfs", "upper", "work"):
-                os.mkdir(f"{base}/{name}")
-                os.chmod(f"{base}/{name}", 0o755)  # whatever the umask is
+                _make(f"{base}/{name}")
             top = mounts[0].options[0].removeprefix("lowerdir=").partition(":")[0]
             rights.call(_copy_root, top, f"{base}/upper")
             if not image.chain_ids:
@@ -70,6 +79,21 @@ class Snapshots:
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return mounts
+
+    def _copy(self, base: str, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
+        _make(f"{base}/rootfs")
+        rights.call(flatten, self._layers.ensure(image.chain_ids, image.layers), f"{base}/rootfs")
+        return self.mounts(container_id, image)
+
+    def _stacks(self) -> bool:
+        """Whether overlayfs takes writable layers here; tried once in a process."""
+        if self._can_stack is None:
+            self._can_stack = rights.call(can_stack, self._tmp)
+        return self._can_stack
+
+    def _is_copy(self, container_id: str) -> bool:
+        base = self._prefix + container_id
+        return os.path.isdir(f"{base}/rootfs") and not os.path.isdir(f"{base}/upper")
 
     def mounts(self, container_id: str, image: ImageRecord, *, volatile: bool = False) -> tuple[Mount, ...]:
         """What to mount for a snapshot that is there; makes nothing but a layer that is missing.
@@ -83,6 +107,8 @@ class Snapshots:
             raise InvalidArgument(
                 f"store {base}: its path cannot hold any of : , \\ (choose another CONTAINERKIT_ROOT)"
             )
+        if self._is_copy(container_id):
+            return (Mount("/", "bind", f"{base}/rootfs", ("rbind",)),)
         lower = self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
         stacked = ":".join([str(directory) for directory in reversed(lower)])
         extra = (*_OPTIONS, "volatile") if volatile else _OPTIONS
@@ -93,8 +119,21 @@ class Snapshots:
         return (Mount("/", "overlay", "overlay", options),)
 
     def upper(self, container_id: str) -> Path:
-        """The directory that holds the container's changes."""
-        return Path(f"{self._prefix}{container_id}/upper")
+        """The directory that holds the container's changes, or its whole tree where that is a copy."""
+        return Path(f"{self._prefix}{container_id}/{'rootfs' if self._is_copy(container_id) else 'upper'}")
+
+    def directories(self, container_id: str, image: ImageRecord) -> list[Path]:
+        """What the tree consists of, uppermost first."""
+        upper = self.upper(container_id)
+        if self._is_copy(container_id):
+            return [upper]
+        return [upper, *reversed(self._layers.ensure(image.chain_ids, image.layers))]
+
+    def changes(self, container_id: str, image: ImageRecord) -> list[diff.Change]:
+        """What the container has changed of its image's files, sorted by path."""
+        lower = list(reversed(self._layers.ensure(image.chain_ids, image.layers)))
+        compare = diff.compare if self._is_copy(container_id) else diff.changes
+        return rights.call(compare, self.upper(container_id), lower)
 
     def remove(self, container_id: str) -> None:
         """Remove the container's directory with all in it. Idempotent.
@@ -106,6 +145,27 @@ class Snapshots:
             remove_tree(self._prefix + container_id)
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
+
+
+def can_stack(tmp: Path) -> bool:
+    """Whether overlayfs takes a writable layer below the directory ``tmp``. Nothing is mounted anywhere for it."""
+    with Workspace(tmp) as space, contextlib.ExitStack() as stack:
+        options = [("userxattr", "")] if is_rootless() else []
+        for name in ("lower", "upper", "work"):
+            _make(f"{space.path}/{name}")
+            directory = os.open(space.path / name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, directory)
+            options.append((f"{name}dir", f"/proc/self/fd/{directory}"))
+        try:
+            os.close(new_mount("overlay", options))
+        except OSError:
+            return False
+    return True
+
+
+def _make(path: str) -> None:
+    os.mkdir(path)
+    os.chmod(path, 0o755)  # whatever the umask is
 
 
 def _copy_root(top: str, upper: str) -> None:

@@ -184,8 +184,7 @@ def _warn_of_limits() -> None:
 
 def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> accounts.Identity:
     user = settings.user or image.config.config.user or ""
-    directories = [store.snapshots.upper(record.id), *reversed(store.layers.ensure(image.chain_ids, image.layers))]
-    return identity_in(directories, user, record.name, settings.group_add)
+    return identity_in(store.snapshots.directories(record.id, image), user, record.name, settings.group_add)
 
 
 def identity_in(

@@ -111,6 +111,8 @@ def _of_process(record: ContainerRecord) -> int | None:
 
 def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
     (mount,) = store.snapshots.mounts(record.id, image)
+    if mount.type == "bind":
+        return os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     options = dict(option.partition("=")[::2] for option in mount.options)
     with ExitStack() as stack:
 
