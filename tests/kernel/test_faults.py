@@ -147,22 +147,6 @@ def test_a_read_only_store(tmp_path: Path) -> None:
         subprocess.run(["umount", frozen], check=True)
 
 
-def test_a_file_system_that_overlayfs_does_not_write_to(tmp_path: Path, busybox_tar: Path) -> None:
-    for name in ("lower", "upper", "work", "merged"):
-        (tmp_path / name).mkdir()
-    options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
-    subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", tmp_path / "merged"], check=True)
-    try:
-        engine = Engine(root=tmp_path / "merged" / "root")
-        Image.import_(busybox_tar, tag="busybox", engine=engine)
-        with pytest.raises(ck.RuntimeFailure, match="mount overlay: .* cannot hold a writable layer"):
-            engine.call("busybox", "true")
-        assert len(engine.containers) == 0
-        engine.close()
-    finally:
-        subprocess.run(["umount", tmp_path / "merged"], check=True)
-
-
 def test_what_stands_in_the_place_of_passwd_is_not_opened(engine: Engine, image: Image) -> None:
     """A device there would be opened outside the container's cgroup. A fifo shows it: its writer waits for a reader."""
     script = "rm /etc/passwd && mkfifo /etc/passwd && echo up; (echo x >/etc/passwd); echo opened >/opened"

@@ -29,6 +29,7 @@ def test_a_paused_container_stands_still_and_goes_on(engine: Engine, image: Imag
     with engine.run("busybox", COUNTING, name="counter") as container:
         assert eventually(lambda: container.logs(tail=1))
         assert container.pause().status == "paused"
+        time.sleep(0.1)  # what it wrote before may still be on its way into the log
         before = container.logs()
         time.sleep(0.2)
         assert container.logs() == before
