@@ -18,6 +18,8 @@ from containerkit.supervise import control, messages, pausing, recover
 
 #: Seconds that no start takes.
 _START_TAKES = 30.0
+#: Seconds that nobody holds a lease only to see how a container ended.
+_LOOK_TAKES = 2.0
 
 
 def current(store: Store, id: str) -> ContainerRecord | None:
@@ -105,7 +107,7 @@ def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:
 
 def _take(store: Store, record: ContainerRecord, force: bool) -> int | None:
     """The lease of the container once it does not run; None when it is gone."""
-    deadline = time.monotonic() + (_START_TAKES if force else 0)
+    deadline = time.monotonic() + (_START_TAKES if force else _LOOK_TAKES)
     now: ContainerRecord | None = record
     while now is not None:
         if now.state in ALIVE:
@@ -118,7 +120,7 @@ def _take(store: Store, record: ContainerRecord, force: bool) -> int | None:
                 return lease
             # It was started meanwhile, or its owner has just been killed: looking again puts that right.
             os.close(lease)
-        elif time.monotonic() >= deadline:
+        elif time.monotonic() >= deadline or (not force and now.state in OWNED):
             raise InvalidState(f"container {now.name}: cannot remove: it is being started")
         else:
             time.sleep(0.005)

@@ -394,6 +394,19 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def test_a_removal_waits_for_somebody_who_only_looks(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "true", name="looked")
+    container.wait()
+    # As another process holds it that has just seen the container run, and looks again.
+    lease = engine.store.leases.take(container.id)
+    assert lease is not None
+    timer = threading.Timer(0.3, os.close, (lease,))
+    timer.start()
+    container.remove()
+    timer.join()
+    assert "looked" not in engine.containers
+
+
 def test_two_processes_start_list_and_remove_twenty_each(engine: Engine, image: Image) -> None:
     body = """
 for n in range(20):
