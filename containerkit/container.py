@@ -573,8 +573,7 @@ class Container:
             NotFound: no such source, or no directory to copy into.
             InvalidState: a directory is where a file is to go, or the other way.
         """
-        root = self._root()
-        files.copy_in(root, f"container {root.name}", files.absolute(source), path, archive=archive)
+        files.copy_in(self._root(), files.absolute(source), path, archive=archive)
         return self
 
     def copy_out(self, path: str, destination: str | os.PathLike[str], *, archive: bool = False) -> Container:
@@ -583,9 +582,7 @@ class Container:
         Args:
             archive: keep owners and attributes; otherwise whoever calls owns what is copied.
         """
-        files.copy_out(
-            root := self._root(), f"container {root.name}", path, files.absolute(destination), archive=archive
-        )
+        files.copy_out(self._root(), path, files.absolute(destination), archive=archive)
         return self
 
     def export(self, path: str | os.PathLike[str]) -> Container:
@@ -597,14 +594,12 @@ class Container:
         Raises:
             InvalidState: a file changed its size while it was read (pause the container, or try again).
         """
-        root = self._root()
-        files.export(root, f"container {root.name}", files.absolute(path))
+        files.export(self._root(), files.absolute(path))
         return self
 
     def path(self, path: str = "/") -> ContainerPath:
         """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
-        root = self._root()
-        return ContainerPath(root, f"container {root.name}", path)
+        return ContainerPath(self._root(), path)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 

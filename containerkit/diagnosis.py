@@ -21,9 +21,11 @@ from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
 from containerkit.results import Doctor, Finding
+from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store import rights
 from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
+from containerkit.supervise import userns, worker
 
 _MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
 _LOW_SPACE = 1 << 30
@@ -40,7 +42,7 @@ class Check:
     Args:
         probe: gives the detail, or raises Missing.
         lost: what cannot be done without it.
-        mend: the command, or what to do; ``{}`` in it is the detail.
+        mend: the command, or what to do.
     """
 
     area: str
@@ -101,17 +103,14 @@ def _namespaces(_: Store) -> str:
     return ", ".join(sorted(ns.KINDS))
 
 
-def _file_system(name: str) -> Callable[[Store], str]:
-    def probe(_: Store) -> str:
-        with open("/proc/filesystems") as file:
-            if name not in file.read().split():
-                raise Missing("the kernel does not know it")
-        return "the kernel knows it"
-
-    return probe
+def _overlay(_: Store) -> str:
+    with open("/proc/filesystems") as file:
+        if "overlay" not in file.read().split():
+            raise Missing("the kernel does not know it")
+    return "the kernel knows it"
 
 
-def _module(name: str) -> Callable[[Store], str]:
+def _driver(name: str) -> Callable[[Store], str]:
     def probe(_: Store) -> str:
         if os.path.isdir(f"/sys/module/{name}"):
             return "there"
@@ -123,22 +122,10 @@ def _module(name: str) -> Callable[[Store], str]:
                         return marks
             except OSError:
                 continue
+        # One that is built in need not be named anywhere: its functions are looked for, too.
+        if name in _symbols():
+            return "built in"
         raise Missing("not found")
-
-    return probe
-
-
-def _link_kind(name: str) -> Callable[[Store], str]:
-    # A driver that is built in need not have a directory in /sys/module: its symbols are looked for, too.
-    known = _module(name)
-
-    def probe(store: Store) -> str:
-        try:
-            return known(store)
-        except Missing:
-            if name in _symbols():
-                return "built in"
-            raise
 
     return probe
 
@@ -164,16 +151,26 @@ def _seccomp(_: Store) -> str:
 
 
 def _idmap(store: Store) -> str:
-    user_namespace = confinement.create([(0, 0x7000_0000, 65536)], [(0, 0x7000_0000, 65536)])
-    tree = -1
-    try:
-        tree = mounts.open_tree(str(store.paths.root))
-        mounts.mount_setattr(tree, mounts.MOUNT_ATTR_IDMAP, userns=user_namespace)
-    finally:
-        for descriptor in (user_namespace, tree):
-            if descriptor >= 0:
-                os.close(descriptor)
+    # By a child of the spawner: it takes a process with one thread.
+    worker.call(map_owners, (str(store.paths.root),), {})
     return "on the store's file system"
+
+
+def map_owners(path: str) -> None:
+    """Mount ``path`` anew, nowhere, with other owners.
+
+    Raises:
+        OSError: its file system cannot, or there is no right to.
+    """
+    user_namespace = HoldMaps(*userns.maps()).open()
+    try:
+        tree = mounts.open_tree(path)
+        try:
+            mounts.mount_setattr(tree, mounts.MOUNT_ATTR_IDMAP, userns=user_namespace)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(user_namespace)
 
 
 def _pressure(_: Store) -> str:
@@ -185,12 +182,12 @@ def _pressure(_: Store) -> str:
 _KERNEL = (
     Check("kernel", "Linux 5.11", _release, "everything", "install a newer kernel"),
     Check("kernel", "namespaces", _namespaces, "their isolation", "boot a kernel with CONFIG_NAMESPACES complete"),
-    Check("kernel", "overlayfs", _file_system("overlay"), "containers", _MODULE.format("overlay")),
+    Check("kernel", "overlayfs", _overlay, "containers", _MODULE.format("overlay")),
     Check("kernel", "seccomp", _seccomp, "the filter of system calls", "boot a kernel with CONFIG_SECCOMP_FILTER"),
     Check("kernel", "pressure (PSI)", _pressure, "Stats.pressure", "add psi=1 to the kernel's command line"),
-    Check("kernel", "bridge", _link_kind("bridge"), "bridge networks", _MODULE.format("bridge")),
-    Check("kernel", "veth", _link_kind("veth"), "networks of containers", _MODULE.format("veth")),
-    Check("kernel", "nf_tables", _link_kind("nf_tables"), "published ports", _MODULE.format("nf_tables")),
+    Check("kernel", "bridge", _driver("bridge"), "bridge networks", _MODULE.format("bridge")),
+    Check("kernel", "veth", _driver("veth"), "networks of containers", _MODULE.format("veth")),
+    Check("kernel", "nf_tables", _driver("nf_tables"), "published ports", _MODULE.format("nf_tables")),
 )  # fmt: skip
 
 

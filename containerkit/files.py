@@ -37,10 +37,10 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 @rights.held
-def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str, *, archive: bool) -> None:
+def copy_in(root: Root, source: str | os.PathLike[str], path: str, *, archive: bool) -> None:
     """As ``Container.copy_in``."""
     given = os.fspath(source)
-    with root() as view, _errors(f"{subject}: {path}"):
+    with root() as view, _errors(f"{root.subject}: {path}"):
         parent, name, content = _source(given, lambda base: os.open(base, _PATH_DIRECTORY))
         try:
             target, new_name = _target(
@@ -53,13 +53,13 @@ def copy_in(root: Root, subject: str, source: str | os.PathLike[str], path: str,
 
 
 @rights.held
-def copy_out(root: Root, subject: str, path: str, destination: str | os.PathLike[str], *, archive: bool) -> None:
+def copy_out(root: Root, path: str, destination: str | os.PathLike[str], *, archive: bool) -> None:
     """As ``Container.copy_out``."""
     given = os.fspath(destination)
-    with root() as view, _errors(f"{subject}: {path}"):
+    with root() as view, _errors(f"{root.subject}: {path}"):
         parent, name, content = _source(path, lambda base: mounts.openat2(view.descriptor, base, _PATH_DIRECTORY))
         try:
-            with _errors(f"{subject}: {path} to {given}"):
+            with _errors(f"{root.subject}: {path} to {given}"):
                 target, new_name = _target(given, content, name, lambda base: os.open(base, _PATH_DIRECTORY))
                 uid, gid = view.first
                 copier = Copier(None, (-uid, -gid)) if archive else Copier((os.geteuid(), os.getegid()))
@@ -69,10 +69,10 @@ def copy_out(root: Root, subject: str, path: str, destination: str | os.PathLike
 
 
 @rights.held
-def export(root: Root, subject: str, destination: str) -> None:
+def export(root: Root, destination: str) -> None:
     """As ``Container.export``."""
     temporary = f"{destination}.{os.getpid()}.part"
-    with root() as view, _errors(f"{subject}: export to {destination}"):
+    with root() as view, _errors(f"{root.subject}: export to {destination}"):
         try:
             with open(temporary, "wb") as file:
                 archive = PlainArchive(file)
@@ -144,12 +144,12 @@ class ContainerPath:
     Symbolic links lead where they lead inside; paths are absolute. Each call looks anew.
     """
 
-    def __init__(self, root: Root, subject: str, path: str | PurePosixPath) -> None:
-        self._root, self._subject = root, subject
+    def __init__(self, root: Root, path: str | PurePosixPath) -> None:
+        self._root = root
         self._path = PurePosixPath("/") / path
 
     def __truediv__(self, other: str) -> ContainerPath:
-        return ContainerPath(self._root, self._subject, self._path / other)
+        return ContainerPath(self._root, self._path / other)
 
     joinpath = __truediv__
 
@@ -161,13 +161,17 @@ class ContainerPath:
         return str(self._path)
 
     def __repr__(self) -> str:
-        return f"ContainerPath({str(self._path)!r}, {self._subject})"
+        return f"ContainerPath({str(self._path)!r}, {self._root.subject})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ContainerPath) and (self._subject, self._path) == (other._subject, other._path)
+        return isinstance(other, ContainerPath) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self._subject, self._path))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, PurePosixPath]:
+        return self._root.subject, self._path
 
     @property
     def name(self) -> str:
@@ -182,7 +186,7 @@ class ContainerPath:
     @property
     def parent(self) -> ContainerPath:
         """The directory it is in."""
-        return ContainerPath(self._root, self._subject, self._path.parent)
+        return ContainerPath(self._root, self._path.parent)
 
     @contextmanager
     def _open(self, flags: int, mode: int = 0) -> Iterator[int]:
@@ -191,7 +195,7 @@ class ContainerPath:
 
     @contextmanager
     def _opened(self, root: View, flags: int, mode: int = 0) -> Iterator[int]:
-        with _errors(f"{self._subject}: {self._path}"):
+        with _errors(f"{self._root.subject}: {self._path}"):
             descriptor = mounts.openat2(root.descriptor, str(self._path), flags | os.O_CLOEXEC, mode=mode)
             try:
                 yield descriptor
@@ -232,7 +236,7 @@ class ContainerPath:
     def _check_regular(self, descriptor: int) -> None:
         # A fifo would block, and a device may do anything when it is read.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidState(f"{self._subject}: {self._path}: not a regular file")
+            raise InvalidState(f"{self._root.subject}: {self._path}: not a regular file")
 
     @rights.held
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:

@@ -31,6 +31,7 @@ from containerkit.layers.tar import (
 )
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined
+from containerkit.linux.files import lstat_at
 
 WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
 #: aufs's own files, which old images still carry.
@@ -166,7 +167,7 @@ class _Tree:
         hidden = name[len(WHITEOUT) :]
         if name.startswith(_AUFS) or hidden in ("", ".", ".."):
             return
-        found = _lstat(directory, hidden)
+        found = lstat_at(directory, hidden)
         if found is None:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
         elif stat.S_ISDIR(found.st_mode):
@@ -193,7 +194,7 @@ class _Tree:
 
     def _clear(self, directory: int, name: str) -> None:
         """Make room for ``name``: the last entry of a name is the one that counts."""
-        found = _lstat(directory, name)
+        found = lstat_at(directory, name)
         if found is None:
             return
         if stat.S_ISDIR(found.st_mode):
@@ -206,7 +207,7 @@ class _Tree:
             os.unlink(name, dir_fd=directory)
 
     def _make_directory(self, directory: int, name: str) -> None:
-        found = _lstat(directory, name)
+        found = lstat_at(directory, name)
         if found is not None and stat.S_ISDIR(found.st_mode):
             return
         if found is not None:
@@ -224,7 +225,7 @@ class _Tree:
             directory = mounts.openat2(self._root, parent or ".", _DIRECTORY_FLAGS)
         except OSError as error:
             raise self._refuse(entry.name, f"is a hard link to {entry.link}, which is not in the archive") from error
-        found = _lstat(directory, name)
+        found = lstat_at(directory, name)
         if found is None or stat.S_ISDIR(found.st_mode) or self._clean(entry.name) == self._clean(entry.link):
             os.close(directory)
             reason = "which is not in the archive before it" if found is None else "which cannot have two names"
@@ -286,13 +287,6 @@ def _chown(target: int | str, entry: Entry, directory: int | None = None) -> Non
         # A user that this namespace does not have: the file is its root's, as everything is where there is one user.
         if error.errno != EINVAL or not is_confined():
             raise
-
-
-def _lstat(directory: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _set_opaque(directory: int, name: str) -> None:

@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.layers.bounds import MAX_DEPTH
@@ -33,6 +34,9 @@ class Copier:
         owner: user and group of everything that is made; None to keep each one's own (archive mode).
         shift: what is added to a user and a group that is kept: the two trees count them differently.
     """
+
+    #: Whether a directory that is there already gets the original's owner, mode and time, too.
+    dresses_all: ClassVar[bool] = False
 
     owner: tuple[int, int] | None = None
     shift: tuple[int, int] = (0, 0)
@@ -78,7 +82,7 @@ class Copier:
             outer = os.open(new_name, _DIRECTORY, dir_fd=target)
             try:
                 self._copy_children(inner, outer, f"{path}/", depth + 1)
-                if is_new:
+                if is_new or self.dresses_all:
                     self._dress(outer, inner, os.fstat(inner))
             finally:
                 os.close(outer)

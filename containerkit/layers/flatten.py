@@ -9,6 +9,7 @@ from pathlib import Path
 
 from containerkit.layers.copy import Copier
 from containerkit.layers.diff import is_opaque
+from containerkit.linux.files import lstat_at
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -37,6 +38,8 @@ def flatten(layers: Sequence[str | Path], tree: str | Path) -> None:
 class _Layer(Copier):
     """One layer over what is there: whiteouts delete, and what is of another kind makes room."""
 
+    dresses_all = True
+
     def lay(self, source: int, target: int) -> None:
         self.copy_content(source, target)
         self._dress(target, source, os.fstat(source))
@@ -44,32 +47,12 @@ class _Layer(Copier):
     def _copy(self, source: int, name: str, target: int, new_name: str, path: str, depth: int) -> None:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
         is_whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-        there = _lstat(target, new_name)
-        if there is not None and (is_whiteout or stat.S_ISDIR(there.st_mode) != stat.S_ISDIR(found.st_mode)):
-            _remove(target, new_name)
+        if (there := lstat_at(target, new_name)) is not None:
+            is_other = stat.S_ISDIR(there.st_mode) != stat.S_ISDIR(found.st_mode)
+            if is_whiteout or is_other or is_opaque(f"/proc/self/fd/{source}/{name}"):
+                _remove(target, new_name)
         if not is_whiteout:
             super()._copy(source, name, target, new_name, path, depth)
-
-    def _copy_directory(self, source: int, name: str, target: int, new_name: str, path: str, depth: int) -> None:
-        inner = os.open(name, _DIRECTORY, dir_fd=source)
-        try:
-            if is_opaque(f"/proc/self/fd/{inner}/.") and _lstat(target, new_name) is not None:
-                _remove(target, new_name)
-            super()._copy_directory(source, name, target, new_name, path, depth)
-            outer = os.open(new_name, _DIRECTORY, dir_fd=target)
-            try:
-                self._dress(outer, inner, os.fstat(inner))
-            finally:
-                os.close(outer)
-        finally:
-            os.close(inner)
-
-
-def _lstat(directory: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _remove(directory: int, name: str) -> None:

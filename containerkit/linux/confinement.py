@@ -41,7 +41,8 @@ def id_maps() -> tuple[Map, Map]:
     Without ranges in ``/etc/subuid`` and ``/etc/subgid``, or without newuidmap(1), itself alone.
     """
     uid, gid = os.geteuid(), os.getegid()
-    uids, gids = _ranges("/etc/subuid", uid), _ranges("/etc/subgid", uid)
+    names = _own_names(uid)
+    uids, gids = ranges("/etc/subuid", names), ranges("/etc/subgid", names)
     if not uids or not gids or not _helper("newuidmap") or not _helper("newgidmap"):
         return [(0, uid, 1)], [(0, gid, 1)]
     return _after([(0, uid, 1)], uids), _after([(0, gid, 1)], gids)
@@ -55,11 +56,15 @@ def _after(first: Map, ranges: list[tuple[int, int]]) -> Map:
     return found
 
 
-def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
+def _own_names(uid: int) -> tuple[str, ...]:
     try:
-        name = pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(uid).pw_name, str(uid)
     except KeyError:
-        name = str(uid)
+        return (str(uid),)
+
+
+def ranges(path: str, owners: tuple[str, ...]) -> list[tuple[int, int]]:
+    """First id and count of each range that one of ``owners`` has in a file as subuid(5) describes it."""
     try:
         with open(path) as file:
             rows = [line.strip().split(":") for line in file]
@@ -68,7 +73,7 @@ def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
     return [
         (int(row[1]), int(row[2]))
         for row in rows
-        if len(row) == 3 and row[0] in (name, str(uid)) and row[1].isdigit() and row[2].isdigit()
+        if len(row) == 3 and row[0] in owners and row[1].isdigit() and row[2].isdigit()
     ]
 
 
@@ -80,35 +85,27 @@ def _helper(name: str) -> str:
 
 
 def create(uids: Map, gids: Map) -> int:
-    """A new user namespace with these maps; it lives as long as the descriptor, or a process in it.
+    """A new user namespace with these maps; it lives as long as the descriptor, or what was made with it.
+
+    To be called in a process with one thread: it clones.
 
     Raises:
         OSError: user namespaces are not allowed here, or the maps are not.
     """
-    ready, said = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            ns.unshare(ns.CLONE_NEWUSER)
-            os.write(said, b".")
-            while True:
-                signal.pause()
-        except OSError as error:
-            os._exit(error.errno or 1)
-    os.close(said)
     try:
-        if not os.read(ready, 1):
-            _, status = os.waitpid(pid, 0)
-            pid = 0
-            number = os.waitstatus_to_exitcode(status)
-            raise OSError(number, os.strerror(number), "user namespace")
+        pid, pidfd = ns.clone3(ns.CLONE_NEWUSER)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "user namespace") from error
+    if pid == 0:
+        while True:
+            signal.pause()
+    try:
         write_maps(pid, uids, gids)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(ready)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
 
 
 def write_maps(pid: int, uids: Map, gids: Map) -> None:

@@ -1,9 +1,11 @@
-"""Files: syncfs(2)."""
+"""Files: syncfs(2), and names relative to a directory's descriptor."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from containerkit.linux.libc import check
 
@@ -20,5 +22,24 @@ def syncfs(path: str | os.PathLike[str]) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         check(_libc.syncfs(descriptor), os.fspath(path))
+    finally:
+        os.close(descriptor)
+
+
+def lstat_at(directory: int, name: str) -> os.stat_result | None:
+    """What ``name`` in the directory with that descriptor is, itself; None when there is nothing."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def short_path(path: str) -> Iterator[str]:
+    """The path of a socket by way of its directory's descriptor: a socket's address has room for 107 bytes."""
+    directory, name = os.path.split(path)
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)

@@ -25,7 +25,7 @@ MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_NODIRA
 MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOSYMFOLLOW = 0x100000, 0x200000
 
 RESOLVE_IN_ROOT = 0x10
-AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE = 0x1000, 0x8000, 1
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE = -100, 0x1000, 0x8000, 1
 
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 1, 1, 0x4, 0x40
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
@@ -111,15 +111,14 @@ def move_mount(mount_fd: int, target_fd: int) -> None:
     check(libc.syscall(_long(_move_mount), _long(mount_fd), b"", _long(target_fd), b"", _long(flags)), "move_mount")
 
 
-def open_tree(path: str, *, recursive: bool = False, directory: int = -100) -> int:
+def open_tree(path: str, *, recursive: bool = False) -> int:
     """open_tree(2): a detached copy of the mount that ``path`` is in, from ``path`` down.
 
     Args:
         recursive: with what is mounted below.
-        directory: the descriptor that a relative ``path`` is relative to; with an empty path, the file itself.
     """
-    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    return check(libc.syscall(_long(_open_tree), _long(directory), os.fsencode(path), _long(flags)), path)
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return check(libc.syscall(_long(_open_tree), _long(AT_FDCWD), os.fsencode(path), _long(flags)), path)
 
 
 def mount_setattr(mount_fd: int, set_: int = 0, clear: int = 0, *, recursive: bool = False, userns: int = 0) -> None:

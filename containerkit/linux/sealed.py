@@ -33,12 +33,17 @@ def interpreter() -> int:
     return descriptor
 
 
+def command(module: str) -> list[str]:
+    """The arguments of an interpreter that calls ``main()`` of ``module``, which is one of this tree's."""
+    path = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    boot = f"import sys;sys.path.insert(0,{path!r});from {module} import main;sys.exit(main())"
+    return [sys.executable, "-I", "-S", "-c", boot]
+
+
 def become(module: str) -> NoReturn:
     """Go on in a sealed copy, with the same arguments and environment.
 
     Args:
         module: whose ``main()`` is called there.
     """
-    path = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    boot = f"import sys;sys.path.insert(0,{path!r});from {module} import main;sys.exit(main())"
-    os.execve(interpreter(), [sys.executable, "-I", "-S", "-c", boot, *sys.argv[1:]], os.environ)
+    os.execve(interpreter(), [*command(module), *sys.argv[1:]], os.environ)

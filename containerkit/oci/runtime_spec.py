@@ -296,11 +296,12 @@ class Linux:
 
     def host_ids(self, user: User) -> tuple[int, int] | None:
         """The user and group of the host that a user of the container is, where it has maps of its own."""
-        uid, gid = _mapped(self.uid_mappings, user.uid), _mapped(self.gid_mappings, user.gid)
+        uid, gid = mapped(self.uid_mappings, user.uid), mapped(self.gid_mappings, user.gid)
         return None if uid is None or gid is None else (uid, gid)
 
 
-def _mapped(maps: tuple[IDMapping, ...], id: int) -> int | None:
+def mapped(maps: tuple[IDMapping, ...], id: int) -> int | None:
+    """What an id inside is outside; None when it is not in the maps."""
     for entry in maps:
         if entry.container_id <= id < entry.container_id + entry.size:
             return entry.host_id + id - entry.container_id

@@ -14,10 +14,13 @@ One start, file by file::
     plan.py          the Spec becomes a Plan: pure, no kernel, no root        -> Plan(outside, inside)
     create.py        outside operations: cgroup, mapped mounts, clone3; the parent gets a Child ...
     init.py          ... and the child executes the inside operations:
-      rootfs.py        mounts (mount_options.py), devices, masks, pivot_root
+      rootfs.py        the root file system, and pivot_root into it
+      mounting.py      mounts (mount_options.py), masks
+      places.py        devices, the terminal, the working directory
       namespaces.py    cgroup, loopback, host name, sysctls
       hooks.py         programs of the configuration's, at their moments; the parent has some of them
-      identity.py      limits, user, capabilities, seccomp, and at last execve(2)
+      identity.py      limits, user, capabilities, seccomp
+      program.py       the word to start, and at last execve(2)
     messages.py      what parent and init tell each other meanwhile
 
 Entering a running container is :mod:`~containerkit.runtime.enter`: a shorter plan with the same operations.

@@ -15,7 +15,7 @@ from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.linux.process import PERSONALITIES
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Rlimit, Seccomp, Spec
-from containerkit.runtime import affinity
+from containerkit.runtime import affinity, mount_options
 
 #: Parameters that belong to a namespace; every other one is the whole machine's.
 _SYSCTLS = {
@@ -56,9 +56,7 @@ def _complete(spec: Spec, bundle: str, cgroup: str) -> Spec:
         # The default devices may be used whatever the rules say.
         rules = (*rules, *(rule for rule in DEFAULT_DEVICES if rule.allow and rule not in rules))
     mounts = tuple(
-        replace(mount, source=os.path.join(bundle, mount.source))
-        if "bind" in (mount.type, *mount.options) or "rbind" in mount.options
-        else mount
+        replace(mount, source=os.path.join(bundle, mount.source)) if mount_options.is_bind(mount) else mount
         for mount in spec.mounts
     )
     resources = replace(linux.resources, devices=rules)
@@ -145,9 +143,9 @@ def _validate_namespaces(spec: Spec) -> None:
 def _validate_mount(spec: Spec, mount: Mount) -> None:
     if not mount.destination.startswith("/"):
         raise InvalidArgument(f"config.json: mounts: {mount.destination}: the destination must be absolute")
-    if {"idmap", "ridmap"} & set(mount.options) and not (mount.uid_mappings or spec.linux.uid_mappings):
+    if mount_options.is_mapped(mount) and not (mount.uid_mappings or spec.linux.uid_mappings):
         raise InvalidArgument(f"config.json: mounts: {mount.destination}: idmap without uidMappings")
-    if mount.uid_mappings and not {"idmap", "ridmap"} & set(mount.options):
+    if mount.uid_mappings and not mount_options.is_mapped(mount):
         raise Unsupported(f"config.json: mounts: {mount.destination}: uidMappings without the option idmap or ridmap")
 
 

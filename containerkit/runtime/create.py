@@ -13,7 +13,7 @@ from typing import Any
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux.cgroups import Cgroup
-from containerkit.linux.confinement import is_confined, may_set_groups
+from containerkit.linux.confinement import is_confined
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
 from containerkit.runtime.hooks import AwaitHooks
@@ -153,7 +153,7 @@ def create(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
         rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {}, sets_groups=not is_confined() or may_set_groups(), by_root=os.geteuid() == 0,
+        state=state or {}, by_root=os.geteuid() == 0,
     )  # fmt: skip
     try:
         give(streams, spec.linux.host_ids(spec.process.user))
@@ -166,10 +166,7 @@ def create(
         theirs.close()
         raise
     if context.pid == 0:
-        for target, descriptor in enumerate(streams):
-            os.dup2(descriptor, target)
-        ours.close()  # held here too, its end would never be seen
-        init.run(steps.inside, context)
+        init.run(steps.inside, context, streams, ours)
     theirs.close()
     _close(context.prepared)
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
@@ -182,15 +179,16 @@ def create(
     return child
 
 
-def give(streams: tuple[int, int, int], owner: tuple[int, int] | None) -> None:
+def give(streams: tuple[int, int, int], owner: tuple[int, ...] | None) -> None:
     """Make them the program's, so that it can open ``/dev/stdout``; where it shares our users it does that itself.
 
     Args:
         owner: the host's user and group that it is, in a user namespace.
     """
-    for descriptor in streams if owner is not None else ():
-        found = os.fstat(descriptor)
-        if not stat.S_ISCHR(found.st_mode) and owner is not None:
+    if owner is None:
+        return
+    for descriptor in streams:
+        if not stat.S_ISCHR(os.fstat(descriptor).st_mode):
             try:
                 os.fchown(descriptor, *owner)
             except OSError:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from containerkit.oci.runtime_spec import Mount
 
+#: The annotation of a container whose pid 1 is ours: the specification has no member for it.
+INIT = "containerkit.init"
+
 MASKED_PATHS = (
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
     "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",

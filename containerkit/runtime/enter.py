@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
-from containerkit.linux.confinement import is_confined, may_set_groups
 from containerkit.oci.runtime_spec import Process
 from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child, give
@@ -53,7 +52,7 @@ def enter(
     group: ExecGroup | Cgroup | None,
     streams: tuple[int, int, int],
     seccomp_filter: bytes = b"",
-    owner: tuple[int, int] | None = None,
+    owner: tuple[int, ...] | None = None,
     preserve: int = 0,
     outlives: bool = False,
 ) -> Child:
@@ -79,16 +78,12 @@ def enter(
     give(streams, owner)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve)
-    context.sets_groups = not is_confined() or may_set_groups()
     if flags & ns.CLONE_NEWPID:
         ns.setns(target, ns.CLONE_NEWPID)
     pid, pidfd = clone(0, group)
     if pid == 0:
-        for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number)
-        ours.close()  # held here too, its end would never be seen
         # The cgroup comes before the namespaces (outside): its files are the host's.
         joined = EnterNamespaces(target, flags & ~ns.CLONE_NEWPID)
-        init.run((*steps.outside, joined, *steps.inside), context)
+        init.run((*steps.outside, joined, *steps.inside), context, streams, ours)
     theirs.close()
     return Child(pid, pidfd, ours, None)

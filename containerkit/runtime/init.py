@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from typing import NoReturn
 
 from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, process
 from containerkit.runtime import messages
-from containerkit.runtime.identity import StartFailure
 from containerkit.runtime.operation import Context, Operation
+from containerkit.runtime.program import StartFailure
 
 
-def run(operations: tuple[Operation, ...], context: Context) -> NoReturn:
-    """Execute ``operations``, the last of which does not return; any failure is told to the parent."""
+def run(
+    operations: tuple[Operation, ...], context: Context, streams: tuple[int, int, int], parent: socket.socket
+) -> NoReturn:
+    """Execute ``operations``, the last of which does not return; any failure is told to the parent.
+
+    Args:
+        streams: what becomes the program's input, output and error.
+        parent: the parent's end of the channel: held here too, its end would never be seen.
+    """
+    for target, descriptor in enumerate(streams):
+        os.dup2(descriptor, target)
+    parent.close()
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
     if context.by_root:
         process.prctl(process.PR_SET_DUMPABLE, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
+from containerkit.oci.runtime_spec import Mount
 
 #: option → (flag, whether the option sets it)
 FLAGS: dict[str, tuple[int, bool]] = {
@@ -68,6 +69,16 @@ class MountOptions:
     @property
     def is_bind(self) -> bool:
         return bool(self.flags & m.MS_BIND)
+
+
+def is_bind(entry: Mount) -> bool:
+    """Whether the entry shows a place of the host's, said as its type or as an option."""
+    return entry.type == "bind" or "bind" in entry.options or "rbind" in entry.options
+
+
+def is_mapped(entry: Mount) -> bool:
+    """Whether the entry shows its files' owners by other numbers."""
+    return "idmap" in entry.options or "ridmap" in entry.options
 
 
 def parse(options: tuple[str, ...]) -> MountOptions:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
 from dataclasses import dataclass
 
 from containerkit.linux import confinement, loopback, process
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
-from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset
+from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset, mapped
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
 
@@ -78,24 +77,11 @@ class HoldMaps:
 
     def root(self) -> tuple[int, int]:
         """The host's user and group that are its root."""
-        users, groups = (
-            next((m.host_id for m in maps if m.container_id == 0), 0) for maps in (self.uid_mappings, self.gid_mappings)
-        )
-        return users, groups
+        return mapped(self.uid_mappings, 0) or 0, mapped(self.gid_mappings, 0) or 0
 
     def open(self) -> int:
         """A descriptor of it; it lives as long as that, or a mount with its maps."""
-        pid, pidfd = ns.clone3(ns.CLONE_NEWUSER)
-        if pid == 0:
-            while True:
-                signal.pause()
-        try:
-            ns.write_id_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
-            return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(pidfd)
+        return confinement.create(_rows(self.uid_mappings), _rows(self.gid_mappings))
 
 
 def _rows(mappings: tuple[IDMapping, ...]) -> list[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from containerkit.linux import mounts
+from containerkit.linux.confinement import is_confined, may_set_groups
 
 if TYPE_CHECKING:
     from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -39,7 +40,7 @@ class Context:
     preserve: int = 0
     prepared: dict[str, int] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
-    sets_groups: bool = True
+    sets_groups: bool = field(default_factory=lambda: not is_confined() or may_set_groups())
     by_root: bool = True
 
     def target(self, path: str, *, directory: bool = True) -> int:

@@ -12,7 +12,18 @@ from containerkit.linux import mounts as m
 from containerkit.linux import seccomp
 from containerkit.oci.runtime_spec import Device, Process, Spec
 from containerkit.oci.runtime_spec import Mount as MountEntry
-from containerkit.runtime import affinity, hooks, identity, mount_options, namespaces, rootfs
+from containerkit.runtime import (
+    affinity,
+    defaults,
+    hooks,
+    identity,
+    mount_options,
+    mounting,
+    namespaces,
+    places,
+    program,
+    rootfs,
+)
 from containerkit.runtime.operation import Operation, Plan
 
 #: Devices that every container has (runtime-spec, "Default Devices").
@@ -24,9 +35,6 @@ DEFAULT_DEVICES = (
     Device("/dev/urandom", "c", 1, 9, 0o666),
     Device("/dev/tty", "c", 5, 0, 0o666),
 )
-
-#: The annotation of a container whose pid 1 is ours: the specification has no member for it.
-INIT = "containerkit.init"
 
 
 def build(
@@ -44,7 +52,7 @@ def build(
     """
     process = spec.process
     root = rootfs.PivotRoot() if pivot else rootfs.MoveRoot()
-    found = (identity.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
+    found = (program.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
     return Plan(outside=tuple(_outside(spec, overlay)), inside=tuple(_inside(spec, overlay, root, found, confined)))
 
 
@@ -65,7 +73,7 @@ def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool
         first, last = (_affinity(text) for text in (cpus.initial, cpus.final))
         join = (*first, *join, *last)
     load = (identity.LoadSeccomp(),) if filtered else ()
-    terminal = (rootfs.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
+    terminal = (places.OpenTerminal(*_size(process), console=False),) if process.terminal else ()
     bound = () if outlives else (identity.DieWithParent(),)
     if process.oom_score_adj is not None:
         join = (*join, identity.SetOomScore(process.oom_score_adj))
@@ -87,13 +95,11 @@ def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
         if overlay.type == "overlay":
             yield rootfs.MapOverlay(_overlay(overlay), maps)
         else:
-            yield rootfs.MapMount("/", overlay.source, maps)
-    for mount in spec.mounts:
-        options = mount_options.parse(mount.options)
-        if {"idmap", "ridmap"} & set(options.own):
-            uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
-            recursive = "ridmap" in options.own or bool(options.flags & m.MS_REC)
-            yield rootfs.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive)
+            yield mounting.MapMount("/", overlay.source, maps)
+    for mount in filter(mount_options.is_mapped, spec.mounts):
+        uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
+        recursive = "ridmap" in mount.options or "rbind" in mount.options
+        yield mounting.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive)
     kinds = tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time"))
     user = linux.namespace("user")
     yield namespaces.Clone(kinds, user.path if user is not None else "")
@@ -139,7 +145,7 @@ def _inside(
         yield rootfs.SetRootPropagation(mount_options.PROPAGATION[linux.rootfs_propagation])
     yield from _before_start(spec.process)
     yield from before_ready
-    yield identity.AwaitStart()
+    yield program.AwaitStart()
     if spec.hooks.start_container:
         yield hooks.RunHooks("startContainer", spec.hooks.start_container)
     profile = linux.seccomp
@@ -148,7 +154,7 @@ def _inside(
         load = (identity.LoadSeccomp(seccomp.flags_of(profile), seccomp.notifies(profile)),)
     if linux.personality is not None:
         yield identity.SetPersonality(linux.personality.domain)
-    reap = (identity.Reap(spec.process.terminal),) if spec.annotations.get(INIT) == "true" else ()
+    reap = (program.Reap(spec.process.terminal),) if spec.annotations.get(defaults.INIT) == "true" else ()
     yield from _after_start(spec.process, load, reap)
 
 
@@ -165,37 +171,33 @@ def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[O
     for entry in spec.mounts:
         options = mount_options.parse(entry.options)
         if entry.type == "cgroup":
-            yield rootfs.MountCgroups(entry.destination, options)
+            yield mounting.MountCgroups(entry.destination, options)
             continue
         if entry.type == "bind" and not options.is_bind:
             options = mount_options.parse((*entry.options, "bind"))
-        yield rootfs.Mount(entry.destination, entry.type, entry.source, options)
-    if not any(entry.destination == "/dev" and _is_bind(entry) for entry in spec.mounts):
+        yield mounting.Mount(entry.destination, entry.type, entry.source, options)
+    if not any(entry.destination == "/dev" and mount_options.is_bind(entry) for entry in spec.mounts):
         in_user_namespace = confined or linux.namespace("user") is not None
         for device in (*DEFAULT_DEVICES, *linux.devices):
             mode = 0o666 if device.file_mode is None else device.file_mode
-            yield rootfs.CreateDevice(
+            yield places.CreateDevice(
                 device.path, device.type, device.major, device.minor, mode, device.uid, device.gid, in_user_namespace
             )
-        yield rootfs.LinkDevices()
+        yield places.LinkDevices()
     if spec.process.cwd != "/":
-        yield rootfs.MakeWorkingDirectory(spec.process.cwd)
+        yield places.MakeWorkingDirectory(spec.process.cwd)
     if spec.process.terminal:
-        yield rootfs.OpenTerminal(*_size(spec.process), console=True)
+        yield places.OpenTerminal(*_size(spec.process), console=True)
     for path in linux.readonly_paths:
-        yield rootfs.ReadonlyPath(path)
+        yield mounting.ReadonlyPath(path)
     for path in linux.masked_paths:
-        yield rootfs.MaskPath(path)
+        yield mounting.MaskPath(path)
     if spec.root.readonly:
         yield rootfs.RemountRootReadonly()
 
 
 def _affinity(text: str) -> tuple[Operation, ...]:
     return (identity.SetAffinity(affinity.parse(text)),) if text else ()
-
-
-def _is_bind(entry: MountEntry) -> bool:
-    return entry.type == "bind" or mount_options.parse(entry.options).is_bind
 
 
 def _size(process: Process) -> tuple[int, int]:
@@ -244,4 +246,4 @@ def _after_start(process: Process, load: tuple[Operation, ...], last: tuple[Oper
         yield from load
     yield from last
     umask = 0o022 if process.user.umask is None else process.user.umask
-    yield identity.Execute(process.args, process.env, umask)
+    yield program.Execute(process.args, process.env, umask)

@@ -64,26 +64,34 @@ class Snapshots:
             StorageError: a layer is missing and its blob damaged, or the disk is full.
             InvalidArgument: the store's path has a character that overlayfs's options cannot hold.
         """
-        mounts = self.mounts(container_id, image)
-        base = self._prefix + container_id
+        base = self._base(container_id)
+        lower = self._lower(image)
         try:
             os.mkdir(base, 0o711)
-            if not self._stacks():
-                return self._copy(base, container_id, image)
-            for name in ("rootfs", "upper", "work"):
-                _make(f"{base}/{name}")
-            top = mounts[0].options[0].removeprefix("lowerdir=").partition(":")[0]
-            rights.call(_copy_root, top, f"{base}/upper")
-            if not image.chain_ids:
-                self._empty.mkdir(exist_ok=True)
+            _make(f"{base}/rootfs")
+            if self._stacks():
+                for name in ("upper", "work"):
+                    _make(f"{base}/{name}")
+                rights.call(_copy_root, lower[-1], f"{base}/upper")
+                if not image.chain_ids:
+                    self._empty.mkdir(exist_ok=True)
+            else:
+                rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
-        return mounts
-
-    def _copy(self, base: str, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
-        _make(f"{base}/rootfs")
-        rights.call(flatten, self._layers.ensure(image.chain_ids, image.layers), f"{base}/rootfs")
         return self.mounts(container_id, image)
+
+    def _base(self, container_id: str) -> str:
+        base = self._prefix + container_id
+        if _IN_OPTIONS & set(base):
+            raise InvalidArgument(
+                f"store {base}: its path cannot hold any of : , \\ (choose another CONTAINERKIT_ROOT)"
+            )
+        return base
+
+    def _lower(self, image: ImageRecord) -> tuple[Path, ...]:
+        """The image's layers, the lowest first, unpacked; of an image without any, an empty one."""
+        return self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
 
     def _stacks(self) -> bool:
         """Whether overlayfs takes writable layers here; tried once in a process."""
@@ -92,8 +100,7 @@ class Snapshots:
         return self._can_stack
 
     def _is_copy(self, container_id: str) -> bool:
-        base = self._prefix + container_id
-        return os.path.isdir(f"{base}/rootfs") and not os.path.isdir(f"{base}/upper")
+        return not os.path.isdir(f"{self._prefix}{container_id}/upper")
 
     def mounts(self, container_id: str, image: ImageRecord, *, volatile: bool = False) -> tuple[Mount, ...]:
         """What to mount for a snapshot that is there; makes nothing but a layer that is missing.
@@ -102,15 +109,10 @@ class Snapshots:
             volatile: nobody will want the changes after the container's end. Otherwise the kernel writes out the
                 whole file system below ``upper/`` when the container ends: milliseconds, or seconds on a busy disk.
         """
-        base = self._prefix + container_id
-        if _IN_OPTIONS & set(base):
-            raise InvalidArgument(
-                f"store {base}: its path cannot hold any of : , \\ (choose another CONTAINERKIT_ROOT)"
-            )
+        base = self._base(container_id)
         if self._is_copy(container_id):
             return (Mount("/", "bind", f"{base}/rootfs", ("rbind",)),)
-        lower = self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
-        stacked = ":".join([str(directory) for directory in reversed(lower)])
+        stacked = ":".join([str(directory) for directory in reversed(self._lower(image))])
         extra = (*_OPTIONS, "volatile") if volatile else _OPTIONS
         if is_rootless():
             # In a user namespace overlayfs keeps its notes in attributes that an ordinary user may write.
@@ -120,20 +122,18 @@ class Snapshots:
 
     def upper(self, container_id: str) -> Path:
         """The directory that holds the container's changes, or its whole tree where that is a copy."""
-        return Path(f"{self._prefix}{container_id}/{'rootfs' if self._is_copy(container_id) else 'upper'}")
+        return Path(f"{self._prefix}{container_id}", "rootfs" if self._is_copy(container_id) else "upper")
 
     def directories(self, container_id: str, image: ImageRecord) -> list[Path]:
         """What the tree consists of, uppermost first."""
         upper = self.upper(container_id)
-        if self._is_copy(container_id):
-            return [upper]
-        return [upper, *reversed(self._layers.ensure(image.chain_ids, image.layers))]
+        return [upper] if upper.name == "rootfs" else [upper, *reversed(self._lower(image))]
 
     def changes(self, container_id: str, image: ImageRecord) -> list[diff.Change]:
         """What the container has changed of its image's files, sorted by path."""
-        lower = list(reversed(self._layers.ensure(image.chain_ids, image.layers)))
         compare = diff.compare if self._is_copy(container_id) else diff.changes
-        return rights.call(compare, self.upper(container_id), lower)
+        layers = self._layers.ensure(image.chain_ids, image.layers)
+        return rights.call(compare, self.upper(container_id), layers[::-1])
 
     def remove(self, container_id: str) -> None:
         """Remove the container's directory with all in it. Idempotent.
@@ -168,7 +168,7 @@ def _make(path: str) -> None:
     os.chmod(path, 0o755)  # whatever the umask is
 
 
-def _copy_root(top: str, upper: str) -> None:
+def _copy_root(top: Path, upper: str) -> None:
     """A merged directory has the owner and mode of its uppermost one: here ``upper``, not the image's root."""
     try:
         found = os.stat(top)

@@ -15,8 +15,6 @@ from containerkit.linux import sealed
 if TYPE_CHECKING:
     from containerkit.supervise import messages
 
-_BOOT = "import sys;sys.path.insert(0,{path!r});from containerkit.supervise.spawner import main;main()"
-
 
 class Spawner:
     """A connection to this process's spawner; safe to use from any thread."""
@@ -80,9 +78,8 @@ class Spawner:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         interpreter = sealed.interpreter()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        path = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         # The last argument is room: a monitor writes its own title over these.
-        arguments = [sys.executable, "-I", "-S", "-c", _BOOT.format(path=path), "containerkit-spawner"]
+        arguments = [*sealed.command("containerkit.supervise.spawner"), "containerkit-spawner"]
         try:
             # posix_spawn shares the address space until execve (CLONE_VFORK): nothing of this process is copied, and no
             # lock that a thread of it holds can be waited for.

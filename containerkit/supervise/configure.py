@@ -107,7 +107,7 @@ def configure(
         hostname=hostname,
         domainname=settings.domainname,
         mounts=_mounts(settings, place),
-        annotations={"containerkit.init": "true"} if settings.init else {},
+        annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
             uid_mappings=uids,

@@ -7,23 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+from containerkit.linux.files import short_path
 from containerkit.supervise.loop import Loop
 from containerkit.supervise.messages import Attach, Attached, CloseInput, StayEnded, receive_reply, send_reply
 from containerkit.supervise.streams import Client, Streams
-
-
-@contextmanager
-def _short(path: str) -> Iterator[str]:
-    """The path of a socket by way of its directory's descriptor: a socket's address has room for 107 bytes."""
-    directory, name = os.path.split(path)
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{name}"
-    finally:
-        os.close(descriptor)
 
 
 def connect(path: str) -> socket.socket:
@@ -34,7 +23,7 @@ def connect(path: str) -> socket.socket:
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
-        with _short(path) as address:
+        with short_path(path) as address:
             connection.connect(address)
     except BaseException:
         connection.close()
@@ -55,7 +44,7 @@ class Control:
         self._streams, self._stay_ended = streams, stay_ended
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._connections: dict[int, tuple[socket.socket, list[Client]]] = {}
-        with _short(path) as address:
+        with short_path(path) as address:
             try:
                 os.unlink(address)  # a monitor that was killed has left it
             except FileNotFoundError:
@@ -106,7 +95,7 @@ class Control:
         self._loop.remove(self._socket.fileno())
         self._socket.close()
         try:
-            with _short(self._path) as address:
+            with short_path(self._path) as address:
                 os.unlink(address)
         except OSError:
             pass  # the run directory is gone

@@ -59,7 +59,7 @@ class Helper:
         try:
             return enter(
                 request.process, target, namespaces=request.namespaces, group=self.group, streams=streams,
-                seccomp_filter=program, owner=(request.owner[0], request.owner[1]) if request.owner else None,
+                seccomp_filter=program, owner=request.owner,
             )  # fmt: skip
         finally:
             for descriptor in (target, *streams):

@@ -93,7 +93,7 @@ class Enter:
     cgroup: str
     process: Process
     filtered: bool = False
-    owner: tuple[int, ...] = ()
+    owner: tuple[int, ...] | None = None
     kind: str = "enter"
 
     @classmethod
@@ -102,7 +102,7 @@ class Enter:
         linux = spec.linux
         return cls(
             pid, pid_started, bundle, tuple(entry.type for entry in linux.namespaces), linux.cgroups_path, process,
-            filtered=linux.seccomp is not None, owner=linux.host_ids(process.user) or (),
+            filtered=linux.seccomp is not None, owner=linux.host_ids(process.user),
         )  # fmt: skip
 
 

@@ -30,6 +30,11 @@ class Root:
     def __reduce__(self) -> tuple[Callable[..., Root], tuple[Paths, str, str]]:
         return Root.anew, (self.store.paths, self.id, self.name)
 
+    @property
+    def subject(self) -> str:
+        """How errors name it."""
+        return f"container {self.name}"
+
     @classmethod
     def anew(cls, paths: Paths, id: str, name: str) -> Root:
         """Of the store below these paths."""
@@ -48,7 +53,7 @@ class Root:
         """
         record = ending.current(self.store, self.id)
         if record is None:
-            raise NotFound(f"container {self.name}: not found (removed)")
+            raise NotFound(f"{self.subject}: not found (removed)")
         return opened(self.store, record, self.store.images.get(record.image))
 
 

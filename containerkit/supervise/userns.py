@@ -5,6 +5,7 @@ Source: subuid(5), user_namespaces(7).
 
 from __future__ import annotations
 
+from containerkit.linux import confinement
 from containerkit.oci.runtime_spec import IDMapping
 
 #: The name whose ranges in ``/etc/subuid`` and ``/etc/subgid`` are taken.
@@ -19,12 +20,6 @@ def maps() -> tuple[tuple[IDMapping, ...], tuple[IDMapping, ...]]:
 
 
 def _range(path: str) -> IDMapping:
-    try:
-        with open(path) as file:
-            rows = [line.strip().split(":") for line in file]
-    except OSError:
-        rows = []
-    for row in rows:
-        if row[0] == OWNER and len(row) == 3 and row[1].isdigit() and row[2].isdigit():
-            return IDMapping(0, int(row[1]), min(int(row[2]), _SIZE))
+    for first, count in confinement.ranges(path, (OWNER,)):
+        return IDMapping(0, first, min(count, _SIZE))
     return IDMapping(0, _BASE, _SIZE)

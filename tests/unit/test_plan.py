@@ -36,7 +36,7 @@ from containerkit.oci.runtime_spec import (
 )  # fmt: skip
 from containerkit.oci.users import Identity
 from containerkit.options import settings
-from containerkit.runtime import affinity, bundle, identity, mount_options, namespaces, plan, rootfs
+from containerkit.runtime import affinity, bundle, mount_options, namespaces, places, plan, program
 from containerkit.supervise.configure import configure
 
 MOUNT = (Namespace("mount"),)
@@ -99,8 +99,8 @@ def test_namespaces_new_joined_and_offset() -> None:
 def test_devices_are_bound_in_a_user_namespace() -> None:
     dev = (Mount("/dev", "tmpfs", "tmpfs"),)
     linux = replace(BASE.linux, namespaces=(*BASE.linux.namespaces, Namespace("user")))
-    made = [o for o in plan.build(replace(BASE, mounts=dev)) if isinstance(o, rootfs.CreateDevice)]
-    bound = [o for o in plan.build(replace(BASE, mounts=dev, linux=linux)) if isinstance(o, rootfs.CreateDevice)]
+    made = [o for o in plan.build(replace(BASE, mounts=dev)) if isinstance(o, places.CreateDevice)]
+    bound = [o for o in plan.build(replace(BASE, mounts=dev, linux=linux)) if isinstance(o, places.CreateDevice)]
     assert [device.bind for device in made] == [False] * 6 and [device.bind for device in bound] == [True] * 6
 
 
@@ -182,7 +182,7 @@ def test_every_operation_describes_itself() -> None:
     spec = configure("f" * 64, settings("sleep 60", {"tty": True}), ContainerConfig(), Identity(33, 33, (50,)))
     words = [operation.describe() for operation in plan.build(spec)]
     assert all(words) and words[-1] == "execve sleep 60" and "setuid 33, setgid 33,50" in words
-    assert identity.Execute(("a",), ()).describe() == "execve a"
+    assert program.Execute(("a",), ()).describe() == "execve a"
 
 
 def test_our_configuration_meets_the_specification_s_schema() -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Callable, Mapping
 
-from containerkit.errors import from_os_error
 from containerkit.oci.runtime_spec import SPEC_VERSION, Seccomp
+from containerkit.runtime.command import terminals
 
 
 def introduce(profile: Seccomp | None, state: Mapping[str, object], pid: int) -> Callable[[int], None]:
@@ -37,9 +36,4 @@ def _send(profile: Seccomp, state: Mapping[str, object], pid: int, listener: int
         "ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid, "metadata": profile.listener_metadata,
         "state": dict(state),
     }  # fmt: skip
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(profile.listener_path)
-            socket.send_fds(connection, [json.dumps(told).encode()], [listener])
-    except OSError as error:
-        raise from_os_error(error, f"seccomp agent {profile.listener_path}") from error
+    terminals.send(profile.listener_path, json.dumps(told).encode(), listener, f"seccomp agent {profile.listener_path}")

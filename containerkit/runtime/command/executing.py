@@ -57,10 +57,7 @@ def execute(records: Records, id: str, wanted: Execution) -> int:
     spec = records.spec(record)
     chosen = _process(spec.process, wanted)
     bundle.validate(replace(spec, process=chosen))
-    if wanted.console_socket and not chosen.terminal:
-        raise InvalidArgument("console socket: given, and the process has no terminal")
-    if wanted.detach and chosen.terminal and not wanted.console_socket:
-        raise InvalidArgument("terminal: without --console-socket nobody would have its other end")
+    terminals.check(chosen, wanted.console_socket, wanted.detach)
     target = processes.pidfd(record.pid, record.started)
     if target is None:
         raise InvalidState(f"container {id}: cannot exec: it is stopped")
@@ -82,9 +79,7 @@ def execute(records: Records, id: str, wanted: Execution) -> int:
 def _await(child: Child, wanted: Execution) -> None:
     try:
         child.await_program()
-        if child.terminal is not None and wanted.console_socket:
-            master, child.terminal = child.terminal, None
-            terminals.send(wanted.console_socket, master)
+        terminals.hand_over(child, wanted.console_socket)
         if wanted.pid_file:
             write_atomically(wanted.pid_file, str(child.pid))
     except BaseException:

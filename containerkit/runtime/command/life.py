@@ -7,14 +7,15 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.confinement import is_rootless
-from containerkit.oci.runtime_spec import SPEC_VERSION, Resources, Spec
+from containerkit.linux.files import short_path
+from containerkit.oci.runtime_spec import SPEC_VERSION, Hook, Resources
 from containerkit.runtime import bundle, hooks
 from containerkit.runtime.command import agents, terminals, waiting
 from containerkit.runtime.command.records import Record, Records, with_pid, write_atomically
@@ -60,7 +61,7 @@ def _made(records: Records, id: str, making: Making, *, detaches: bool) -> Itera
     records.directory(id)  # whether that can be an id, before anything else
     path = os.path.abspath(making.bundle)
     spec = bundle.load(path, config=making.config, cgroup="" if is_rootless() else f"/containerkit-{id}")
-    _check_terminal(spec, making, detaches)
+    terminals.check(spec.process, making.console_socket, detaches)
     _check_descriptors(making.preserve)
     record = records.add(id, path, os.path.join(path, spec.root.path), spec.linux.cgroups_path)
     child: Child | None = None
@@ -78,9 +79,7 @@ def _made(records: Records, id: str, making: Making, *, detaches: bool) -> Itera
                 listener=listener.fileno(), preserve=making.preserve, pivot=making.pivot,
             )  # fmt: skip
             child.await_ready()
-        if child.terminal is not None and making.console_socket:
-            master, child.terminal = child.terminal, None
-            terminals.send(making.console_socket, master)
+        terminals.hand_over(child, making.console_socket)
         record = with_pid(record, child.pid, dict(spec.annotations))
         child.take_listener = agents.introduce(spec.linux.seccomp, records.state(record), child.pid)
         records.write(record)
@@ -90,13 +89,6 @@ def _made(records: Records, id: str, making: Making, *, detaches: bool) -> Itera
             child.discard()
         records.remove(record)
         raise
-
-
-def _check_terminal(spec: Spec, making: Making, detaches: bool) -> None:
-    if making.console_socket and not spec.process.terminal:
-        raise InvalidArgument("console socket: given, and the process has no terminal")
-    if detaches and spec.process.terminal and not making.console_socket:
-        raise InvalidArgument("terminal: without --console-socket nobody would have its other end")
 
 
 def _check_descriptors(count: int) -> None:
@@ -109,20 +101,10 @@ def _check_descriptors(count: int) -> None:
 
 def _listen(records: Records, record: Record) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    with _near(records.directory(record.id)) as directory:
-        listener.bind(f"{directory}/start")
+    with short_path(records.socket(record)) as address:
+        listener.bind(address)
     listener.listen(8)
     return listener
-
-
-@contextlib.contextmanager
-def _near(directory: str) -> Iterator[str]:
-    """A short path to a directory: a socket's address has room for 107 bytes."""
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _write_pid(making: Making, record: Record) -> None:
@@ -141,8 +123,8 @@ def start(records: Records, id: str) -> list[str]:
     records.require(record, "start", "created")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
-        with _near(records.directory(id)) as directory:
-            connection.connect(f"{directory}/start")
+        with short_path(records.socket(record)) as address:
+            connection.connect(address)
     except ConnectionRefusedError:
         # The word was said by somebody who was killed before it was written down.
         os.unlink(records.socket(record))
@@ -154,17 +136,13 @@ def start(records: Records, id: str) -> list[str]:
         child.start()
     finally:
         os.unlink(records.socket(record))
-    return _after_start(records, record, spec)
+    return _tell_hooks("poststart", spec.hooks.poststart, records.state(record))
 
 
-def _after_start(records: Records, record: Record, spec: Spec) -> list[str]:
-    return _tell_hooks("poststart", spec, records.state(record))
-
-
-def _tell_hooks(kind: str, spec: Spec, state: Mapping[str, object]) -> list[str]:
+def _tell_hooks(kind: str, wanted: Sequence[Hook], state: Mapping[str, object]) -> list[str]:
     """Run hooks whose failure is only told."""
     failures = []
-    for hook in spec.hooks.poststart if kind == "poststart" else spec.hooks.poststop:
+    for hook in wanted:
         try:
             hooks.run(kind, (hook,), state)
         except ContainerkitError as error:
@@ -186,7 +164,7 @@ def run(records: Records, id: str, making: Making, *, detach: bool, keep: bool) 
             child.start()
             os.unlink(records.socket(record))
             _write_pid(making, record)
-        told = _after_start(records, record, records.spec(record))
+        told = _tell_hooks("poststart", records.spec(record).hooks.poststart, records.state(record))
         if detach:
             os.close(child.pidfd)
             return 0, told
@@ -251,7 +229,7 @@ def delete(records: Records, id: str, *, force: bool = False) -> list[str]:
     records.remove(record)
     if spec is None:
         return []
-    return _tell_hooks("poststop", spec, {**records.state(record), "status": "stopped", "pid": 0})
+    return _tell_hooks("poststop", spec.hooks.poststop, {**records.state(record), "status": "stopped", "pid": 0})
 
 
 def _end(record: Record) -> None:

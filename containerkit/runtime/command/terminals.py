@@ -12,23 +12,50 @@ import termios
 import tty
 from collections.abc import Iterator
 
-from containerkit.errors import from_os_error
+from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.oci.runtime_spec import Process
+from containerkit.runtime.create import Child
 
 
-def send(path: str, master: int) -> None:
-    """Send the master to the console socket at ``path``; it is closed here.
+def check(process: Process, console_socket: str, detaches: bool) -> None:
+    """Whether a terminal's other end would have a place, and a place a terminal.
+
+    Raises:
+        InvalidArgument: one is without the other.
+    """
+    if console_socket and not process.terminal:
+        raise InvalidArgument("console socket: given, and the process has no terminal")
+    if detaches and process.terminal and not console_socket:
+        raise InvalidArgument("terminal: without --console-socket nobody would have its other end")
+
+
+def hand_over(child: Child, console_socket: str) -> None:
+    """Send the terminal's master, where there is one, to the console socket, where there is one; it is closed here.
 
     Raises:
         ContainerkitError: nobody listens there.
     """
+    if child.terminal is None or not console_socket:
+        return
+    master, child.terminal = child.terminal, None
+    try:
+        send(console_socket, b"/dev/ptmx", master, f"console socket {console_socket}")
+    finally:
+        os.close(master)
+
+
+def send(path: str, data: bytes, descriptor: int, subject: str) -> None:
+    """Send a descriptor with some words to whoever listens on the stream socket at ``path``.
+
+    Raises:
+        ContainerkitError: nobody does; ``subject`` names the socket.
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(path)
-            socket.send_fds(connection, [b"/dev/ptmx"], [master])
+            socket.send_fds(connection, [data], [descriptor])
     except OSError as error:
-        raise from_os_error(error, f"console socket {path}") from error
-    finally:
-        os.close(master)
+        raise from_os_error(error, subject) from error
 
 
 @contextlib.contextmanager

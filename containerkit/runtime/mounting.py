@@ -1,0 +1,223 @@
+"""Operations on what is mounted in the root: the configuration's mounts, and the paths that are protected or hidden.
+
+All of them run before pivot_root, on descriptors resolved inside the root file system: an image whose ``/dev`` or
+``/proc`` is a symbolic link reaches nothing outside.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from containerkit.linux import mounts as m
+from containerkit.linux.cgroups import detect
+from containerkit.runtime.mount_options import MountOptions
+from containerkit.runtime.namespaces import HoldMaps
+from containerkit.runtime.operation import Context, Operation, fd_path
+
+
+@dataclass(frozen=True)
+class MapMount(Operation):
+    """A bind mount that shows its files' owners by other numbers; made outside, where there is the right to."""
+
+    destination: str
+    source: str
+    maps: HoldMaps
+    recursive: bool = False
+
+    def describe(self) -> str:
+        return f"mount_setattr: {self.source} with other owners, for {self.destination}"
+
+    def execute(self, context: Context) -> None:
+        tree = m.open_tree(self.source, recursive=self.recursive)
+        context.prepared[self.destination] = tree
+        user_namespace = self.maps.open()
+        try:
+            m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, recursive=self.recursive, userns=user_namespace)
+        finally:
+            os.close(user_namespace)
+
+
+@dataclass(frozen=True)
+class Mount(Operation):
+    """One entry of the configuration's ``mounts``."""
+
+    destination: str
+    type: str
+    source: str
+    options: MountOptions
+
+    def describe(self) -> str:
+        what = f"bind {self.source}" if self.options.is_bind else self.type
+        return f"mount {what} on {self.destination}" + (f" ({self.options.data})" if self.options.data else "")
+
+    def execute(self, context: Context) -> None:
+        prepared = context.prepared.pop(self.destination, None)
+        source = self.source if prepared is None else fd_path(prepared)
+        directory = not self.options.is_bind or os.path.isdir(source)
+        target = context.target(self.destination, directory=directory)
+        try:
+            if prepared is not None:
+                m.move_mount(prepared, target)
+                os.close(prepared)
+            else:
+                self._mount(fd_path(target))
+            if "tmpcopyup" in self.options.own:
+                self._copy_up(context, target)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.destination) from error
+        finally:
+            os.close(target)
+        self._adjust(context)
+
+    def _mount(self, target: str) -> None:
+        options = self.options
+        if options.is_bind:
+            m.mount(self.source, target, "", options.flags & (m.MS_BIND | m.MS_REC))
+        else:
+            # A mount that is to have content first becomes read-only afterwards.
+            flags = options.flags & ~m.MS_RDONLY if "tmpcopyup" in options.own else options.flags
+            m.mount(self.source or self.type, target, self.type, flags, options.data)
+
+    def _copy_up(self, context: Context, covered: int) -> None:
+        # Not at the top: few mounts ask for it, and the host's files can still be read.
+        from containerkit.layers.copy import Copier
+
+        # The descriptor is of the directory below the new mount.
+        upper = context.target(self.destination)
+        try:
+            below = os.open(fd_path(covered), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            Copier().copy_content(below, upper)
+            os.close(below)
+            if self.options.flags & m.MS_RDONLY:
+                m.mount("none", fd_path(upper), "", m.MS_REMOUNT | m.MS_BIND | self.options.flags)
+        finally:
+            os.close(upper)
+
+    def _adjust(self, context: Context) -> None:
+        # The kernel ignores the flags of a bind and takes a propagation alone: each needs a call of its own, on the
+        # mount just made, which the old descriptor is below of.
+        flags = self.options.flags & ~(m.MS_BIND | m.MS_REC)
+        recursive = any(self.options.recursive)
+        if not (self.options.is_bind and flags) and not self.options.propagation and not recursive:
+            return
+        target = context.target(self.destination)
+        try:
+            if self.options.is_bind and flags:
+                flags |= locked_flags(target)
+                m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | flags)
+            if self.options.propagation:
+                m.mount("none", fd_path(target), "", self.options.propagation)
+            if recursive:
+                m.mount_setattr(target, *self.options.recursive, recursive=True)
+        finally:
+            os.close(target)
+
+
+@dataclass(frozen=True)
+class MountCgroups(Operation):
+    """``/sys/fs/cgroup``: the hierarchies of this machine, as the container's cgroup namespace shows them."""
+
+    destination: str
+    options: MountOptions
+
+    def describe(self) -> str:
+        return f"mount cgroup on {self.destination}"
+
+    def execute(self, context: Context) -> None:
+        found = detect()
+        flags = self.options.flags
+        if found.mode == "v2":
+            self._mount(context, self.destination, "cgroup2", flags)
+            return
+        target = context.target(self.destination)
+        m.mount("tmpfs", fd_path(target), "tmpfs", m.MS_NOSUID | m.MS_NODEV | m.MS_NOEXEC, "mode=755")
+        os.close(target)
+        for root, controllers in found.v1:
+            name = os.path.basename(root)
+            self._mount(context, f"{self.destination}/{name}", "cgroup", flags, ",".join(sorted(controllers)))
+            self._link(context, name, controllers)
+        if found.v2 is not None:
+            self._mount(context, f"{self.destination}/unified", "cgroup2", flags)
+        if flags & m.MS_RDONLY:
+            target = context.target(self.destination)
+            m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | m.MS_RDONLY | locked_flags(target))
+            os.close(target)
+
+    def _mount(self, context: Context, path: str, fstype: str, flags: int, data: str = "") -> None:
+        target = context.target(path)
+        try:
+            m.mount(fstype, fd_path(target), fstype, flags, data)
+        finally:
+            os.close(target)
+
+    def _link(self, context: Context, name: str, controllers: frozenset[str]) -> None:
+        # Where several are mounted as one, each is found by its own name too.
+        parent = context.target(self.destination)
+        try:
+            for controller in controllers - {name}:
+                os.symlink(name, controller, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+@dataclass(frozen=True)
+class ReadonlyPath(Operation):
+    """A path that the container may read and not write."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mount: {self.path} read-only"
+
+    def execute(self, context: Context) -> None:
+        try:
+            target = m.openat2(context.root, self.path, os.O_PATH)
+        except FileNotFoundError:
+            return
+        m.mount(fd_path(target), fd_path(target), "", m.MS_BIND | m.MS_REC)
+        os.close(target)
+        target = m.openat2(context.root, self.path, os.O_PATH)
+        m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | m.MS_RDONLY | locked_flags(target))
+        os.close(target)
+
+
+@dataclass(frozen=True)
+class MaskPath(Operation):
+    """A path whose content the container does not see: an empty directory or ``/dev/null`` lies over it."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mount: hide {self.path}"
+
+    def execute(self, context: Context) -> None:
+        try:
+            target = m.openat2(context.root, self.path, os.O_PATH)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                m.mount("tmpfs", fd_path(target), "tmpfs", m.MS_RDONLY, "nr_blocks=1,nr_inodes=1")
+            else:
+                self._cover(target)
+        finally:
+            os.close(target)
+
+    def _cover(self, target: int) -> None:
+        # The host's own /dev/null, and really that device: a file in its place would let the container read it.
+        null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+        try:
+            found = os.fstat(null)
+            if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+                raise OSError(22, "/dev/null is not the null device", "/dev/null")
+            m.mount(fd_path(null), fd_path(target), "", m.MS_BIND)
+        finally:
+            os.close(null)
+
+
+def locked_flags(target: int) -> int:
+    """Flags that a remount must repeat: in a user namespace they are locked."""
+    found = os.fstatvfs(target).f_flag
+    return found & (m.MS_NOSUID | m.MS_NODEV | m.MS_NOEXEC | m.MS_RDONLY)
