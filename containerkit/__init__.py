@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from containerkit.conditions import until
     from containerkit.container import Container
     from containerkit.engine import Engine, default_engine, set_default_engine
     from containerkit.errors import (
@@ -74,6 +75,7 @@ _HOMES = {
     **dict.fromkeys(("Doctor", "Finding", "LogLine", "Plan", "PruneReport", "Result"), "results"),
     "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
     "Process": "process", "ProcessInfo": "top", "Recording": "recording", "Stats": "stats",
+    "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
@@ -117,6 +119,7 @@ __all__ = [
     "prune",
     "run",
     "set_default_engine",
+    "until",
     "version",
 ]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from containerkit import conditions, files, inspection, listing, logs, template
 from containerkit import engine as engines
-from containerkit import files, inspection, listing, logs, template
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
 from containerkit.files import ContainerPath
@@ -51,6 +51,7 @@ from containerkit.supervise.output import Output
 from containerkit.views import html
 
 if TYPE_CHECKING:
+    from containerkit.conditions import Condition
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.layers.diff import Change
@@ -404,6 +405,21 @@ class Container:
         if code is None:
             raise InvalidState(f"container {self._last_name}: cannot wait: it was never started")
         return code
+
+    def wait_for(self, condition: Condition, timeout: Duration = 60) -> Container:
+        """Wait until it is ready: ``c.wait_for(ck.until.port(80))``.
+
+        Args:
+            condition: of ``ck.until``: ``healthy()``, ``log(text)``, ``port(80)``, ``http("/")``, ``exec([…])``,
+                ``file(path)``.
+            timeout: seconds.
+
+        Raises:
+            InvalidState: it ended first; the error has its last log lines.
+            Timeout: it was not so in time; the same.
+        """
+        conditions.wait(self, condition, duration(timeout, "timeout"))
+        return self
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> Container:
         """Remove it, its log and its writable layer.

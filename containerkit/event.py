@@ -26,7 +26,7 @@ class Event:
         time: when (UTC).
         type: container or image.
         action: create, start, die, stop, kill, pause, unpause, rename, update, restart, destroy, attach,
-            ``health_status: healthy`` … as docker names them.
+            oom, ``exec_start: COMMAND``, exec_die, ``health_status: healthy`` … as docker names them.
         id: of what it happened to; ``name``: what that was called then.
         attributes: image, labels, exitCode, signal, oldName … as text.
     """

@@ -15,6 +15,8 @@ from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.runtime import bundle
 from containerkit.runtime.create import Child
 from containerkit.runtime.enter import enter
+from containerkit.store.containers import Containers
+from containerkit.store.database import Database
 from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Started, receive_reply, send_reply
 
 
@@ -36,6 +38,8 @@ class Helper:
         self.group: ExecGroup | None = None
         self.began = time.time()
         self.oom_kills = self._oom_kills()
+        self.id = os.urandom(32).hex()
+        self.containers = Containers(Database(request.database)) if request.database else None
 
     def run(self, streams: tuple[int, int, int]) -> None:
         """Start it, tell, wait for it or for the caller's word, tell how it ended."""
@@ -47,6 +51,7 @@ class Helper:
         try:
             child = self._enter(target, streams)
             self._tell_started(child)
+            self._write_down("exec_start: " + " ".join(self.request.process.args))
             self._watch(child)
             self._tell_exit(child)
         finally:
@@ -104,7 +109,15 @@ class Helper:
         # The kernel counts for the whole container; a process that SIGKILL ended meanwhile is the one.
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         oom_killed = was_killed and self._oom_kills() > self.oom_kills
-        send_reply(self.channel, Exited(process.exit_code(status), time.time() - self.began, oom_killed))
+        code = process.exit_code(status)
+        send_reply(self.channel, Exited(code, time.time() - self.began, oom_killed))
+        self._write_down("exec_die", exitCode=code)
+
+    def _write_down(self, action: str, **told: object) -> None:
+        # After the caller has been told: nobody waits for it.
+        if self.containers is not None:
+            with contextlib.suppress(ContainerkitError):  # the disk is full
+                self.containers.amend(os.path.basename(self.request.bundle), action, {"execID": self.id, **told})
 
     def _oom_kills(self) -> int:
         return Cgroup(self.request.cgroup).oom_kills() if self.request.cgroup else 0

@@ -83,7 +83,8 @@ class Start:
 class Enter:
     """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names).
 
-    ``owner`` is the host's user and group that it will be, where the container has users of its own.
+    ``owner`` is the host's user and group that it will be, where the container has users of its own; ``database`` where
+    it is written down as an event, or empty.
     """
 
     pid: int
@@ -94,6 +95,7 @@ class Enter:
     process: Process
     filtered: bool = False
     owner: tuple[int, ...] | None = None
+    database: str = ""
     kind: str = "enter"
 
     @classmethod

@@ -19,6 +19,7 @@ import time
 
 from containerkit.errors import ContainerkitError
 from containerkit.linux import process
+from containerkit.linux.cgroups import OomNotice
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
@@ -66,9 +67,11 @@ class Monitor:
         self.control: Control | None = None
         self.prober: Prober | None = None
         self.child: create.Child
+        self.oom: OomNotice | None = None
         self.spec: Spec
         self.began = self.finished = 0.0
         self.has_ended = False
+        self.ran_out = False
         self.stays_ended = False
         self.restarts = 0
         self.wait = 0.0
@@ -148,6 +151,13 @@ class Monitor:
             pass  # the disk is full: the container runs, and nobody knows what its start cost
         if not self.restarts:
             send_reply(self.channel, Started(child.pid))
+        self._await_oom()
+
+    def _await_oom(self) -> None:
+        self.ran_out = False
+        self.oom = None if self.child.cgroup is None else self.child.cgroup.oom_notice()
+        if self.oom is not None:
+            self.loop.add(self.oom.descriptor, self._oom_seen, self.oom.events)
 
     def _failed(self, problem: ContainerkitError | OSError) -> None:
         failed = Failed.of(problem, "monitor")
@@ -172,6 +182,11 @@ class Monitor:
 
     def _end_seen(self, _: int) -> None:
         self.has_ended = True
+
+    def _oom_seen(self, _: int) -> None:
+        if self.oom is not None and self.oom.seen():
+            self.ran_out = True
+            self._tell("oom")
 
     def _stay_ended(self) -> None:
         self.stays_ended = True
@@ -201,10 +216,14 @@ class Monitor:
         os.close(self.child.pidfd)
         _, status = os.waitpid(self.child.pid, 0)
         self.finished = time.time()
+        if self.oom is not None:
+            self.loop.remove(self.oom.descriptor)
+            self.oom.close()
+            self.oom = None
         oom_killed = self._end_cgroup()
         self.streams.finish()
         self.last = Exited(process.exit_code(status), self.finished - self.began, oom_killed)
-        if oom_killed:
+        if oom_killed and not self.ran_out:
             self._tell("oom")
         if not self._is_wanted(self.last.exit_code):
             self._end_for_good()

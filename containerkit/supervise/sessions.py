@@ -9,7 +9,7 @@ import termios
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from containerkit.errors import InvalidState, RuntimeFailure
 from containerkit.linux.process import readable
@@ -105,6 +105,7 @@ def open_session(
         raise InvalidState(f"{subject}: cannot exec: it is {record.status}")
     directory = os.path.join(store.paths.containers, record.id)
     request = messages.Enter.of(spec, record.pid, record.pid_started, directory, process)
+    request = replace(request, database=str(store.paths.database))
     channel = spawner.request(request, streams)
     try:
         reply, descriptors = messages.receive_reply(channel)

@@ -147,6 +147,32 @@ def test_out_of_memory_is_an_event(engine: Engine, image: Image) -> None:
     assert "oom" in actions and actions.index("oom") < actions.index("die")
 
 
+def test_out_of_memory_is_told_at_the_moment_and_the_container_goes_on(engine: Engine, image: Image) -> None:
+    script = "while :; do read go; head -c 100000000 /dev/zero | tail >/dev/null; echo again; done"
+    with engine.run("busybox", ["sh", "-c", script], memory="16m", name="survivor", stdin_open=True) as container:
+        follower = engine.events(follow=True, filters={"event": "oom"}, until=time.time() + 60)
+        with container.attach() as process:
+            for _ in range(2):
+                assert process.stdin is not None
+                process.stdin.write(b"go\n")
+                assert next(follower).name == "survivor"
+        assert container.status == "running"
+        follower.close()  # type: ignore[attr-defined]  # a generator
+        told = len(list(engine.events(filters={"event": "oom"})))
+    assert len(list(engine.events(filters={"event": "oom"}))) == told  # not once more at the end
+
+
+def test_what_is_run_in_a_container_is_in_its_events(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="web") as container:
+        container.exec(["sh", "-c", "exit 3"])
+        deadline = time.monotonic() + 10
+        while not (ended := list(engine.events(filters={"event": "exec_die"}))) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (began,) = engine.events(filters={"event": "exec_start"})
+        assert began.action == "exec_start: sh -c exit 3" and ended[0].attributes["exitCode"] == "3"
+        assert began.attributes["execID"] == ended[0].attributes["execID"] and began.name == "web"
+
+
 def test_paused_containers_are_listed_among_those_that_run(engine: Engine, image: Image) -> None:
     with (
         engine.run("busybox", "sleep 60", name="still", labels={"a": "b"}),

@@ -13,7 +13,7 @@ PUBLIC = [
     "Healthcheck", "Image", "InvalidArgument", "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan",
     "Process", "ProcessFailed", "ProcessInfo", "PruneReport", "Recording", "RegistryError", "Result", "RuntimeFailure",
     "Stats", "StorageError", "Timeout", "Unsupported", "boot", "call", "containers", "default_engine", "doctor",
-    "events", "images", "info", "prune", "run", "set_default_engine", "version",
+    "events", "images", "info", "prune", "run", "set_default_engine", "until", "version",
 ]  # fmt: skip
 
 

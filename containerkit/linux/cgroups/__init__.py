@@ -28,6 +28,7 @@ One start, walked through
 ``cgroup``         the interface
 ``limits``         the controllers' writes, into the kernel
 ``exec_group``     the child cgroup of one exec'd process
+``oom``            being told that memory has run out
 ``files``          reading and writing the kernel's files, and the errors that come of it
 ``controller``     what a controller's file has to offer; ``controllers`` has all of them in a list
 ``cpu`` … ``perf_event``   one file per controller: writes of v1 and v2, and what its statistics say
@@ -43,10 +44,11 @@ from containerkit.linux.cgroups.cgroup import Cgroup
 from containerkit.linux.cgroups.devices import DEFAULT_DEVICES
 from containerkit.linux.cgroups.exec_group import ExecGroup
 from containerkit.linux.cgroups.hierarchies import Hierarchies, delegated_parent, detect
+from containerkit.linux.cgroups.oom import OomNotice
 from containerkit.linux.cgroups.reader import StatsReader
 from containerkit.linux.cgroups.stats import CgroupStats, Sample
 
 __all__ = [
-    "DEFAULT_DEVICES", "Cgroup", "CgroupStats", "ExecGroup", "Hierarchies", "Sample", "StatsReader", "delegated_parent",
-    "detect",
+    "DEFAULT_DEVICES", "Cgroup", "CgroupStats", "ExecGroup", "Hierarchies", "OomNotice", "Sample", "StatsReader",
+    "delegated_parent", "detect",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from containerkit.linux.cgroups import cpuset, files, freezer, limits, memory, p
 from containerkit.linux.cgroups.controller import Controller
 from containerkit.linux.cgroups.exec_group import ExecGroup
 from containerkit.linux.cgroups.hierarchies import Hierarchies, detect
+from containerkit.linux.cgroups.oom import OomNotice, OomNoticeV1, OomNoticeV2
 from containerkit.linux.cgroups.pressure import Pressure
 from containerkit.linux.cgroups.reader import StatsReader
 from containerkit.linux.cgroups.stats import CgroupStats
@@ -171,6 +172,16 @@ class Cgroup:
             return memory.oom_kills_v2(files.read(f"{v2}/memory.events")) if v2 is not None else 0
         except FileNotFoundError:
             return 0
+
+    def oom_notice(self) -> OomNotice | None:
+        """To be told at the moment when memory runs out; None where nobody tells. The caller closes it."""
+        v1, v2 = self.home(memory)
+        try:
+            if v1 is not None:
+                return OomNoticeV1(v1)
+            return None if v2 is None else OomNoticeV2(v2)
+        except OSError:
+            return None  # the cgroup is gone, or a kernel without
 
     def freeze(self, timeout: float = 10.0) -> None:
         """Stop every process, and wait until all are stopped. Frozen twice is frozen.
