@@ -13,11 +13,14 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``engine``                        one root directory: collections, the default engine
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
+``registry/``                     images from and to afar: the distribution protocol
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
 ``layers/``                       tar to and from directories; programs of this machine
 ``linux/``                        the kernel, one file per facility
 ``oci/``                          the specifications' values and grammars
+``configuration``                 what is set for all calls
 ``options/`` ``results``          typed inputs, typed outputs
+``progress``                      how far long work is
 ``views/`` ``errors``             how values look; what can go wrong
 ================================  ==================================================================
 
@@ -50,11 +53,36 @@ if TYPE_CHECKING:
     from containerkit.event import Event
     from containerkit.image import Image
     from containerkit.layers.diff import Change
-    from containerkit.module import boot, call, containers, doctor, events, images, info, prune, run, version
+    from containerkit.module import (
+        boot,
+        call,
+        containers,
+        doctor,
+        events,
+        images,
+        info,
+        login,
+        logout,
+        prune,
+        pull,
+        run,
+        search,
+        version,
+    )
     from containerkit.options import Healthcheck
     from containerkit.process import Process
+    from containerkit.progress import Progress
     from containerkit.recording import Recording
-    from containerkit.results import Doctor, Finding, LogLine, Plan, PruneReport, Result
+    from containerkit.results import (
+        Doctor,
+        Finding,
+        LogLine,
+        Plan,
+        PruneReport,
+        Result,
+        SearchResult,
+        SearchResults,
+    )
     from containerkit.stats import Stats
     from containerkit.top import ProcessInfo
 
@@ -69,12 +97,16 @@ _HOMES = {
         "errors",
     ),
     **dict.fromkeys(
-        ("boot", "call", "containers", "doctor", "events", "images", "info", "prune", "run", "version"), "module"
+        ("boot", "call", "containers", "doctor", "events", "images", "info", "login", "logout", "prune", "pull", "run",
+         "search", "version"),
+        "module",
     ),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
-    **dict.fromkeys(("Doctor", "Finding", "LogLine", "Plan", "PruneReport", "Result"), "results"),
+    **dict.fromkeys(
+        ("Doctor", "Finding", "LogLine", "Plan", "PruneReport", "Result", "SearchResult", "SearchResults"), "results"
+    ),
     "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
-    "Process": "process", "ProcessInfo": "top", "Recording": "recording", "Stats": "stats",
+    "Process": "process", "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats",
     "until": "conditions",
 }  # fmt: skip
 
@@ -99,11 +131,14 @@ __all__ = [
     "Process",
     "ProcessFailed",
     "ProcessInfo",
+    "Progress",
     "PruneReport",
     "Recording",
     "RegistryError",
     "Result",
     "RuntimeFailure",
+    "SearchResult",
+    "SearchResults",
     "Stats",
     "StorageError",
     "Timeout",
@@ -116,8 +151,12 @@ __all__ = [
     "events",
     "images",
     "info",
+    "login",
+    "logout",
     "prune",
+    "pull",
     "run",
+    "search",
     "set_default_engine",
     "until",
     "version",

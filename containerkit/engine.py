@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import options as opts
+from containerkit.configuration import Configuration
 from containerkit.errors import (
     ContainerkitError,
     InvalidArgument,
     InvalidState,
     NotFound,
-    Unsupported,
     from_os_error,
 )
+from containerkit.oci import platforms
 from containerkit.options import Command, RunOptions, shows_options
-from containerkit.results import Doctor, PruneReport, Result
+from containerkit.results import Doctor, PruneReport, Result, SearchResults
 from containerkit.store.paths import Paths
 from containerkit.views import frames, html, text
 
@@ -42,10 +43,22 @@ class Engine:
     Args:
         root: where images and containers are kept; default: the default engine's place.
         run: where runtime state is kept; default: that engine's, or below ``root`` when that is given.
+        configuration: instead of the configuration files and variables: a mapping with their members (see
+            :mod:`containerkit.configuration`).
+
+    Raises:
+        InvalidArgument: something in the configuration cannot be right.
     """
 
-    def __init__(self, root: str | Path | None = None, run: str | Path | None = None) -> None:
-        default = Paths.default()
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        run: str | Path | None = None,
+        *,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.configuration = Configuration.load() if configuration is None else Configuration().updated(configuration)
+        default = Paths.default(self.configuration)
         chosen = Path(root).absolute() if root is not None else default.root
         below = chosen / "run" if root is not None else default.run
         self.paths = Paths(chosen, Path(run).absolute() if run is not None else below)
@@ -80,8 +93,7 @@ class Engine:
         from containerkit.store.store import Store
         from containerkit.supervise import recover, worker
 
-        if os.geteuid() != 0:
-            rights.delegate = worker.call
+        rights.delegate, rights.is_needed = worker.call, os.geteuid() != 0
         try:
             self.paths.create()
             store = Store(self.paths)
@@ -170,18 +182,61 @@ class Engine:
         spawner.ensure()
         from containerkit.image import Image
 
-        if not isinstance(image, (str, Image)):
+        if isinstance(image, Image):
+            wanted = options.get("platform")
+            if wanted and not platforms.matches(platforms.parse(image.platform), platforms.parse(wanted)):
+                raise NotFound(f"image {image._reference}: is for {image.platform}, not for {wanted}")
+            return image
+        if not isinstance(image, str):
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
-        pull = options.get("pull", "missing")
-        if pull not in ("always", "missing", "never"):
-            raise InvalidArgument(f'pull {pull!r}: expected "always", "missing" or "never"')
-        if pull == "always":
-            raise Unsupported(f"image {image}: pull={pull!r}: registries come with a later version")
-        found = image if isinstance(image, Image) else Image.get(image, engine=self)
-        wanted = options.get("platform")
-        if wanted is not None and found.platform != wanted:
-            raise NotFound(f"image {found._reference}: is for {found.platform}, not for {wanted}")
-        return found
+        return Image._obtain(self, image, str(options.get("pull") or "missing"), options.get("platform"))
+
+    def login(
+        self, registry: str = "docker.io", username: str = "", password: str | None = None, *,
+        tls_verify: bool | None = None, timeout: opts.Duration | None = 60,
+    ) -> str:  # fmt: skip
+        """Log in: ask the registry whether it knows us, and keep that where docker keeps it.
+
+        Args:
+            registry: its name, as references begin with it.
+            username, password: what is not given is asked for.
+            tls_verify: False: a registry without TLS, or with a certificate that nobody vouches for.
+            timeout: seconds.
+
+        Returns:
+            Where it is kept now, in words.
+
+        Raises:
+            RegistryError: the registry refuses, or cannot be reached; nothing is kept then.
+        """
+        from containerkit import remote
+
+        return remote.login(registry, username, password, remote.session(self.configuration, tls_verify, timeout))
+
+    def logout(self, registry: str = "docker.io") -> bool:
+        """Forget the login at a registry, in docker's file and podman's; whether there was one."""
+        from containerkit import remote
+
+        return remote.logout(registry)
+
+    def search(
+        self, term: str, *, limit: int = 25, tls_verify: bool | None = None, timeout: opts.Duration | None = 60
+    ) -> SearchResults:
+        """Look for images: on Docker Hub, or in the catalogue of a private registry, with its tags.
+
+        Args:
+            term: what names have in them; ``"registry.lan:5000/term"`` looks there, ``"registry.lan:5000/"`` at all.
+            limit: of how many results at most.
+            tls_verify: as for :meth:`login`.
+            timeout: seconds.
+
+        Raises:
+            RegistryError: it cannot be reached, or has no catalogue.
+        """
+        from containerkit import remote
+
+        found = remote.search(term, limit, remote.session(self.configuration, tls_verify, timeout))
+        return SearchResults(tuple(found))
 
     def events(
         self,
@@ -203,15 +258,16 @@ class Engine:
 
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 
-    def prune(self, *, filters: Mapping[str, str] | None = None) -> PruneReport:
-        """Remove the containers that do not run.
+    def prune(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
+        """Remove the containers that do not run, and the images that have no name and no container.
 
         Args:
-            filters: only those, as for ``Container.list``.
+            all: images with names, too, when no container was made from them; and downloads that were broken off.
+            filters: only containers like that, as for ``Container.list``, and no images.
         """
         from containerkit import listing
         from containerkit.container import Container
-        from containerkit.store import rights, trees
+        from containerkit.store import downloads, rights, trees, usage
         from containerkit.store.containers import OWNED
 
         names, freed = [], 0
@@ -225,7 +281,14 @@ class Engine:
                 continue  # somebody has just started it, or removed it
             names.append(record.name)
             freed += size
-        return PruneReport(tuple(sorted(names)), freed)
+        images: list[str] = []
+        if filters is None:
+            before = usage.total(self.store)
+            images = [next(iter(gone.tags), gone.id) for gone in self.store.images.prune(all=all)]
+            freed += before - usage.total(self.store)
+            if all:
+                freed += downloads.sweep(self.paths.downloads, 0)
+        return PruneReport(tuple(sorted(names)), tuple(sorted(images)), freed)
 
     def boot(self) -> list[Container]:
         """Start what should run after a reboot: containers with restart policy ``always``, and ``unless-stopped``.
@@ -298,7 +361,7 @@ class ImageCollection(_Collection):
         return _contains(self, reference)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row per image, sorted by tag."""
+        """A row per image and tag, sorted by tag."""
         rows = [
             {"image": tag, "id": i.short_id, "size": i.size, "created": i.created}
             for i in self

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
     from containerkit.oci.image_config import ContainerConfig
-    from containerkit.results import Result
+    from containerkit.progress import Choice
+    from containerkit.results import Result, SearchResults
     from containerkit.store.images import ImageRecord
+    from containerkit.store.usage import Usage
 
 
 class Image:
     """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
 
-    Made by :meth:`get`, :meth:`list`, :meth:`import_` and :meth:`from_host`.
+    Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`import_` and :meth:`from_host`.
     """
 
     __slots__ = ("_engine", "_id", "_name")
@@ -40,8 +42,58 @@ class Image:
             NotFound: there is none.
             InvalidArgument: neither a reference nor an id.
         """
+        from containerkit import remote
+
         engine = engine or engines.default_engine()
-        return cls(engine, engine.store.images.get(reference).id, reference)
+        name, record = remote.lookup(engine.store, engine.configuration, reference)
+        return cls(engine, record.id, name)
+
+    @classmethod
+    def pull(
+        cls,
+        reference: str,
+        *,
+        policy: str = "always",
+        platform: str | None = None,
+        tls_verify: bool | None = None,
+        progress: Choice = "auto",
+        timeout: Duration | None = None,
+        engine: Engine | None = None,
+    ) -> Image:
+        """An image from its registry. What of it is here already is not fetched; a pull that was broken off goes on.
+
+        Args:
+            reference: ``[registry/]name[:tag][@digest]``; a short name is looked for in the configuration's additional
+                registries, then on docker.io.
+            policy: ``"always"`` asks the registry, ``"missing"`` when the image is not here, ``"never"`` not at all.
+            platform: ``"linux/arm64"``; default: the configuration's, else this machine's.
+            tls_verify: False: from a registry without TLS, or with a certificate that nobody vouches for.
+            progress: ``"auto"``: a widget in a notebook, bars on a terminal; True, False, or a Progress.
+            timeout: seconds; what has been downloaded by then is kept for the next pull.
+
+        Raises:
+            NotFound: the registry does not have it, or not for that platform.
+            RegistryError: it cannot be reached, refuses, or sends something else than it announced.
+            Unsupported: it is no image.
+            StorageError: the disk is full.
+            Timeout: time was up.
+        """
+        engine = engine or engines.default_engine()
+        return cls._obtain(
+            engine, reference, policy, platform, tls_verify=tls_verify, progress=progress, timeout=timeout
+        )
+
+    @classmethod
+    def _obtain(cls, engine: Engine, reference: str, policy: str, platform: str | None, **how: Any) -> Image:
+        from containerkit import remote
+
+        name, record = remote.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
+        return cls(engine, record.id, name)
+
+    @staticmethod
+    def search(term: str, *, limit: int = 25, engine: Engine | None = None) -> SearchResults:
+        """Look for images on Docker Hub, or in a private registry's catalogue; see :meth:`Engine.search`."""
+        return (engine or engines.default_engine()).search(term, limit=limit)
 
     @classmethod
     def list(
@@ -142,6 +194,11 @@ class Image:
         return self._record.manifest.digest
 
     @property
+    def digests(self) -> tuple[str, ...]:
+        """What registries know it by, sorted: ``("registry.lan:5000/app@sha256:…",)``."""
+        return self._record.digests
+
+    @property
     def size(self) -> int:
         """Bytes of its files, unpacked."""
         return self._record.size
@@ -193,6 +250,45 @@ class Image:
         """
         self._engine.store.images.tag(self._id, reference)
         return self
+
+    def push(
+        self,
+        reference: str | None = None,
+        *,
+        tls_verify: bool | None = None,
+        progress: Choice = "auto",
+        timeout: Duration | None = None,
+    ) -> Image:
+        """Send it to a registry. Blobs that are there already are not sent.
+
+        Args:
+            reference: where to: ``registry/name:tag``, which it is tagged with here, too; default: the name that this
+                handle was got by.
+            tls_verify: False: to a registry without TLS, or with a certificate that nobody vouches for.
+            progress: as for :meth:`pull`.
+            timeout: seconds.
+
+        Raises:
+            RegistryError: the registry cannot be reached, or refuses.
+            StorageError: a blob is damaged.
+            Timeout: time was up.
+        """
+        from containerkit import remote
+
+        target = reference or self._reference
+        if reference is not None:
+            self.tag(reference)
+        remote.send(
+            self._engine.store, self._engine.configuration, self._record, target, tls_verify=tls_verify,
+            progress=progress, timeout=timeout,
+        )  # fmt: skip
+        return self
+
+    def usage(self) -> Usage:
+        """How much room it takes on the disk: ``total``, ``shared`` with other images, ``unique``: bytes."""
+        from containerkit.store import usage
+
+        return usage.of_images(self._engine.store)[self._record.id]
 
     def remove(self, *, force: bool = False) -> Image:
         """Take away the name this handle was got by, and with its last name the image.

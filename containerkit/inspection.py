@@ -10,7 +10,6 @@ from typing import Any
 from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
-from containerkit.oci.reference import Reference
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.options import Settings
 from containerkit.results import Plan, Step
@@ -149,12 +148,10 @@ def _mode(choice: str, default: str = "private") -> str:
 def image(record: ImageRecord) -> dict[str, Any]:
     """The members of ``docker image inspect`` that this version can fill, under the same names."""
     config = record.config
-    names = {Reference.parse(tag).name for tag in record.tags}
-    familiar = sorted(Reference.parse(name).familiar.rpartition(":")[0] for name in names)
     return {
         "Id": record.id,
         "RepoTags": list(record.tags),
-        "RepoDigests": [f"{name}@{record.manifest.digest}" for name in familiar],
+        "RepoDigests": list(record.digests),
         "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created or _time(None),
         "Author": config.author,

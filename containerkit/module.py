@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.event import Event, Filters
     from containerkit.image import Image
-    from containerkit.results import Doctor, PruneReport, Result
+    from containerkit.progress import Choice
+    from containerkit.results import Doctor, PruneReport, Result, SearchResults
 
 images: ImageCollection
 containers: ContainerCollection
@@ -79,9 +80,41 @@ def events(
     return default_engine().events(since=since, until=until, filters=filters, follow=follow)
 
 
-def prune(*, filters: Mapping[str, str] | None = None) -> PruneReport:
-    """Remove the containers that do not run; see :meth:`Engine.prune`."""
-    return default_engine().prune(filters=filters)
+def prune(*, all: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
+    """Remove containers that do not run, and images that nothing names or uses; see :meth:`Engine.prune`."""
+    return default_engine().prune(all=all, filters=filters)
+
+
+def pull(
+    reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
+    progress: Choice = "auto", timeout: Duration | None = None,
+) -> Image:  # fmt: skip
+    """An image from its registry; see :meth:`Image.pull`."""
+    from containerkit.image import Image
+
+    return Image.pull(
+        reference, policy=policy, platform=platform, tls_verify=tls_verify, progress=progress, timeout=timeout
+    )
+
+
+def login(
+    registry: str = "docker.io", username: str = "", password: str | None = None, *,
+    tls_verify: bool | None = None, timeout: Duration | None = 60,
+) -> str:  # fmt: skip
+    """Log in at a registry; see :meth:`Engine.login`."""
+    return default_engine().login(registry, username, password, tls_verify=tls_verify, timeout=timeout)
+
+
+def logout(registry: str = "docker.io") -> bool:
+    """Forget the login at a registry; whether there was one."""
+    return default_engine().logout(registry)
+
+
+def search(
+    term: str, *, limit: int = 25, tls_verify: bool | None = None, timeout: Duration | None = 60
+) -> SearchResults:
+    """Look for images on Docker Hub, or in a private registry's catalogue; see :meth:`Engine.search`."""
+    return default_engine().search(term, limit=limit, tls_verify=tls_verify, timeout=timeout)
 
 
 def boot() -> list[Container]:

@@ -285,10 +285,62 @@ class Doctor:
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was removed: names, sorted, and the bytes that are free now."""
+    """What was removed: names (of images without one their ids), sorted, and the bytes that are free now."""
 
     containers: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     space_reclaimed: int = 0
 
     def __repr__(self) -> str:
-        return f"PruneReport({len(self.containers)} containers, {text.size(self.space_reclaimed)} reclaimed)"
+        what = f"{len(self.containers)} containers, {len(self.images)} images"
+        return f"PruneReport({what}, {text.size(self.space_reclaimed)} reclaimed)"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A repository that was found; ``stars`` and ``official`` are Docker Hub's, ``tags`` a private registry's."""
+
+    name: str
+    description: str = ""
+    stars: int = 0
+    official: bool = False
+    tags: tuple[str, ...] = ()
+
+
+_SEARCH_COLUMNS = ("name", "description", "stars", "official", "tags")
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """What a search has found, in the registry's order."""
+
+    found: tuple[SearchResult, ...]
+
+    def __iter__(self) -> Iterator[SearchResult]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, index: int) -> SearchResult:
+        return self.found[index]
+
+    def rows(self) -> list[dict[str, object]]:
+        """A row per repository."""
+        return [
+            {
+                "name": one.name, "description": one.description, "stars": one.stars, "official": one.official,
+                "tags": ", ".join(one.tags),
+            }
+            for one in self.found
+        ]  # fmt: skip
+
+    def frame(self) -> pandas.DataFrame:
+        """The repositories as a pandas frame."""
+        return frames.frame(self.rows(), _SEARCH_COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), _SEARCH_COLUMNS, empty="nothing found")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), _SEARCH_COLUMNS, empty="nothing found")

@@ -6,16 +6,20 @@ Sources: RFC 1952 (gzip), RFC 8878 (zstd), the xz and bzip2 file formats.
 from __future__ import annotations
 
 import bz2
-import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, Protocol, cast
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Protocol, cast
 
 import zstandard
 
 from containerkit.errors import InvalidArgument
+
+#: Has what zlib has, twice as fast, where it is made for this machine.
+inflating: Any = zlib
+with suppress(ImportError):
+    from isal import isal_zlib as inflating
 
 MAGIC = {
     "gzip": b"\x1f\x8b",
@@ -25,6 +29,7 @@ MAGIC = {
 }
 
 CHUNK = 1 << 20
+_ERRORS: tuple[type[Exception], ...] = (EOFError, zlib.error, inflating.error, zstandard.ZstdError, lzma.LZMAError)
 
 
 class Readable(Protocol):
@@ -62,6 +67,45 @@ def detect(head: bytes) -> str:
     return next((name for name, magic in MAGIC.items() if head.startswith(magic)), "none")
 
 
+class _Gunzip:
+    """The content of a gzip stream, of all its members; never more in memory than is asked for."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._packed = b""
+        self._member = self._begin()
+
+    @staticmethod
+    def _begin() -> Any:
+        return inflating.decompressobj(wbits=16 + zlib.MAX_WBITS)  # a gzip header and trailer
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes.
+
+        Raises:
+            EOFError: the stream is cut off.
+        """
+        while True:
+            data: bytes = self._member.decompress(self._packed, size if size > 0 else CHUNK)
+            self._packed = self._member.unconsumed_tail
+            if data:
+                return data
+            if self._member.eof:
+                # Another member may follow; zeros that fill up a block are none.
+                rest = self._member.unused_data.lstrip(b"\0")
+                while not rest and (more := self._stream.read(CHUNK)):
+                    rest = more.lstrip(b"\0")
+                if not rest:
+                    return b""
+                self._member, self._packed = self._begin(), rest
+            elif not self._packed and not self._fill():
+                raise EOFError("compressed file ended before its end was marked")
+
+    def _fill(self) -> bool:
+        self._packed = self._stream.read(CHUNK)
+        return bool(self._packed)
+
+
 @contextmanager
 def reader(stream: Readable, compression: str, subject: str) -> Iterator[Readable]:
     """The uncompressed bytes of ``stream``, from where it stands.
@@ -77,7 +121,7 @@ def reader(stream: Readable, compression: str, subject: str) -> Iterator[Readabl
     raw = cast(BinaryIO, stream)
     try:
         if compression == "gzip":
-            yield cast(Readable, gzip.GzipFile(fileobj=raw, mode="rb"))
+            yield _Gunzip(stream)
         elif compression == "zstd":
             decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
             yield decompressor.stream_reader(raw, read_size=CHUNK, read_across_frames=True, closefd=False)
@@ -87,5 +131,5 @@ def reader(stream: Readable, compression: str, subject: str) -> Iterator[Readabl
             yield cast(Readable, bz2.BZ2File(raw))
         else:
             yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError, lzma.LZMAError) as error:
+    except _ERRORS as error:
         raise InvalidArgument(f"{subject}: damaged {compression} stream: {error}".lower()) from error

@@ -50,6 +50,8 @@ def loads(cls: type[T], text: str | bytes, where: str) -> T:
     """As :func:`decode`, from JSON text."""
     try:
         return decode(cls, json.loads(text), where)
+    except RecursionError as error:
+        raise InvalidArgument(f"{where}: nested too deeply") from error
     except ValueError as error:
         if isinstance(error, InvalidArgument):
             raise

@@ -19,7 +19,7 @@ from containerkit.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 2
+_VERSION = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id       TEXT PRIMARY KEY,        -- digest of the config blob, as docker's image id
@@ -41,6 +41,11 @@ CREATE TABLE IF NOT EXISTS tags (
     image     TEXT NOT NULL REFERENCES images(id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tags_image ON tags(image);
+CREATE TABLE IF NOT EXISTS digests (  -- what registries know images by
+    reference TEXT PRIMARY KEY,       -- docker.io/library/busybox@sha256:…: a manifest's digest, or an index's
+    image     TEXT NOT NULL REFERENCES images(id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS digests_image ON digests(image);
 CREATE TABLE IF NOT EXISTS containers (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,   -- the order of creation
     id       TEXT NOT NULL UNIQUE,

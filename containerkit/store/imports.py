@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +13,7 @@ from containerkit.layers.compression import Readable
 from containerkit.layers.hostprograms import DEFAULT_PATH, HostFiles
 from containerkit.layers.pack import Packed, Packer
 from containerkit.oci import changes as instructions
-from containerkit.oci import codec
+from containerkit.oci import codec, platforms
 from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, RootFS, format_time
 from containerkit.oci.manifest import Descriptor
@@ -24,7 +23,6 @@ from containerkit.store.ingest import BlobWriter, Ingest
 from containerkit.store.store import Store
 
 _PATH = ":".join(DEFAULT_PATH)
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -129,10 +127,11 @@ def _finish(
     layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
     # Nothing of the call itself: the same content is the same image, and a cell that is run again makes no second one.
     when = format_time(packed.newest / 1e9)
-    machine = platform.machine()
+    machine = platforms.this_machine()
     image = ImageConfig(
-        architecture=_ARCHITECTURES.get(machine, machine),
-        os="linux",
+        architecture=machine.architecture,
+        os=machine.os,
+        variant=machine.variant,
         rootfs=RootFS("layers", (packed.diff_id,)),
         config=config,
         created=when,

@@ -45,6 +45,7 @@ class Ingest(Workspace):
         super().__init__(paths.tmp)
         self._tmp = paths.tmp
         self._blobs = blobs
+        self._adopted: dict[str, str] = {}
 
     def __enter__(self) -> Ingest:
         sweep(self._tmp)
@@ -83,9 +84,13 @@ class Ingest(Workspace):
     def _path(self, digest: str) -> str:
         return f"{self.path}/{digests.hex_of(digest)}"
 
+    def adopt(self, digest: str, path: str) -> None:
+        """A blob that waits elsewhere, verified and on the disk: it stays there until it is published."""
+        self._adopted[digest] = path
+
     def staged(self, digest: str) -> str | None:
         """The path of a blob that waits here, or None."""
-        path = self._path(digest)
+        path = self._adopted.get(digest) or self._path(digest)
         return path if os.path.exists(path) else None
 
     def open(self, digest: str) -> BinaryIO:

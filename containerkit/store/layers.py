@@ -11,7 +11,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,10 +23,14 @@ from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.store import rights
 from containerkit.store.blobs import damaged
+from containerkit.store.downloads import Growing
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
 
 _FLOCK = struct.Struct("hhqqi4x")
+#: What a layer may unpack to: so many bytes always, and so many times its own size. Trees of files are packed to a
+#: tenth at best; a stream of zeros to a thousandth by gzip, and to nearly nothing by zstd.
+_HARMLESS, _RATIO = 1 << 30, 200
 
 
 class Source(Protocol):
@@ -61,12 +65,24 @@ class Layers:
             InvalidArgument: a blob is not a layer, or not the one that its chain id says.
             NotFound: a blob is missing.
         """
-        directories = tuple([self.path(chain_id) for chain_id in chain_ids])
-        for index, directory in enumerate(directories):
-            if not os.path.exists(directory):
-                parent = chain_ids[index - 1] if index else None
-                self._unpack_once(chain_ids[index], parent, descriptors[index], source or self._blobs)
-        return directories
+        for chain_id, parent, descriptor in zip(chain_ids, (None, *chain_ids), descriptors, strict=False):
+            self.unpack(chain_id, parent, descriptor, source)
+        return tuple([self.path(chain_id) for chain_id in chain_ids])
+
+    def unpack(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source | None = None) -> None:
+        """As :meth:`ensure`, of one layer; ``parent`` is the chain id of the layer below, None for the lowest."""
+        if not os.path.exists(self.path(chain_id)):
+            with (source or self._blobs).open(descriptor.digest) as blob:
+                self._unpack_once(chain_id, parent, descriptor, blob.name)
+
+    def unpack_growing(self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str) -> None:
+        """As :meth:`unpack`, of a layer whose blob is just being written to the file at ``path``.
+
+        Raises:
+            StorageError: the download was broken off, or brought something else.
+        """
+        if not os.path.exists(self.path(chain_id)):
+            self._unpack_once(chain_id, parent, descriptor, path, is_growing=True)
 
     def size(self, chain_id: str) -> int:
         """The bytes of a layer's files, as they were counted when it was unpacked.
@@ -95,14 +111,17 @@ class Layers:
         """The chain id of every unpacked layer."""
         return [f"sha256:{name}" for name in os.listdir(self._paths.layers) if len(name) == 64]
 
-    def _unpack_once(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source) -> None:
+    def _unpack_once(
+        self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str, *, is_growing: bool = False
+    ) -> None:
         try:
             with self._locked(chain_id), Workspace(self._paths.tmp) as space:
                 directory = self.path(chain_id)
                 if directory.exists():
                     return  # another process was faster
-                with source.open(descriptor.digest) as blob:
-                    size = rights.call(unpack, space.path / "fs", blob.name, chain_id, parent, descriptor)
+                # Apart when others are at work meanwhile: the downloads.
+                call = rights.apart if is_growing else rights.call
+                size = call(unpack, space.path / "fs", path, chain_id, parent, descriptor, is_growing)
                 (space.path / "size").write_text(str(size))
                 self._publish(space.path, directory.parent)
         except OSError as error:
@@ -129,8 +148,13 @@ class Layers:
             os.close(lock)
 
 
-def unpack(root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor) -> int:
+def unpack(
+    root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor, is_growing: bool = False
+) -> int:
     """Make the files of the layer in the file ``blob`` below ``root``, which is made; the bytes of their contents.
+
+    Args:
+        is_growing: the file is a download that still goes on.
 
     Raises:
         StorageError: the blob is damaged.
@@ -139,12 +163,13 @@ def unpack(root: Path, blob: str, chain_id: str, parent: str | None, descriptor:
     subject = f"layer {descriptor.digest}"
     root.mkdir()
     root.chmod(0o755)  # whatever the umask is
-    with open(blob, "rb", buffering=0) as file:
+    opened = Growing(blob, descriptor.size) if is_growing else open(blob, "rb", buffering=0)
+    with closing(opened) as file:
         raw = Hashed(file)
         head = compression.Peeked(raw)
         try:
             with compression.reader(head, compression.detect(head.head), subject) as stream:
-                plain = Hashed(stream)
+                plain = _Bounded(stream, raw, subject)
                 size = apply(tar.Reader(plain, subject), root, subject)
         except InvalidArgument as error:
             raise _blame(raw, descriptor, error) from error
@@ -170,12 +195,30 @@ class Hashed:
     def __init__(self, stream: compression.Readable) -> None:
         self._stream = stream
         self._hash = hashlib.sha256()
+        self.size = 0
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
         self._hash.update(data)
+        self.size += len(data)
         return data
 
     @property
     def digest(self) -> str:
         return "sha256:" + self._hash.hexdigest()
+
+
+class _Bounded(Hashed):
+    """What a layer's stream unpacks to, as long as that is in proportion to what was read of it."""
+
+    def __init__(self, stream: compression.Readable, packed: Hashed, subject: str) -> None:
+        super().__init__(stream)
+        self._packed, self._subject = packed, subject
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = super().read(size)
+        if self.size > max(_HARMLESS, _RATIO * self._packed.size):
+            raise InvalidArgument(
+                f"{self._subject}: {self.size} bytes and more out of {self._packed.size}: a decompression bomb"
+            )
+        return data

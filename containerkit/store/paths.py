@@ -16,6 +16,7 @@
             timings.json             what each operation of the last start cost
         cache/seccomp/<hex>.bpf      compiled filters
         cache/host/<fingerprint>     image id of programs of this machine that were asked for before
+        downloads/<hex>              blobs on their way from a registry (store/downloads.py)
         tmp/                         work in progress: swept when its owner is gone
     RUN/                             /run/containerkit: gone after a reboot
         containers/<id>              the socket of a running container's monitor (supervise/control.py)
@@ -27,6 +28,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from containerkit.configuration import Configuration
 from containerkit.errors import PermissionDenied
 
 
@@ -38,17 +40,14 @@ class Paths:
     run: Path
 
     @classmethod
-    def default(cls) -> Paths:
-        """``CONTAINERKIT_ROOT`` and ``CONTAINERKIT_RUN``, else the system's (root) or XDG's directories (others)."""
+    def default(cls, configuration: Configuration) -> Paths:
+        """The configuration's places, else the system's (root) or XDG's directories (others)."""
         if os.geteuid() == 0:
             root, run = Path("/var/lib/containerkit"), Path("/run/containerkit")
         else:
             root = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "containerkit"
             run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/containerkit-{os.geteuid()}") / "containerkit"
-        return cls(
-            Path(os.environ.get("CONTAINERKIT_ROOT") or root),
-            Path(os.environ.get("CONTAINERKIT_RUN") or run),
-        )
+        return cls(Path(configuration.root or root), Path(configuration.run or run))
 
     @property
     def database(self) -> Path:
@@ -83,12 +82,19 @@ class Paths:
         return self.root / "cache" / "host"
 
     @property
+    def downloads(self) -> Path:
+        return self.root / "downloads"
+
+    @property
     def tmp(self) -> Path:
         return self.root / "tmp"
 
     def create(self) -> None:
         """Make the directories that everything else relies on (idempotent)."""
-        for path in (self.blobs, self.layers, self.containers, self.seccomp_cache, self.tmp, self.run / "containers"):
+        for path in (
+            self.blobs, self.layers, self.containers, self.seccomp_cache, self.downloads, self.tmp,
+            self.run / "containers",
+        ):  # fmt: skip
             path.mkdir(parents=True, exist_ok=True)
         if (owner := self.run.stat().st_uid) not in (os.geteuid(), 0):
             # Below /tmp anybody can be there first.

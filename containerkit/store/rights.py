@@ -1,7 +1,8 @@
-"""Work on files that belong to users whom this process is not.
+"""Work that another process does: for its rights, or to be done beside this one.
 
 Root is everybody. An ordinary user is everybody only inside a user namespace of its own, which a process with threads
-cannot enter: what has to be done there is handed to :data:`delegate`, which the layer above sets (supervise/worker.py).
+cannot enter: what is to be done to files of other users is handed to :data:`delegate`, which the layer above sets
+(supervise/worker.py). Work that keeps a processor busy goes there too: here it would hold up all other threads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ R = TypeVar("R")
 
 #: Calls a function elsewhere: (function, positional, named arguments) → its result, or what it raised. None: here.
 delegate: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None = None
+#: Whether this process lacks the rights to the store's trees.
+is_needed = False
 
 
 def call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -23,6 +26,11 @@ def call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     Args:
         function: of a module's top level; it, its arguments and its result can be pickled.
     """
+    return apart(function, *args, **kwargs) if is_needed else function(*args, **kwargs)
+
+
+def apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """As :func:`call`, in another process where there is somebody to hand it to."""
     if delegate is None:
         return function(*args, **kwargs)
     result: R = delegate(function, args, kwargs)
@@ -35,6 +43,6 @@ def held(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         # What arrives elsewhere by its name is this wrapper, which there calls the function itself.
-        return function(*args, **kwargs) if delegate is None else call(wrapper, *args, **kwargs)
+        return call(wrapper, *args, **kwargs) if is_needed else function(*args, **kwargs)
 
     return wrapper

@@ -21,7 +21,7 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
     try:
         _remove_tree(path)
     except PermissionError:
-        if rights.delegate is None:
+        if not rights.is_needed:
             raise
         rights.call(_remove_tree, path)
 

@@ -11,9 +11,10 @@ import containerkit
 PUBLIC = [
     "AlreadyExists", "BuildError", "Change", "Container", "ContainerkitError", "Doctor", "Engine", "Event", "Finding",
     "Healthcheck", "Image", "InvalidArgument", "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan",
-    "Process", "ProcessFailed", "ProcessInfo", "PruneReport", "Recording", "RegistryError", "Result", "RuntimeFailure",
-    "Stats", "StorageError", "Timeout", "Unsupported", "boot", "call", "containers", "default_engine", "doctor",
-    "events", "images", "info", "prune", "run", "set_default_engine", "until", "version",
+    "Process", "ProcessFailed", "ProcessInfo", "Progress", "PruneReport", "Recording", "RegistryError", "Result",
+    "RuntimeFailure", "SearchResult", "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported",
+    "boot", "call", "containers", "default_engine", "doctor", "events", "images", "info", "login", "logout", "prune",
+    "pull", "run", "search", "set_default_engine", "until", "version",
 ]  # fmt: skip
 
 

@@ -1,0 +1,194 @@
+"""What a person or a machine's owner has set for all calls: places, registries, log limits.
+
+Read from ``/etc/containerkit/config.toml``, then from ``$XDG_CONFIG_HOME/containerkit/config.toml`` (default
+``~/.config``), whose members win one by one, then from the environment. ``CONTAINERKIT_CONFIG`` names one file instead
+of the two. Everything is optional::
+
+    root = "/var/lib/containerkit"        # CONTAINERKIT_ROOT
+    run = "/run/containerkit"             # CONTAINERKIT_RUN
+    platform = "linux/amd64"              # CONTAINERKIT_PLATFORM: of pulled images; default: this machine's
+    bridge = "ck0"                        # CONTAINERKIT_BRIDGE: what containers' networks hang on
+
+    [log]
+    max_size = "10m"                      # CONTAINERKIT_LOG_MAX_SIZE
+    max_file = 3                          # CONTAINERKIT_LOG_MAX_FILE
+
+    [registries]
+    insecure = ["registry.lan:5000", "10.0.0.0/8"]   # CONTAINERKIT_INSECURE_REGISTRIES: without TLS, or unverified
+    additional = ["registry.lan:5000"]    # CONTAINERKIT_ADD_REGISTRIES: asked for short names before docker.io
+    certs = ["/etc/containerkit/certs.d", "/etc/docker/certs.d"]   # CONTAINERKIT_CERTS: HOST:PORT/*.crt below it
+
+    [registries.mirrors]                  # CONTAINERKIT_MIRRORS: docker.io=https://mirror.lan
+    "docker.io" = ["https://mirror.lan"]
+
+    [registries.realms]                   # other sites that may give tokens for a registry
+    "registry.lan:5000" = ["tokens.example.com"]
+
+Lists in the environment are separated by commas.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.options import size
+
+_SYSTEM = "/etc/containerkit/config.toml"
+_CERTS = ("/etc/containerkit/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
+
+Lists = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Bounds of every container's log; None: what containerkit has by itself."""
+
+    max_size: int | None = None
+    max_file: int | None = None
+
+
+@dataclass(frozen=True)
+class Registries:
+    """Where images come from, and how far that is trusted. Registries are named by host, or host and port."""
+
+    insecure: tuple[str, ...] = ()
+    additional: tuple[str, ...] = ()
+    certs: tuple[str, ...] = _CERTS
+    mirrors: Lists = field(default_factory=dict)
+    realms: Lists = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All of it; empty texts: what containerkit has by itself."""
+
+    root: str = ""
+    run: str = ""
+    platform: str = ""
+    bridge: str = ""
+    log: Log = Log()
+    registries: Registries = Registries()
+
+    @classmethod
+    def load(cls) -> Configuration:
+        """From the files and the environment.
+
+        Raises:
+            InvalidArgument: something in them cannot be right; the file and the member are named.
+        """
+        found = cls()
+        for path in _files():
+            found = found.updated(_read(path), path)
+        return _from_environment(found)
+
+    def updated(self, given: Mapping[str, Any], where: str = "configuration") -> Configuration:
+        """With the members that ``given`` has, as the file names them; ``where`` names it in errors.
+
+        Raises:
+            InvalidArgument: an unknown member, or one of the wrong kind.
+        """
+        found: Configuration = _updated(self, given, where, "")
+        return found
+
+
+def _files() -> list[str]:
+    if chosen := os.environ.get("CONTAINERKIT_CONFIG"):
+        return [chosen]
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return [path for path in (_SYSTEM, f"{home}/containerkit/config.toml") if os.path.exists(path)]
+
+
+def _read(path: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise from_os_error(error, f"configuration {path}") from error
+    except ValueError as error:
+        raise InvalidArgument(f"configuration {path}: {str(error).lower()}") from error
+
+
+def _updated(value: Any, given: Mapping[str, Any], where: str, prefix: str) -> Any:
+    known = {one.name: getattr(value, one.name) for one in fields(value)}
+    changed = {}
+    for name, wanted in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else "known are " + ", ".join(prefix + n for n in known)
+            raise InvalidArgument(f"configuration {where}: {prefix}{name}: unknown ({hint})")
+        changed[name] = _member(known[name], wanted, where, prefix + name)
+    return replace(value, **changed)
+
+
+def _member(current: Any, wanted: Any, where: str, name: str) -> Any:
+    def refuse(expected: str) -> InvalidArgument:
+        return InvalidArgument(f"configuration {where}: {name}: expected {expected}, found {wanted!r}")
+
+    if isinstance(current, (Log, Registries)):
+        if not isinstance(wanted, Mapping):
+            raise refuse("a table")
+        return _updated(current, wanted, where, f"{name}.")
+    if isinstance(current, Mapping):
+        if not isinstance(wanted, Mapping):
+            raise refuse("a table")
+        return {**current, **{key: _texts(value, refuse) for key, value in wanted.items()}}
+    if isinstance(current, tuple):
+        return _texts(wanted, refuse)
+    if name == "log.max_size":
+        return size(wanted, f"configuration {where}: {name}")
+    if name == "log.max_file":
+        if type(wanted) is not int or wanted < 1:
+            raise refuse("a number of files")
+        return wanted
+    if not isinstance(wanted, str):
+        raise refuse("a text")
+    return wanted
+
+
+def _texts(wanted: Any, refuse: Any) -> tuple[str, ...]:
+    if isinstance(wanted, str) or not isinstance(wanted, (list, tuple)) or not all(type(one) is str for one in wanted):
+        raise refuse("a list of texts")
+    return tuple(wanted)
+
+
+def _from_environment(found: Configuration) -> Configuration:
+    environment = {
+        name: value for name, member in _VARIABLES.items() if (value := os.environ.get(f"CONTAINERKIT_{name}"))
+    }
+    for name, text in environment.items():
+        table, _, member = _VARIABLES[name].rpartition(".")
+        value = _parsed(name, text)
+        found = found.updated({table: {member: value}} if table else {member: value}, f"CONTAINERKIT_{name}")
+    return found
+
+
+#: Variable, less its prefix → the member it sets.
+_VARIABLES = {
+    "ROOT": "root", "RUN": "run", "PLATFORM": "platform", "BRIDGE": "bridge", "LOG_MAX_SIZE": "log.max_size",
+    "LOG_MAX_FILE": "log.max_file", "INSECURE_REGISTRIES": "registries.insecure",
+    "ADD_REGISTRIES": "registries.additional", "CERTS": "registries.certs", "MIRRORS": "registries.mirrors",
+}  # fmt: skip
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name == "LOG_MAX_FILE":
+        return int(text) if text.isascii() and text.isdigit() else text
+    if not _VARIABLES[name].startswith("registries."):
+        return text
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if name != "MIRRORS":
+        return items
+    mirrors: dict[str, list[str]] = {}
+    for item in items:
+        registry, equals, mirror = item.partition("=")
+        if not equals:
+            raise InvalidArgument(f"configuration CONTAINERKIT_MIRRORS: {item!r}: write registry=https://mirror")
+        mirrors.setdefault(registry, []).append(mirror)
+    return mirrors

@@ -1,0 +1,122 @@
+"""What an engine does with registries: find an image here or there, push it, log in, search."""
+
+from __future__ import annotations
+
+import getpass
+from contextlib import suppress
+
+from containerkit.configuration import Configuration
+from containerkit.errors import InvalidArgument, NotFound, RegistryError
+from containerkit.oci import platforms
+from containerkit.oci.manifest import Platform
+from containerkit.oci.reference import DEFAULT_DOMAIN, Reference
+from containerkit.options import Duration, duration
+from containerkit.progress import Choice, choose
+from containerkit.registry import accounts, catalogue, pull, push
+from containerkit.registry.credentials import Credentials
+from containerkit.registry.names import candidates
+from containerkit.registry.sessions import Session
+from containerkit.registry.transport import Broken, Deadline
+from containerkit.results import SearchResult
+from containerkit.store.images import ImageRecord
+from containerkit.store.store import Store
+
+POLICIES = ("always", "missing", "never")
+
+
+def session(configuration: Configuration, tls_verify: bool | None, timeout: Duration | None) -> Session:
+    """One call to registries, with its deadline."""
+    seconds = None if timeout is None else duration(timeout, "timeout")
+    return Session(configuration.registries, Deadline(seconds), tls_verify)
+
+
+def lookup(store: Store, configuration: Configuration, text: str) -> tuple[str, ImageRecord]:
+    """The local image of that reference, id, or unique beginning of an id, and how it is called.
+
+    A short name may be that of an additional registry.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        return text, store.images.get(text)
+    except NotFound:
+        for candidate in candidates(text, configuration.registries)[:-1] if configuration.registries.additional else ():
+            with suppress(NotFound):
+                return candidate.familiar, store.images.get(candidate.full)
+        raise
+
+
+def obtain(
+    store: Store, configuration: Configuration, text: str, policy: str, platform: str | None, *,
+    tls_verify: bool | None = None, progress: Choice = "auto", timeout: Duration | None = None,
+) -> tuple[str, ImageRecord]:  # fmt: skip
+    """The image of a reference, from here or from its registry, and how it is called.
+
+    Args:
+        policy: ``"always"`` asks the registry, ``"missing"`` when it is not here, ``"never"`` not at all.
+
+    Raises:
+        NotFound: it is not here, or not for that platform, and the registry has it not or is not asked.
+        RegistryError: the registry refuses, or sends something else than it announced.
+    """
+    if policy not in POLICIES:
+        raise InvalidArgument(f"pull {policy!r}: expected {', '.join(map(repr, POLICIES))}")
+    wanted = _wanted(platform or configuration.platform)
+    if policy != "always":
+        try:
+            name, record = lookup(store, configuration, text)
+            found = record.config
+            here = Platform(found.architecture, found.os, found.variant)
+            if platform is None or platforms.matches(here, wanted):
+                return name, record
+            missing = NotFound(f"image {text}: is for {platforms.text(here)}, not for {platforms.text(wanted)}")
+        except NotFound as error:
+            missing = error
+        if policy == "never":
+            raise NotFound(f'{missing.message} (pull policy "never")')
+    references = candidates(text, configuration.registries)
+    shown = choose(progress)
+    try:
+        reference, record = pull.pull_any(store, references, session(configuration, tls_verify, timeout), wanted, shown)
+    except Broken as error:
+        if policy == "missing":
+            # It is not here: that is what the caller has to know first.
+            raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}") from error
+        raise RegistryError(error.message) from error
+    return reference.familiar, record
+
+
+def _wanted(text: str) -> Platform:
+    return platforms.parse(text) if text else platforms.this_machine()
+
+
+def send(
+    store: Store, configuration: Configuration, record: ImageRecord, text: str, *, tls_verify: bool | None,
+    progress: Choice, timeout: Duration | None,
+) -> str:  # fmt: skip
+    """Push an image under the tag ``text``; the digest that it has there."""
+    calls = session(configuration, tls_verify, timeout)
+    return push.push(store, record, Reference.parse(text), calls, choose(progress))
+
+
+def login(registry: str, username: str, password: str | None, calls: Session) -> str:
+    """As ``ck.login``; what is not given is asked for."""
+    if not Reference.parse(f"{registry}/x").domain == registry:
+        raise InvalidArgument(f"registry {registry!r}: expected a host, with its port where that is not 443")
+    user = username or input(f"user name at {registry}: ")
+    secret = getpass.getpass(f"password of {user} at {registry}: ") if password is None else password
+    return accounts.login(registry, calls, Credentials(user, secret))
+
+
+def logout(registry: str) -> bool:
+    """As ``ck.logout``."""
+    return accounts.logout(registry)
+
+
+def search(term: str, limit: int, calls: Session) -> list[SearchResult]:
+    """As ``ck.search``."""
+    first, slash, rest = term.partition("/")
+    is_registry = slash and ("." in first or ":" in first or first == "localhost")
+    registry, words = (first, rest) if is_registry else (DEFAULT_DOMAIN, term)
+    return catalogue.search(words, registry, calls, limit)
