@@ -10,9 +10,10 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ================================  ==================================================================
 ``notebook/``                     widgets (public names only)
 ``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
-``engine``                        one root directory: collections, the default engine
+``engine`` ``collection``         one root directory: the default engine; its collections as tables
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
+``archives/``                     images as one file: docker-archives, OCI layouts
 ``registry/``                     images from and to afar: the distribution protocol
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
 ``layers/``                       tar to and from directories; programs of this machine
@@ -32,7 +33,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from containerkit.conditions import until
+    from containerkit.conditions import Condition, until
     from containerkit.container import Container
     from containerkit.engine import Engine, default_engine, set_default_engine
     from containerkit.errors import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from containerkit.event import Event
     from containerkit.image import Image
     from containerkit.layers.diff import Change
+    from containerkit.layers.listing import LayerEntry
     from containerkit.module import (
         boot,
         call,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from containerkit.results import (
         Doctor,
         Finding,
+        LayerDetails,
         LogLine,
         Plan,
         PruneReport,
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
         SearchResults,
     )
     from containerkit.stats import Stats
+    from containerkit.store.usage import Usage
     from containerkit.top import ProcessInfo
 
 __version__ = "0.1.0"
@@ -103,17 +107,20 @@ _HOMES = {
     ),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
     **dict.fromkeys(
-        ("Doctor", "Finding", "LogLine", "Plan", "PruneReport", "Result", "SearchResult", "SearchResults"), "results"
+        ("Doctor", "Finding", "LayerDetails", "LogLine", "Plan", "PruneReport", "Result", "SearchResult",
+         "SearchResults"),
+        "results",
     ),
     "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
     "Process": "process", "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats",
-    "until": "conditions",
+    "Condition": "conditions", "LayerEntry": "layers.listing", "Usage": "store.usage", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
     "AlreadyExists",
     "BuildError",
     "Change",
+    "Condition",
     "Container",
     "ContainerkitError",
     "Doctor",
@@ -124,6 +131,8 @@ __all__ = [
     "Image",
     "InvalidArgument",
     "InvalidState",
+    "LayerDetails",
+    "LayerEntry",
     "LogLine",
     "NotFound",
     "PermissionDenied",
@@ -143,6 +152,7 @@ __all__ = [
     "StorageError",
     "Timeout",
     "Unsupported",
+    "Usage",
     "boot",
     "call",
     "containers",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks: the first, and the longest. A look that takes long is followed by a pause as long.
 _FIRST, _LONGEST = 0.005, 0.1
 _LOG_LINES = 10
+#: Seconds that a look may take at least, and that one at an HTTP server takes at most.
+_LEAST, _LOOK = 0.1, 5.0
 _LISTENS = {"tcp": "0A", "udp": "07"}
 
 
@@ -31,8 +34,8 @@ class Condition(ABC):
     """Something that a running container will be, some time."""
 
     @abstractmethod
-    def is_met(self, container: Container) -> bool:
-        """Whether it is so now."""
+    def is_met(self, container: Container, left: float) -> bool:
+        """Whether it is so now; to be answered within ``left`` seconds."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -41,6 +44,8 @@ class Condition(ABC):
 
 def wait(container: Container, condition: Condition, timeout: float) -> None:
     """As ``Container.wait_for``; ``timeout`` in seconds."""
+    if not isinstance(condition, Condition):
+        raise InvalidArgument(f"condition {condition!r}: expected one of ck.until: healthy(), log(text), port(80), …")
     name = container.name
     if container.status == "created":
         raise InvalidState(f"container {name}: cannot wait for {condition}: it was never started")
@@ -51,10 +56,10 @@ def wait(container: Container, condition: Condition, timeout: float) -> None:
         is_over = container.status not in ("running", "paused", "restarting")
         began = time.monotonic()
         try:
-            if condition.is_met(container):
+            if condition.is_met(container, max(deadline - began, _LEAST)):
                 return
-        except (InvalidState, NotFound):
-            pass  # it has just ended, or is between two runs; if it was removed, the next look says so
+        except (InvalidState, NotFound, Timeout):
+            pass  # it took too long, has just ended, or is between two runs; if it was removed, the next look says so
         if is_over:
             text = f"container {name}: ended (exit code {container.exit_code}) before {condition}"
             raise InvalidState(text, log=container.logs(tail=_LOG_LINES))
@@ -68,7 +73,7 @@ def wait(container: Container, condition: Condition, timeout: float) -> None:
 
 @dataclass(frozen=True)
 class _Healthy(Condition):
-    def is_met(self, container: Container) -> bool:
+    def is_met(self, container: Container, left: float) -> bool:
         health = container.health
         if health is None:
             raise InvalidArgument(f"container {container.name}: healthy: it has no health check")
@@ -82,7 +87,7 @@ class _Healthy(Condition):
 class _Log(Condition):
     text: str | re.Pattern[str]
 
-    def is_met(self, container: Container) -> bool:
+    def is_met(self, container: Container, left: float) -> bool:
         # What an earlier run has said does not count.
         lines = container.log_lines(since=container.started)
         if isinstance(self.text, str):
@@ -98,7 +103,7 @@ class _Port(Condition):
     number: int
     protocol: str = "tcp"
 
-    def is_met(self, container: Container) -> bool:
+    def is_met(self, container: Container, left: float) -> bool:
         pid = container.pid
         return pid is not None and any(self._is_in(f"/proc/{pid}/net/{self.protocol}{v}") for v in ("", "6"))
 
@@ -121,11 +126,11 @@ class _Http(Condition):
     port: int
     status: int | None
 
-    def is_met(self, container: Container) -> bool:
+    def is_met(self, container: Container, left: float) -> bool:
         pid = container.pid
         if pid is None:
             return False
-        answer: int | None = worker.call(status_of, (Place(pid), self.port, self.path), {})
+        answer: int | None = worker.call(status_of, (Place(pid), self.port, self.path, min(left, _LOOK)), {})
         return answer is not None and (200 <= answer < 400 if self.status is None else answer == self.status)
 
     def __str__(self) -> str:
@@ -143,17 +148,26 @@ class Place:
         return self.pid
 
 
-def status_of(place: Place, port: int, path: str) -> int | None:
-    """The status of an HTTP answer from ``port`` on that network's loopback; None without one. Enters the network."""
+def status_of(place: Place, port: int, path: str, seconds: float) -> int | None:
+    """The status of an HTTP answer from ``port`` on that network's loopback; None without one in time.
+
+    To be called in a process of its own: it enters the network.
+    """
     import http.client
 
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    # A server may say a letter a second: that is no silence that a socket would notice.
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         network = os.open(f"/proc/{place.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             ns.setns(network, ns.CLONE_NEWNET)
         finally:
             os.close(network)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+        connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request("GET", path)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
@@ -164,8 +178,8 @@ def status_of(place: Place, port: int, path: str) -> int | None:
 class _Exec(Condition):
     command: tuple[str, ...]
 
-    def is_met(self, container: Container) -> bool:
-        return bool(container.exec(list(self.command)))
+    def is_met(self, container: Container, left: float) -> bool:
+        return bool(container.exec(list(self.command), timeout=left))
 
     def __str__(self) -> str:
         return f"{' '.join(self.command)} succeeding"
@@ -175,7 +189,7 @@ class _Exec(Condition):
 class _File(Condition):
     path: str
 
-    def is_met(self, container: Container) -> bool:
+    def is_met(self, container: Container, left: float) -> bool:
         return container.path(self.path).exists()
 
     def __str__(self) -> str:

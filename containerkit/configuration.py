@@ -37,7 +37,8 @@ from pathlib import Path
 from typing import Any
 
 from containerkit.errors import InvalidArgument, from_os_error
-from containerkit.options import size
+from containerkit.oci import platforms
+from containerkit.options.policies import log_options
 
 _SYSTEM = "/etc/containerkit/config.toml"
 _CERTS = ("/etc/containerkit/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
@@ -51,6 +52,12 @@ class Log:
 
     max_size: int | None = None
     max_file: int | None = None
+
+    def options(self, given: Any) -> Any:
+        """The option ``log_options`` with these bounds where ``given``, which may be None, says nothing."""
+        if not (given is None or isinstance(given, Mapping)):
+            return given
+        return {**{name: value for name, value in vars(self).items() if value is not None}, **(given or {})}
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Configuration:
         """
         found = cls()
         for path in _files():
-            found = found.updated(_read(path), path)
+            found = found.updated(_read(path), f"configuration {path}")
         return _from_environment(found)
 
     def updated(self, given: Mapping[str, Any], where: str = "configuration") -> Configuration:
@@ -108,54 +115,57 @@ def _read(path: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise from_os_error(error, f"configuration {path}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"configuration {path}: {str(error).lower()}") from error
 
 
 def _updated(value: Any, given: Mapping[str, Any], where: str, prefix: str) -> Any:
+    if not isinstance(given, Mapping):
+        raise _refusal(where, prefix.rstrip("."), "a table", given)
     known = {one.name: getattr(value, one.name) for one in fields(value)}
     changed = {}
     for name, wanted in given.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(str(name), known, 1)
             hint = f"did you mean {prefix}{near[0]}?" if near else "known are " + ", ".join(prefix + n for n in known)
-            raise InvalidArgument(f"configuration {where}: {prefix}{name}: unknown ({hint})")
+            raise InvalidArgument(f"{where}: {prefix}{name}: unknown ({hint})")
         changed[name] = _member(known[name], wanted, where, prefix + name)
     return replace(value, **changed)
 
 
 def _member(current: Any, wanted: Any, where: str, name: str) -> Any:
-    def refuse(expected: str) -> InvalidArgument:
-        return InvalidArgument(f"configuration {where}: {name}: expected {expected}, found {wanted!r}")
-
     if isinstance(current, (Log, Registries)):
-        if not isinstance(wanted, Mapping):
-            raise refuse("a table")
         return _updated(current, wanted, where, f"{name}.")
     if isinstance(current, Mapping):
         if not isinstance(wanted, Mapping):
-            raise refuse("a table")
-        return {**current, **{key: _texts(value, refuse) for key, value in wanted.items()}}
+            raise _refusal(where, name, "a table", wanted)
+        return {**current, **{str(key): _texts(value, where, f"{name}.{key}") for key, value in wanted.items()}}
     if isinstance(current, tuple):
-        return _texts(wanted, refuse)
-    if name == "log.max_size":
-        return size(wanted, f"configuration {where}: {name}")
-    if name == "log.max_file":
-        if type(wanted) is not int or wanted < 1:
-            raise refuse("a number of files")
-        return wanted
+        return _texts(wanted, where, name)
+    if name.startswith("log."):
+        member = name.removeprefix("log.")
+        return getattr(log_options({member: wanted}, f"{where}: log"), member)
     if not isinstance(wanted, str):
-        raise refuse("a text")
+        raise _refusal(where, name, "a text", wanted)
+    if name == "platform" and wanted:
+        try:
+            platforms.parse(wanted)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{where}: {error.message}") from error
     return wanted
 
 
-def _texts(wanted: Any, refuse: Any) -> tuple[str, ...]:
-    if isinstance(wanted, str) or not isinstance(wanted, (list, tuple)) or not all(type(one) is str for one in wanted):
-        raise refuse("a list of texts")
+def _texts(wanted: Any, where: str, name: str) -> tuple[str, ...]:
+    if not isinstance(wanted, (list, tuple)) or not all(type(one) is str for one in wanted):
+        raise _refusal(where, name, "a list of texts", wanted)
     return tuple(wanted)
+
+
+def _refusal(where: str, name: str, expected: str, wanted: Any) -> InvalidArgument:
+    return InvalidArgument(f"{where}: {name}{': ' if name else ''}expected {expected}, found {wanted!r:.80}")
 
 
 def _from_environment(found: Configuration) -> Configuration:
@@ -165,7 +175,8 @@ def _from_environment(found: Configuration) -> Configuration:
     for name, text in environment.items():
         table, _, member = _VARIABLES[name].rpartition(".")
         value = _parsed(name, text)
-        found = found.updated({table: {member: value}} if table else {member: value}, f"CONTAINERKIT_{name}")
+        given = {table: {member: value}} if table else {member: value}
+        found = found.updated(given, f"configuration CONTAINERKIT_{name}")
     return found
 
 
@@ -178,8 +189,6 @@ _VARIABLES = {
 
 
 def _parsed(name: str, text: str) -> Any:
-    if name == "LOG_MAX_FILE":
-        return int(text) if text.isascii() and text.isdigit() else text
     if not _VARIABLES[name].startswith("registries."):
         return text
     items = [item.strip() for item in text.split(",") if item.strip()]

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal as signals
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -114,7 +114,7 @@ class Container:
 
     @classmethod
     def _create(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(command, options)
+        chosen = cls._settle(engine, command, options)
         record = launch.create(
             engine.store, image._record, image._reference, chosen, replace=bool(options.get("replace"))
         )
@@ -122,7 +122,7 @@ class Container:
 
     @classmethod
     def _run(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(command, options)
+        chosen = cls._settle(engine, command, options)
         with _descriptor(sessions.stdin_of(None)) as stdin:
             running = launch.run(
                 engine.store, image._record, image._reference, chosen, stdin, replace=bool(options.get("replace"))
@@ -132,8 +132,9 @@ class Container:
         return cls(engine, running.record.id, running.record.name)
 
     @staticmethod
-    def _settle(command: Command, options: Mapping[str, Any]) -> Settings:
-        chosen = settings(command, options)
+    def _settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
+        bounds = engine.configuration.log.options(options.get("log_options"))
+        chosen = settings(command, {**options, "log_options": bounds})
         if options.get("replace") and not chosen.name:
             raise InvalidArgument("replace: needs a name: it removes the container of that name first")
         return chosen
@@ -146,7 +147,7 @@ class Container:
         seconds = None if timeout is None else duration(timeout, "timeout")
         # Its output is the result: all of it.
         whole = LogOptions(max_size=-1, max_file=1)
-        chosen = cls._settle(command, {**options, "remove": True, "log_options": whole})
+        chosen = cls._settle(engine, command, {**options, "remove": True, "log_options": whole})
         with _descriptor(sessions.stdin_of(input)) as stdin:
             running = launch.run(
                 engine.store, image._record, image._reference, chosen, stdin,
@@ -613,6 +614,40 @@ class Container:
         files.export(self._root(), files.absolute(path))
         return self
 
+    def commit(
+        self,
+        tag: str | None = None,
+        *,
+        message: str | None = None,
+        author: str | None = None,
+        changes: Sequence[str] = (),
+        pause: bool = True,
+    ) -> Image:
+        """An image of what it is now: its image's layers, and one more of all that it has changed, running or not.
+
+        What is mounted in it is left out. As with docker, the image's containers get what this one was given: its
+        command, user, variables, working directory and labels; ``changes`` come after that.
+
+        Args:
+            tag: the reference the image gets.
+            message: a comment for the image's history.
+            author: who made it.
+            changes: Dockerfile instructions for its config: ``['CMD ["sh"]', "ENV A=1"]``.
+            pause: stop its processes meanwhile, so that no file is read half-written.
+
+        Raises:
+            InvalidArgument: a wrong instruction or reference; a file whose name begins with ``.wh.``, which in an
+                image is a deletion.
+            InvalidState: without ``pause``: a file changed while it was read.
+            StorageError: the disk is full. Nothing is left of a failed commit.
+        """
+        from containerkit.image import Image
+        from containerkit.supervise import committing
+
+        wishes = committing.Wishes(tag, message, author, changes)
+        made = committing.commit(self._engine.store, self._record(), self.image._record, wishes, pause=pause)
+        return Image(self._engine, made.id, tag or "")
+
     def path(self, path: str = "/") -> ContainerPath:
         """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
         return ContainerPath(self._root(), path)
@@ -643,12 +678,8 @@ class Container:
 
     def diff(self) -> builtins.list[Change]:
         """What it has changed of its image's files, sorted by path."""
-        from containerkit.layers import diff
-
-        mounted = {mount.destination for mount in self._spec().mounts}
-        found = self._engine.store.snapshots.changes(self._record().id, self.image._record)
-        # Where something is mounted, the runtime made the place.
-        return [change for change in found if not (change.kind == diff.ADDED and change.path in mounted)]
+        mounted = [mount.destination for mount in self._spec().mounts]
+        return self._engine.store.snapshots.changes(self._record().id, self.image._record, mounted)
 
     def record(self, interval: Duration = 0.1) -> Recording:
         """Measure it around a block: ``with c.record() as rec: …``, then ``rec.frame()`` and ``rec.plot()``.

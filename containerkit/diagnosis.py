@@ -1,5 +1,7 @@
 """What this machine has of what containers need: a table of checks, each of which looks without changing anything.
 
+Those of the store's contents, which are asked for, do more: what is damaged is taken away (store/verify.py).
+
 A check *probes* for one feature, program or permission. What it finds is a detail worth knowing; what it does not find
 is said with what is *lost*, and the command that *mends* it.
 """
@@ -7,7 +9,6 @@ is said with what is *lost*, and the command that *mends* it.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib.util
 import os
 import platform
@@ -16,13 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from containerkit import damage
 from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
 from containerkit.results import Doctor, Finding
 from containerkit.runtime.namespaces import HoldMaps
-from containerkit.store import rights
+from containerkit.store import rights, verify
 from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
 from containerkit.supervise import userns, worker
@@ -32,7 +34,11 @@ _LOW_SPACE = 1 << 30
 
 
 class Missing(Exception):
-    """It is not there; the text says what was found instead."""
+    """It is not there; the text says what was found instead, ``mend`` how to get it where that depends on it."""
+
+    def __init__(self, text: str, mend: str = "") -> None:
+        super().__init__(text)
+        self.mend = mend
 
 
 @dataclass(frozen=True)
@@ -56,25 +62,23 @@ def examine(store: Store, *, verify: bool = False) -> Doctor:
     """Look at everything.
 
     Args:
-        verify: read every blob of the store, and see whether its bytes are those its name stands for.
+        verify: read every blob of the store, and compare every unpacked layer with its blob. What is damaged is taken
+            away, to be fetched or unpacked anew.
     """
-    findings = [_look(check, store) for check in _checks()]
-    if verify:
-        blobs = Check("store", "blobs", _blobs, "the image that has it", "remove that image, and make or pull it again")
-        findings.append(_look(blobs, store))
-    return Doctor(tuple(findings))
+    return Doctor(tuple([_look(check, store) for check in (*_checks(), *(_CONTENTS if verify else ()))]))
 
 
 def _look(check: Check, store: Store) -> Finding:
+    mend = check.mend
     try:
         return Finding(check.area, check.name, True, check.probe(store))
     except Missing as missing:
-        detail = str(missing)
+        detail, mend = str(missing), missing.mend or mend
     except OSError as error:
         detail = reason(error)
     except ContainerkitError as error:
         detail = error.message
-    return Finding(check.area, check.name, False, detail, check.lost, check.mend)
+    return Finding(check.area, check.name, False, detail, check.lost, mend)
 
 
 def _checks() -> Iterator[Check]:
@@ -303,9 +307,21 @@ def _package(name: str) -> Callable[[Store], str]:
     return probe
 
 
+def _program(*names: str) -> Callable[[Store], str]:
+    def probe(_: Store) -> str:
+        found = next((name for name in names if shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")), None)
+        if found is None:
+            raise Missing("not installed")
+        return found
+
+    return probe
+
+
 _PROGRAMS = (
     Check("programs", "libseccomp", _library("libseccomp.so.2"), "the default seccomp profile",
           "apt-get install libseccomp2"),
+    Check("programs", "mmdebstrap", _program("mmdebstrap", "debootstrap"), "Image.from_debian",
+          "apt-get install mmdebstrap"),
     *(Check("programs", name, _package(name), lost, f"pip install {name}")
       for name, lost in (("pandas", "frames"), ("matplotlib", "plots"), ("ipywidgets", "widgets"))),
 )  # fmt: skip
@@ -333,14 +349,22 @@ def _writable_layer(store: Store) -> str:
     return "overlayfs takes it"
 
 
+def _images(store: Store) -> str:
+    if found := list(verify.images(store)):
+        raise Missing(damage.text(store, found), damage.mend(store, found))
+    return f"{len(store.images.list())} can be read"
+
+
 def _blobs(store: Store) -> str:
-    names = store.blobs.names()
-    for name in names:
-        with store.blobs.open(name) as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a raw file is one
-        if f"sha256:{found}" != name:
-            raise Missing(f"{name} is damaged")
-    return f"{len(names)} as their names say"
+    if found := list(verify.blobs(store)):
+        raise Missing(damage.text(store, found), damage.mend(store, found))
+    return f"{len(store.blobs.names())} as their names say"
+
+
+def _layers(store: Store) -> str:
+    if found := list(verify.layers(store)):
+        raise Missing(damage.text(store, found), damage.mend_layers(found))
+    return f"{len(store.layers.names())} as their blobs say"
 
 
 _STORE = (
@@ -348,4 +372,10 @@ _STORE = (
     Check("store", "space", _space, "images and logs", "ck.prune(), or choose another CONTAINERKIT_ROOT"),
     Check("store", "writable layers", _writable_layer, "quick starts: every container gets a copy of its image",
           "keep the store on ext4, xfs, btrfs or tmpfs: choose another CONTAINERKIT_ROOT"),
+    Check("store", "images", _images, "those that are named", "ck.prune(all=True)"),
+)  # fmt: skip
+#: What takes as long as reading everything.
+_CONTENTS = (
+    Check("store", "blobs", _blobs, "images that have them: they cannot be pushed, saved or unpacked", "ck.prune()"),
+    Check("store", "layers", _layers, "files in containers of the images that have them", "ck.doctor(verify=True)"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One root directory: its store, its collections, and the verbs of the module on it.
+"""One root directory: its store, its collections (collection.py), and the verbs of the module on it.
 
 The engine and the four nouns know each other: nouns ask for the default engine, an engine's verbs return nouns. They
 are one layer.
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import options as opts
+from containerkit.collection import ContainerCollection, ImageCollection
 from containerkit.configuration import Configuration
 from containerkit.errors import (
-    ContainerkitError,
     InvalidArgument,
     InvalidState,
     NotFound,
@@ -26,14 +26,12 @@ from containerkit.oci import platforms
 from containerkit.options import Command, RunOptions, shows_options
 from containerkit.results import Doctor, PruneReport, Result, SearchResults
 from containerkit.store.paths import Paths
-from containerkit.views import frames, html, text
 
 if TYPE_CHECKING:
-    import pandas
-
     from containerkit.container import Container
     from containerkit.event import Event, Filters
     from containerkit.image import Image
+    from containerkit.progress import Choice
     from containerkit.store.store import Store
 
 
@@ -191,6 +189,18 @@ class Engine:
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
         return Image._obtain(self, image, str(options.get("pull") or "missing"), options.get("platform"))
 
+    def pull(
+        self, reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
+        progress: Choice = "auto", timeout: opts.Duration | None = None,
+    ) -> Image:  # fmt: skip
+        """An image from its registry; see :meth:`Image.pull`."""
+        from containerkit.image import Image
+
+        return Image.pull(
+            reference, policy=policy, platform=platform, tls_verify=tls_verify, progress=progress, timeout=timeout,
+            engine=self,
+        )  # fmt: skip
+
     def login(
         self, registry: str = "docker.io", username: str = "", password: str | None = None, *,
         tls_verify: bool | None = None, timeout: opts.Duration | None = 60,
@@ -267,25 +277,24 @@ class Engine:
         """
         from containerkit import listing
         from containerkit.container import Container
-        from containerkit.store import downloads, rights, trees, usage
+        from containerkit.store import downloads, rights, trees
         from containerkit.store.containers import OWNED
 
         names, freed = [], 0
         for record in listing.records(self.store, all=True, filters=filters):
             if record.state in OWNED:
                 continue
-            size = rights.call(trees.disk_usage, self.store.snapshots.upper(record.id))
             try:
+                size = rights.call(trees.disk_usage, self.paths.containers / record.id)
                 Container(self, record.id, record.name).remove()
-            except (InvalidState, NotFound):
+            except (InvalidState, NotFound, FileNotFoundError):
                 continue  # somebody has just started it, or removed it
             names.append(record.name)
             freed += size
         images: list[str] = []
         if filters is None:
-            before = usage.total(self.store)
-            images = [next(iter(gone.tags), gone.id) for gone in self.store.images.prune(all=all)]
-            freed += before - usage.total(self.store)
+            images, space = self.store.images.prune(all=all)
+            freed += space
             if all:
                 freed += downloads.sweep(self.paths.downloads, 0)
         return PruneReport(tuple(sorted(names)), tuple(sorted(images)), freed)
@@ -313,11 +322,27 @@ class Engine:
         """What this machine has of what containers need; of what is missing, what is lost and how to mend it.
 
         Args:
-            verify: read every blob of the store, too.
+            verify: read every blob of the store, and compare every unpacked layer with its blob, too. What is damaged
+                is taken away, so that a pull fetches it and a start unpacks it anew; the finding says of what images
+                it is.
         """
         from containerkit import diagnosis
 
         return diagnosis.examine(self.store, verify=verify)
+
+    def version(self) -> dict[str, str]:
+        """Versions of containerkit, the specification it executes, Python and the kernel."""
+        import platform
+
+        from containerkit import __version__
+        from containerkit.oci.runtime_spec import SPEC_VERSION
+
+        return {
+            "containerkit": __version__,
+            "runtime-spec": SPEC_VERSION,
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+        }
 
     def info(self) -> dict[str, Any]:
         """What this engine and this machine are."""
@@ -334,98 +359,6 @@ class Engine:
             "architecture": platform.machine(),
             "cpus": os.cpu_count(),
         }
-
-
-class _Collection:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-
-class ImageCollection(_Collection):
-    """The local images: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
-
-    def __iter__(self) -> Iterator[Image]:
-        from containerkit.image import Image
-
-        return iter(Image.list(engine=self._engine))
-
-    def __len__(self) -> int:
-        return len(self._engine.store.images.list())
-
-    def __getitem__(self, reference: str) -> Image:
-        from containerkit.image import Image
-
-        return Image.get(reference, engine=self._engine)
-
-    def __contains__(self, reference: object) -> bool:
-        return _contains(self, reference)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row per image and tag, sorted by tag."""
-        rows = [
-            {"image": tag, "id": i.short_id, "size": i.size, "created": i.created}
-            for i in self
-            for tag in (i.tags or ("<none>",))
-        ]
-        return sorted(rows, key=lambda row: (row["image"], row["id"]))
-
-    def frame(self) -> pandas.DataFrame:
-        """The images as a pandas frame: image, id, size (bytes), created (UTC)."""
-        return frames.frame(self.rows(), ("image", "id", "size", "created"))
-
-    def __repr__(self) -> str:
-        return text.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
-
-    def _repr_html_(self) -> str:
-        return html.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
-
-
-class ContainerCollection(_Collection):
-    """The containers, newest first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
-
-    _COLUMNS = ("name", "image", "command", "status", "exit_code", "created", "id")
-
-    def __iter__(self) -> Iterator[Container]:
-        from containerkit.container import Container
-
-        return iter(Container.list(all=True, engine=self._engine))
-
-    def __len__(self) -> int:
-        from containerkit import listing
-
-        return len(listing.records(self._engine.store, all=True))
-
-    def __getitem__(self, name_or_id: str) -> Container:
-        from containerkit.container import Container
-
-        return Container.get(name_or_id, engine=self._engine)
-
-    def __contains__(self, name: object) -> bool:
-        return _contains(self, name)
-
-    def rows(self, *, all: bool = True, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """A row per container, sorted by name; without ``all``, of those that run."""
-        from containerkit import listing
-
-        found = listing.records(self._engine.store, all=all, filters=filters)
-        return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
-
-    def frame(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> pandas.DataFrame:
-        """The containers as a pandas frame; without ``all``, those that run. ``filters`` as for ``Container.list``."""
-        return frames.frame(self.rows(all=all, filters=filters), self._COLUMNS)
-
-    def __repr__(self) -> str:
-        return text.table(self.rows(), self._COLUMNS, empty="no containers")
-
-    def _repr_html_(self) -> str:
-        return html.table(self.rows(), self._COLUMNS, empty="no containers")
-
-
-def _contains(collection: ImageCollection | ContainerCollection, key: object) -> bool:
-    try:
-        return isinstance(key, str) and collection[key] is not None
-    except ContainerkitError:
-        return False
 
 
 _default: Engine | None = None

@@ -127,7 +127,8 @@ def from_os_error(error: OSError, subject: str) -> ContainerkitError:
     from errno import EACCES, EDQUOT, EIO, ENOENT, ENOSPC, EPERM, EROFS
 
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
+    # Of a call on a descriptor, that is all the error knows.
+    where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) and error.filename else ""
     message = f"{subject}: {reason}{where}"
     kinds: dict[int, type[ContainerkitError]] = {
         ENOENT: NotFound, EACCES: PermissionDenied, EPERM: PermissionDenied,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
@@ -13,6 +13,7 @@ from containerkit.layers.copy import Copier
 from containerkit.layers.pack import PlainArchive
 from containerkit.layers.write import add_root
 from containerkit.linux import mounts
+from containerkit.linux.files import replacing
 from containerkit.store import rights
 from containerkit.supervise.rootfs import Root, View
 
@@ -71,18 +72,10 @@ def copy_out(root: Root, path: str, destination: str | os.PathLike[str], *, arch
 @rights.held
 def export(root: Root, destination: str) -> None:
     """As ``Container.export``."""
-    temporary = f"{destination}.{os.getpid()}.part"
-    with root() as view, _errors(f"{root.subject}: export to {destination}"):
-        try:
-            with open(temporary, "wb") as file:
-                archive = PlainArchive(file)
-                add_root(archive, view.descriptor, view.first)
-                archive.end()
-            os.replace(temporary, destination)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+    with root() as view, _errors(f"{root.subject}: export to {destination}"), replacing(destination) as file:
+        archive = PlainArchive(file)
+        add_root(archive, view.descriptor, view.first)
+        archive.end()
 
 
 def _copy(copier: Copier, parent: int, name: str, content: bool, target: int, new_name: str) -> None:

@@ -6,17 +6,22 @@ import builtins
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
 
 from containerkit import engine as engines
-from containerkit.options import Command, Duration, RunOptions, shows_options
+from containerkit.errors import InvalidArgument, NotFound
+from containerkit.options import Command, Duration, RunOptions, duration, shows_options
+from containerkit.views import html, text
 
 if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
+    from containerkit.layers.diff import Change
+    from containerkit.layers.listing import LayerEntry
     from containerkit.oci.image_config import ContainerConfig
     from containerkit.progress import Choice
-    from containerkit.results import Result, SearchResults
+    from containerkit.results import LayerDetails, Result, SearchResults
     from containerkit.store.images import ImageRecord
     from containerkit.store.usage import Usage
 
@@ -24,7 +29,8 @@ if TYPE_CHECKING:
 class Image:
     """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
 
-    Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`import_` and :meth:`from_host`.
+    Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`load`, :meth:`import_`, :meth:`from_host` and
+    :meth:`from_debian`.
     """
 
     __slots__ = ("_engine", "_id", "_name")
@@ -146,6 +152,10 @@ class Image:
     def from_host(cls, *programs: str, tag: str | None = None, engine: Engine | None = None) -> Image:
         """An image of programs of this machine with the libraries they need: no network, no registry.
 
+        The way to begin where no registry can be reached, and the quickest everywhere: ``from_host("sh", "ls")`` takes
+        some milliseconds. Its programs are as new as this machine's, and no others can be installed: for that, see
+        :meth:`from_debian`.
+
         Args:
             programs: names (``"sh"``, ``"ls"``) or paths. The first becomes the image's command.
             tag: the reference it gets.
@@ -158,6 +168,81 @@ class Image:
 
         engine = engine or engines.default_engine()
         return cls(engine, imports.from_host(engine.store, programs, tag).id, tag or "")
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
+        *,
+        progress: Choice = "auto",
+        engine: Engine | None = None,
+    ) -> builtins.list[Image]:
+        """The images of an archive, in its order, with their tags: what :meth:`save` and other tools write.
+
+        Docker's archives and OCI layouts, plain, gzip, zstd, xz or bzip2. Of an index for several platforms, this
+        machine's image.
+
+        Args:
+            source: a path (of a layout's directory, too), the archive's bytes, or a stream, which is read to its end
+                and need not be seekable.
+            progress: as for :meth:`pull`.
+
+        Raises:
+            NotFound: no such file.
+            InvalidArgument: no archive of images, or a damaged one. Nothing is left of it then.
+            StorageError: the disk is full or cannot be written.
+        """
+        from containerkit.archives import load
+        from containerkit.progress import choose
+
+        engine = engine or engines.default_engine()
+        return [cls(engine, id, name) for id, name in load.load(engine.store, source, choose(progress))]
+
+    @classmethod
+    def from_debian(
+        cls,
+        suite: str = "bookworm",
+        packages: Sequence[str] = (),
+        *,
+        tag: str | None = None,
+        fresh: bool = False,
+        timeout: Duration | None = None,
+        progress: Choice = "auto",
+        engine: Engine | None = None,
+    ) -> Image:
+        """A minimal Debian system, with apt, and with more packages: where no registry can be reached, a whole
+        distribution to begin with.
+
+        Made by mmdebstrap (or debootstrap) from where this machine's apt gets its packages: its sources, keys, proxies.
+        It takes half a minute; a second call with the same suite and packages finds the image of the first. Package
+        lists and caches are left out, as is what belongs to this machine; the same packages give the same image. Its
+        command is ``bash``.
+
+        Args:
+            suite: ``"bookworm"``, ``"trixie"``, ``"sid"`` …; one that this machine has no sources of is asked for
+                where its own is from.
+            packages: names of more packages.
+            tag: the reference it gets.
+            fresh: make it anew, with the packages' newest versions.
+            timeout: seconds.
+            progress: ``"auto"``: a widget in a notebook, bars on a terminal; True, False, or a Progress.
+
+        Raises:
+            NotFound: no such suite or package.
+            InvalidArgument: not a name of one.
+            Unsupported: no tool is installed, or this user has no subordinate ids.
+            BuildError: the tool failed; the error has its last lines.
+            Timeout: time was up. Nothing is left then, nor after an interrupt or a kill.
+        """
+        from containerkit.progress import choose
+        from containerkit.store import debian
+
+        engine = engine or engines.default_engine()
+        record = debian.from_debian(
+            engine.store, suite, packages, tag, fresh=fresh, progress=choose(progress),
+            timeout=None if timeout is None else duration(timeout, "timeout"),
+        )  # fmt: skip
+        return cls(engine, record.id, tag or "")
 
     @property
     def _record(self) -> ImageRecord:
@@ -235,26 +320,108 @@ class Image:
 
         return inspection.image(self._record)
 
+    def layer_details(self) -> builtins.list[LayerDetails]:
+        """Its layers, the lowest first: digests, sizes, and the step that made each."""
+        from containerkit import inspection
+
+        return inspection.layers(self._record, self._layer_sizes())
+
+    def files(self, layer: int) -> builtins.list[LayerEntry]:
+        """What is in one of its layers, sorted by path; what the layer takes away is ``deleted``.
+
+        Args:
+            layer: 1 for the lowest.
+
+        Raises:
+            NotFound: it has no such layer.
+        """
+        from containerkit.layers.listing import entries
+        from containerkit.store import rights
+
+        record = self._record
+        if not 1 <= layer <= len(record.layers):
+            raise NotFound(f"image {self._reference}: layer {layer}: it has {len(record.layers)}")
+        directories = self._engine.store.layers.ensure(record.chain_ids, record.layers)
+        return rights.call(entries, str(directories[layer - 1]))
+
+    def _layer_sizes(self) -> builtins.list[int]:
+        layers, record = self._engine.store.layers, self._record
+        layers.ensure(record.chain_ids, record.layers)  # one that was damaged may have been taken away
+        return [layers.size(chain_id) for chain_id in record.chain_ids]
+
+    def browse(self) -> Any:
+        """A widget to look into it: layers, history, config, and the files of each layer (ipywidgets)."""
+        from containerkit.notebook.browser import ImageBrowser
+
+        return ImageBrowser(self)
+
     def history(self) -> builtins.list[dict[str, Any]]:
         """How it was made, the last step first: ``created``, ``created_by``, ``comment``, ``empty_layer``, ``size``."""
         from containerkit import inspection
 
+        return inspection.history(self._record, self._layer_sizes())
+
+    def save(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: Literal["docker", "oci"] = "docker",
+        compression: Literal["none", "gzip", "zstd"] | None = None,
+        progress: Choice = "auto",
+    ) -> Image:
+        """Write it, with all its tags, as an archive; see ``images.save`` of :class:`containerkit.Engine`.
+
+        Args:
+            path: the archive's, where it appears when it is whole; or a file open for writing bytes.
+            format: ``"docker"``, or ``"oci"``, which keeps digests.
+            compression: of the whole archive; default: as the path ends (``.tar.gz``, ``.tgz``, ``.tar.zst``).
+            progress: as for :meth:`pull`.
+
+        Raises:
+            StorageError: a blob is damaged, or the disk is full. Nothing is left of a failed save.
+        """
+        self._engine.images.save(path, self, format=format, compression=compression, progress=progress)
+        return self
+
+    def diff(self, other: Image | str) -> builtins.list[Change]:
+        """What ``other`` changes of this image's files, sorted by path: ``base.diff(app)`` has what ``app`` adds.
+
+        Names, kinds, owners, modes, times, attributes and contents count. What both have from the same layers is not
+        looked at, so that two images of one base are compared in no time.
+
+        Args:
+            other: an image, or the reference or id of one.
+        """
+        from containerkit.layers import diff
+        from containerkit.store import rights
+
+        if not isinstance(other, (str, Image)):
+            raise InvalidArgument(f"image {other!r}: expected a reference, an id or an Image")
+        theirs = other if isinstance(other, Image) else Image.get(other, engine=self._engine)
+        return rights.call(diff.between, self._directories(), theirs._directories())
+
+    def _directories(self) -> builtins.list[Path]:
+        """Its layers on the disk, uppermost first."""
         record = self._record
-        return inspection.history(record, [self._engine.store.layers.size(chain_id) for chain_id in record.chain_ids])
+        return [*reversed(self._engine.store.layers.showing(record.chain_ids, record.layers))]
 
     def tag(self, reference: str) -> Image:
         """Give it another name; an image that had that name loses it.
+
+        Returns:
+            It, by its new name: ``image.tag("registry.lan:5000/app:1").push()`` goes there.
 
         Raises:
             InvalidArgument: not a reference.
         """
         self._engine.store.images.tag(self._id, reference)
-        return self
+        return Image(self._engine, self._id, reference)
 
     def push(
         self,
         reference: str | None = None,
         *,
+        compression: str | None = None,
         tls_verify: bool | None = None,
         progress: Choice = "auto",
         timeout: Duration | None = None,
@@ -264,6 +431,8 @@ class Image:
         Args:
             reference: where to: ``registry/name:tag``, which it is tagged with here, too; default: the name that this
                 handle was got by.
+            compression: of its layers there: ``"gzip"`` for who pulls with docker before version 23, which reads no
+                zstd; default: as they are. The image is the same; its digest there is another.
             tls_verify: False: to a registry without TLS, or with a certificate that nobody vouches for.
             progress: as for :meth:`pull`.
             timeout: seconds.
@@ -275,13 +444,12 @@ class Image:
         """
         from containerkit import remote
 
-        target = reference or self._reference
+        remote.send(
+            self._engine.store, self._engine.configuration, self._record, reference or self._reference,
+            tls_verify=tls_verify, progress=progress, timeout=timeout, compression=compression,
+        )  # fmt: skip
         if reference is not None:
             self.tag(reference)
-        remote.send(
-            self._engine.store, self._engine.configuration, self._record, target, tls_verify=tls_verify,
-            progress=progress, timeout=timeout,
-        )  # fmt: skip
         return self
 
     def usage(self) -> Usage:
@@ -293,17 +461,16 @@ class Image:
     def remove(self, *, force: bool = False) -> Image:
         """Take away the name this handle was got by, and with its last name the image.
 
-        A handle without a name takes the image with all its names.
+        A handle without a name (got by an id) takes the image with all its names.
 
         Args:
-            force: also with several names, or when a container that does not run was made from it.
+            force: also when a container that does not run was made from it; and, by id, with several names.
 
         Raises:
             NotFound: it is gone already.
             InvalidState: a container uses it, or it has several names.
         """
-        images = self._engine.store.images
-        images.remove(self._name if self._name and not force else self._id, force)
+        self._engine.store.images.remove(self._name or self._id, force)
         return self
 
     @shows_options
@@ -334,6 +501,18 @@ class Image:
 
     def __hash__(self) -> int:
         return hash((self._id, self._engine))
+
+    def _repr_html_(self) -> str:
+        try:
+            record = self._record
+        except NotFound:
+            return html.note(f"image {self._name or self.short_id}: removed")
+        rows = {
+            "id": self.short_id, "tags": ", ".join(record.tags) or "<none>", "platform": self.platform,
+            "size": f"{text.size(record.size)} in {len(record.layers)} layer{'s' if len(record.layers) != 1 else ''}",
+            "command": " ".join((*(record.config.config.entrypoint or ()), *(record.config.config.cmd or ()))),
+        }  # fmt: skip
+        return html.card(f"image {next(iter(record.tags), self.short_id)}", "", rows)
 
     def __repr__(self) -> str:
         name = f"{self._name!r}, " if self._name else ""

@@ -10,9 +10,10 @@ from typing import Any
 from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
+from containerkit.oci.manifest import layer_compression
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.options import Settings
-from containerkit.results import Plan, Step
+from containerkit.results import LayerDetails, Plan, Step
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.supervise.health import Health
@@ -200,6 +201,18 @@ def history(record: ImageRecord, sizes: Sequence[int]) -> list[dict[str, Any]]:
         }
         for step in record.config.history
     ][::-1]
+
+
+def layers(record: ImageRecord, sizes: Sequence[int]) -> list[LayerDetails]:
+    """The layers of an image, the lowest first; ``sizes`` as for :func:`history`."""
+    steps = [step.created_by for step in record.config.history if not step.empty_layer]
+    steps += [""] * (len(record.layers) - len(steps))
+    return [
+        LayerDetails(number, diff_id, layer.digest, size, layer.size, layer_compression(layer, "image"), created_by)
+        for number, (diff_id, layer, size, created_by) in enumerate(
+            zip(record.config.rootfs.diff_ids, record.layers, sizes, steps, strict=False), 1
+        )
+    ]
 
 
 def explain(spec: Spec, overlay: Mount, timings: str) -> Plan:

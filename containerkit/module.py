@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from containerkit.engine import ContainerCollection, ImageCollection, default_engine
+from containerkit.collection import ContainerCollection, ImageCollection
+from containerkit.engine import default_engine
 from containerkit.options import Command, Duration, RunOptions, shows_options
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ def pull(
     progress: Choice = "auto", timeout: Duration | None = None,
 ) -> Image:  # fmt: skip
     """An image from its registry; see :meth:`Image.pull`."""
-    from containerkit.image import Image
-
-    return Image.pull(
+    return default_engine().pull(
         reference, policy=policy, platform=platform, tls_verify=tls_verify, progress=progress, timeout=timeout
     )
 
@@ -134,14 +133,4 @@ def info() -> dict[str, Any]:
 
 def version() -> dict[str, str]:
     """Versions of containerkit, the specification it executes, Python and the kernel."""
-    import platform
-
-    from containerkit import __version__
-    from containerkit.oci.runtime_spec import SPEC_VERSION
-
-    return {
-        "containerkit": __version__,
-        "runtime-spec": SPEC_VERSION,
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-    }
+    return default_engine().version()

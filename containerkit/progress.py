@@ -6,12 +6,12 @@ one thing that is worked on (a layer), named by a key that is shown, too.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -21,6 +21,8 @@ from containerkit.views import text
 #: Seconds between two drawings.
 _INTERVAL = 0.1
 _BAR = 24
+#: How states begin that an item stays in.
+_FINISHED = ("done", "already there", "mounted")
 
 
 class Progress:
@@ -77,7 +79,7 @@ class Shown(Progress):
 
     def advance(self, key: str, done: int) -> None:
         with self._lock:
-            self.items[key].done = done
+            self.items.setdefault(key, Item(key, "")).done = done
             self._draw()
 
     def end(self, summary: str) -> None:
@@ -108,13 +110,9 @@ class Bars(Shown):
         self._lines = 0
 
     def draw(self) -> None:
-        width, height = shutil.get_terminal_size()
-        lines = [self.title] if self.title else []
-        lines += [_line(item) for item in self.items.values()]
-        if self.is_over:
-            lines = [self.summary] if self.summary else []
-        elif len(lines) >= height:
-            lines = [*lines[: height - 2], f"… {len(lines) - height + 2} more"]
+        width, height = self._size()
+        lines = [self.summary] if self.is_over else [self.title, *self._rows(height - 2)]
+        lines = [line for line in lines if line]
         # Up to where the block began, and everything below is drawn anew.
         up = f"\x1b[{self._lines}F" if self._lines else ""
         body = "".join(f"{line[: width - 1]}\n" for line in lines)
@@ -124,6 +122,23 @@ class Bars(Shown):
         except (OSError, ValueError):
             return  # the terminal is gone; the work goes on
         self._lines = len(lines)
+
+    def _rows(self, room: int) -> list[str]:
+        """The items, in so many lines at most: where there is no room for all, what is finished goes first."""
+        items = list(self.items.values())
+        if len(items) <= room:
+            return [_line(item) for item in items]
+        if room < 1:
+            return []
+        items.sort(key=lambda item: item.state.startswith(_FINISHED))
+        return [*map(_line, items[: room - 1]), f"… {len(items) - room + 1} more"]
+
+    def _size(self) -> tuple[int, int]:
+        try:
+            width, height = os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            width = height = 0
+        return (width, height) if width and height else shutil.get_terminal_size()
 
 
 def _line(item: Item) -> str:
@@ -135,8 +150,6 @@ def _line(item: Item) -> str:
 
 
 Choice = str | bool | Progress | None
-#: Makes a widget; set where notebooks are at home.
-in_notebook: Callable[[], Progress | None] = lambda: None  # noqa: E731  # replaced as a whole
 
 
 def choose(choice: Choice) -> Progress:
@@ -155,8 +168,18 @@ def choose(choice: Choice) -> Progress:
         return Progress()
     if choice not in ("auto", True):
         raise InvalidArgument(f'progress {choice!r}: expected "auto", True, False or a Progress')
-    widget = in_notebook()
-    if widget is not None:
-        return widget
-    is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if _is_in_notebook():
+        from containerkit.notebook.progress import ProgressWidget
+
+        return ProgressWidget()
+    if sys.stderr is None:
+        return Progress()
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return Bars(sys.stderr) if is_terminal or choice is True else Progress()
+
+
+def _is_in_notebook() -> bool:
+    """Whether this is a Jupyter kernel that can show widgets. Nothing is imported to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None and importlib.util.find_spec("ipywidgets") is not None

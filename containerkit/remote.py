@@ -7,16 +7,18 @@ from contextlib import suppress
 
 from containerkit.configuration import Configuration
 from containerkit.errors import InvalidArgument, NotFound, RegistryError
+from containerkit.oci import digest as digests
 from containerkit.oci import platforms
 from containerkit.oci.manifest import Platform
 from containerkit.oci.reference import DEFAULT_DOMAIN, Reference
 from containerkit.options import Duration, duration
 from containerkit.progress import Choice, choose
 from containerkit.registry import accounts, catalogue, pull, push
-from containerkit.registry.credentials import Credentials
+from containerkit.registry.connections import Broken
+from containerkit.registry.credentials import Credentials, registry_of
+from containerkit.registry.deadline import Deadline
 from containerkit.registry.names import candidates
 from containerkit.registry.sessions import Session
-from containerkit.registry.transport import Broken, Deadline
 from containerkit.results import SearchResult
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
@@ -41,7 +43,8 @@ def lookup(store: Store, configuration: Configuration, text: str) -> tuple[str, 
     try:
         return text, store.images.get(text)
     except NotFound:
-        for candidate in candidates(text, configuration.registries)[:-1] if configuration.registries.additional else ():
+        is_short = configuration.registries.additional and not _is_id(text)
+        for candidate in candidates(text, configuration.registries)[:-1] if is_short else ():
             with suppress(NotFound):
                 return candidate.familiar, store.images.get(candidate.full)
         raise
@@ -62,19 +65,22 @@ def obtain(
     """
     if policy not in POLICIES:
         raise InvalidArgument(f"pull {policy!r}: expected {', '.join(map(repr, POLICIES))}")
-    wanted = _wanted(platform or configuration.platform)
+    chosen = platform or configuration.platform
+    wanted = platforms.parse(chosen) if chosen else None
     if policy != "always":
         try:
             name, record = lookup(store, configuration, text)
             found = record.config
             here = Platform(found.architecture, found.os, found.variant)
-            if platform is None or platforms.matches(here, wanted):
+            if not platform or wanted is None or platforms.matches(here, wanted):
                 return name, record
             missing = NotFound(f"image {text}: is for {platforms.text(here)}, not for {platforms.text(wanted)}")
         except NotFound as error:
             missing = error
         if policy == "never":
             raise NotFound(f'{missing.message} (pull policy "never")')
+        if _is_id(text):
+            raise missing  # no registry knows it by that
     references = candidates(text, configuration.registries)
     shown = choose(progress)
     try:
@@ -87,36 +93,51 @@ def obtain(
     return reference.familiar, record
 
 
-def _wanted(text: str) -> Platform:
-    return platforms.parse(text) if text else platforms.this_machine()
+def _is_id(text: str) -> bool:
+    return digests.is_digest(text if text.startswith("sha256:") else f"sha256:{text}")
 
 
 def send(
     store: Store, configuration: Configuration, record: ImageRecord, text: str, *, tls_verify: bool | None,
-    progress: Choice, timeout: Duration | None,
+    progress: Choice, timeout: Duration | None, compression: str | None,
 ) -> str:  # fmt: skip
     """Push an image under the tag ``text``; the digest that it has there."""
     calls = session(configuration, tls_verify, timeout)
-    return push.push(store, record, Reference.parse(text), calls, choose(progress))
+    return push.push(store, record, Reference.parse(text), calls, choose(progress), compression)
 
 
 def login(registry: str, username: str, password: str | None, calls: Session) -> str:
     """As ``ck.login``; what is not given is asked for."""
-    if not Reference.parse(f"{registry}/x").domain == registry:
-        raise InvalidArgument(f"registry {registry!r}: expected a host, with its port where that is not 443")
+    registry = _registry(registry)
     user = username or input(f"user name at {registry}: ")
+    if not user or ":" in user or not user.isprintable():
+        # Not the name: what follows the colon may be the password.
+        raise InvalidArgument(f"registry {registry}: a user name is needed, without a colon or a control character")
     secret = getpass.getpass(f"password of {user} at {registry}: ") if password is None else password
     return accounts.login(registry, calls, Credentials(user, secret))
 
 
 def logout(registry: str) -> bool:
     """As ``ck.logout``."""
-    return accounts.logout(registry)
+    return accounts.logout(_registry(registry))
+
+
+def _registry(text: str) -> str:
+    """The registry that is so named, or has that address."""
+    registry = registry_of(text)
+    try:
+        is_one = Reference.parse(f"{registry}/x").domain == registry
+    except InvalidArgument:
+        is_one = False
+    if not is_one:
+        raise InvalidArgument(f"registry {text!r}: expected a host, with its port where that is not 443")
+    return registry
 
 
 def search(term: str, limit: int, calls: Session) -> list[SearchResult]:
     """As ``ck.search``."""
     first, slash, rest = term.partition("/")
-    is_registry = slash and ("." in first or ":" in first or first == "localhost")
+    # No image's name has a port: with one it is a registry, also without the slash.
+    is_registry = ":" in first or (slash and ("." in first or first == "localhost"))
     registry, words = (first, rest) if is_registry else (DEFAULT_DOMAIN, term)
     return catalogue.search(words, registry, calls, limit)

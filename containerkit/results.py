@@ -292,8 +292,30 @@ class PruneReport:
     space_reclaimed: int = 0
 
     def __repr__(self) -> str:
-        what = f"{len(self.containers)} containers, {len(self.images)} images"
+        counts = ((len(self.containers), "container"), (len(self.images), "image"))
+        what = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
         return f"PruneReport({what}, {text.size(self.space_reclaimed)} reclaimed)"
+
+
+@dataclass(frozen=True)
+class LayerDetails:
+    """One layer of an image.
+
+    Args:
+        number: 1 for the lowest.
+        diff_id: digest of its uncompressed tar; ``digest`` that of its blob.
+        size: bytes of its files; ``blob_size`` of its blob.
+        compression: of the blob: gzip, zstd, none.
+        created_by: the step that made it, as the history says.
+    """
+
+    number: int
+    diff_id: str
+    digest: str
+    size: int
+    blob_size: int
+    compression: str
+    created_by: str
 
 
 @dataclass(frozen=True)
@@ -339,8 +361,13 @@ class SearchResults:
         """The repositories as a pandas frame."""
         return frames.frame(self.rows(), _SEARCH_COLUMNS)
 
+    def _shown(self) -> list[str]:
+        """The columns that say something: Docker Hub has stars, a private registry has tags."""
+        rows = self.rows()
+        return [name for name in _SEARCH_COLUMNS if name == "name" or any(row[name] for row in rows)]
+
     def __repr__(self) -> str:
-        return text.table(self.rows(), _SEARCH_COLUMNS, empty="nothing found")
+        return text.table(self.rows(), self._shown(), empty="nothing found")
 
     def _repr_html_(self) -> str:
-        return html.table(self.rows(), _SEARCH_COLUMNS, empty="nothing found")
+        return html.table(self.rows(), self._shown(), empty="nothing found")

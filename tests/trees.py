@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+
+from containerkit import Container, Image
 
 Facts = dict[str, tuple[object, ...]]
 
@@ -82,3 +86,32 @@ def _default_acl(path: Path) -> None:
     entries = [(1, 7, 2**32 - 1), (2, 5, 7), (4, 5, 2**32 - 1), (16, 5, 2**32 - 1), (32, 0, 2**32 - 1)]
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     os.setxattr(path, "system.posix_acl_default", acl)
+
+
+def merged(layers: Sequence[Path], place: Path) -> Facts:
+    """What the kernel makes of the layers, uppermost first, which it stacks at ``place`` meanwhile. Needs root.
+
+    Of the root itself, its time is left out: it is that of a container's writable layer.
+    """
+    (place / "empty").mkdir(parents=True, exist_ok=True)
+    (place / "tree").mkdir(exist_ok=True)
+    options = "lowerdir=" + ":".join(str(path) for path in (*layers, place / "empty"))
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"ro,{options}", place / "tree"], check=True)
+    try:
+        found = facts(place / "tree")
+    finally:
+        subprocess.run(["umount", place / "tree"], check=True)
+    found["."] = found["."][:3]
+    return found
+
+
+def of_image(image: Image, place: Path) -> Facts:
+    """What the image's layers come to, stacked at ``place``."""
+    record = image._record
+    return merged([*reversed(image.engine.store.layers.ensure(record.chain_ids, record.layers))], place)
+
+
+def of_container(container: Container, place: Path) -> Facts:
+    """What a container's layers come to, the writable one too; without what is mounted in it."""
+    record = container.image._record
+    return merged(container._engine.store.snapshots.directories(container.id, record), place)

@@ -15,14 +15,21 @@ form overlayfs reads.
 =================  ======================================================================
 ``tar``            the format: headers, pax records, old GNU names
 ``compression``    gzip, zstd, xz, bzip2 by their first bytes
+``frames``         where a zstd stream may end
 ``pack``           entries or an archive become a compressed layer with its digests
+``installer``      entries become a layer and files at once
 ``write``          a directory's entries, in an order of their own
 ``apply``          entries become files
 ``hostprograms``   programs, the libraries they name, and what they open by themselves
+``aptsources``     where this machine's apt gets its packages
+``debianlayer``    a Debian system that was just made, without what belongs to this machine
 ``elf``            which interpreter and libraries a program names; the loader's cache
-``bounds``         how deep a stranger's tree may be
+``bounds``         how deep a stranger's tree may be, and how much an archive may unpack to
 ``lookup``         one file out of a stack of directories
-``diff``           what the upper one of a stack of directories changes
+``stack``          directories read as the one tree they come to
+``diff``           what one such tree changes of another
+``writable``       what a container has changed, as a layer
+``compare``        whether two trees are the same
 ``flatten``        a stack of directories as one tree of copies
 ``copy``           files between two directories, by descriptors
 =================  ======================================================================

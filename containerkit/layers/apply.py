@@ -7,18 +7,21 @@ Names with ``..`` are refused, and so is a hard link to what is not in the archi
 Whiteouts (image-spec, layer.md, "Whiteouts") are written as overlayfs reads them (kernel,
 Documentation/filesystems/overlayfs.rst): a character device 0/0, and ``trusted.overlay.opaque`` on a directory. They
 speak of the layers below, never of what the same layer has. Overlayfs's attributes in an archive are dropped: they
-could redirect a directory to another.
+could redirect a directory to another. On a file system that takes neither, and which overlayfs could not use either,
+a socket says the same: no archive has sockets, so nothing else is meant by one.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL, ENAMETOOLONG
+from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOTSUP, EPERM
+from typing import NamedTuple, Protocol
 
 from containerkit.errors import InvalidArgument
 from containerkit.layers import tar
 from containerkit.layers.bounds import MAX_DEPTH
+from containerkit.layers.compression import is_zeros
 from containerkit.layers.tar import (
     BLOCK_DEVICE,
     CHAR,
@@ -28,6 +31,7 @@ from containerkit.layers.tar import (
     HARDLINK,
     SYMLINK,
     Entry,
+    shown,
 )
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined
@@ -39,15 +43,26 @@ _AUFS = ".wh..wh."
 #: By whether overlayfs runs in a user namespace.
 OPAQUE = {False: "trusted.overlay.opaque", True: "user.overlay.opaque"}
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.")
+#: How a file system says that it has no such thing.
+_REFUSALS = (EPERM, ENOTSUP, EINVAL)
 _DEFAULT_ACL = "system.posix_acl_default"
+#: Bytes of what is remembered of directories until the end, and how much one takes beside its name: half a million.
+_REMEMBERED, _OF_EACH = 128 << 20, 200
 
 _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {CHAR: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
 
-def apply(reader: tar.Reader, root: str | os.PathLike[str], subject: str) -> int:
-    """Make the files of an archive below ``root``, an empty directory. Returns the bytes their contents take.
+class Applied(NamedTuple):
+    """What became of an archive: the bytes of its files' contents, and those that were really written, holes not."""
+
+    size: int
+    stored: int
+
+
+def apply(reader: tar.Reader, root: str | os.PathLike[str], subject: str) -> Applied:
+    """Make the files of an archive below ``root``, an empty directory.
 
     Args:
         subject: names the archive in errors.
@@ -57,36 +72,61 @@ def apply(reader: tar.Reader, root: str | os.PathLike[str], subject: str) -> int
         OSError: the disk is full, device nodes are not allowed, and the like.
     """
     descriptor = os.open(root, _DIRECTORY_FLAGS)
-    tree = _Tree(descriptor, reader, subject)
+    tree = Tree(descriptor, reader, subject)
     try:
         for entry in reader:
             tree.add(entry)
         tree.finish()
-        return tree.size
+        return Applied(tree.size, tree.stored)
     finally:
         tree.close()
         os.close(descriptor)
 
 
-class _Tree:
-    def __init__(self, root: int, reader: tar.Reader, subject: str) -> None:
+class Content(Protocol):
+    """The content of the current entry."""
+
+    def read(self) -> bytes: ...
+
+
+class Tree:
+    """The files of an archive as its entries come.
+
+    Args:
+        root: a descriptor of the empty directory that they are made in.
+        reader: from which the content of each file is read, to its end.
+    """
+
+    def __init__(self, root: int, reader: Content, subject: str) -> None:
         self._root = root
         self._reader = reader
         self._subject = subject
         self._parent: tuple[str, int] = ("", root)  # the directory of the last entry: the next is mostly there too
         self._directories: dict[str, tuple[int, bytes | None]] = {}  # time and default ACL, given at the end
-        self.size = 0
+        self._remembered = 0  # bytes of them
+        self.size = self.stored = 0
+        self._give_later("", 0, None)
 
     def close(self) -> None:
+        """Let descriptors go."""
         self._remember("", self._root)
 
     def add(self, entry: Entry) -> None:
+        """Make a file.
+
+        Raises:
+            InvalidArgument: the entry leaves the root, or cannot be.
+        """
         path = self._clean(entry.name)
+        self.stored += tar.BLOCK
         try:
             if not path:
                 self._set_root(entry)
                 return
             parent, _, name = path.rpartition("/")
+            if f"/{WHITEOUT}" in f"/{parent}":
+                self._check_aufs(entry.name, parent)
+                return
             directory = self._open_parent(parent)
             if name.startswith(WHITEOUT):
                 self._whiteout(directory, name)
@@ -97,6 +137,8 @@ class _Tree:
         except OSError as error:
             if error.errno == ENAMETOOLONG:
                 raise self._refuse(entry.name, "the name is too long") from error
+            if error.errno == ELOOP:
+                raise self._refuse(entry.name, "too many symbolic links above it") from error
             error.filename = entry.name
             raise
 
@@ -112,20 +154,32 @@ class _Tree:
                 if acl is not None:
                     os.setxattr(found, _DEFAULT_ACL, acl)
                 _set_time(found, mtime)
+            except OSError as error:
+                error.filename = path or "."
+                raise
             finally:
                 os.close(found)
 
     def _refuse(self, name: str, reason: str) -> InvalidArgument:
-        shown = name if len(name) <= 200 else name[:200] + "…"
-        return InvalidArgument(f"{self._subject}: entry {shown!r}: {reason}")
+        return InvalidArgument(f"{self._subject}: entry {shown(name)}: {reason}")
+
+    def _check_aufs(self, name: str, parent: str) -> None:
+        """Below a whiteout there is nothing, but in old images aufs's own directories, which nobody needs."""
+        if not any(part.startswith(_AUFS) for part in parent.split("/")):
+            raise self._refuse(name, "is below a whiteout")
+
+    def _give_later(self, path: str, mtime: int, acl: bytes | None) -> None:
+        """Remember what a directory gets at the end."""
+        self._remembered += len(path) + len(acl or b"") + _OF_EACH
+        if self._remembered > _REMEMBERED:
+            raise self._refuse(path, "more directories than fit into memory")
+        self._directories[path] = (mtime, acl)
 
     def _clean(self, name: str) -> str:
         """The path below the root: no leading slash, no ``.``, never ``..``."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise self._refuse(name, "leads out of its directory")
-        if "\0" in name:
-            raise self._refuse(name, "has a zero byte")
         if len(parts) > MAX_DEPTH:
             raise self._refuse(name, f"more than {MAX_DEPTH} directories deep")
         return "/".join(parts)
@@ -144,15 +198,20 @@ class _Tree:
     def _open_directory(self, path: str) -> int:
         try:
             return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             parent, _, name = path.rpartition("/")
             above = self._open_directory(parent) if parent else os.dup(self._root)
             try:
-                # Fails where a link of that name leads nowhere yet: it is not ours to say where it should.
-                os.mkdir(name, 0o755, dir_fd=above)
+                found = lstat_at(above, name)
+                if found is not None and not _is_whiteout(found):
+                    # A file; or a link that leads nowhere yet: it is not ours to say where it should.
+                    raise NotADirectoryError
+                self._make_directory(above, name)
                 os.chmod(name, 0o755, dir_fd=above)  # whatever the umask is
             finally:
                 os.close(above)
+            # The archive does not say of when it is: equal archives are equal trees.
+            self._give_later(path, 0, None)
             return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
 
     def _set_root(self, entry: Entry) -> None:
@@ -162,14 +221,14 @@ class _Tree:
 
     def _whiteout(self, directory: int, name: str) -> None:
         if name == OPAQUE_MARK:
-            os.setxattr(f"/proc/self/fd/{directory}", OPAQUE[is_confined()], b"y")
+            _make_opaque(directory)
             return
         hidden = name[len(WHITEOUT) :]
         if name.startswith(_AUFS) or hidden in ("", ".", ".."):
             return
         found = lstat_at(directory, hidden)
         if found is None:
-            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+            _make_whiteout(directory, hidden)
         elif stat.S_ISDIR(found.st_mode):
             # This layer has a directory of that name: of the one below, nothing shows through it.
             _set_opaque(directory, hidden)
@@ -213,39 +272,54 @@ class _Tree:
         if found is not None:
             os.unlink(name, dir_fd=directory)
         os.mkdir(name, 0o755, dir_fd=directory)
-        if found is not None and stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+        if found is not None and _is_whiteout(found):
             _set_opaque(directory, name)  # it was deleted below, then made anew
 
     def _link_source(self, entry: Entry) -> tuple[int, str]:
         """The directory and the name of the file that a hard link is another name of."""
         parent, _, name = self._clean(entry.link).rpartition("/")
+        link = shown(entry.link)
         if not name:
             raise self._refuse(entry.name, "is a hard link to a directory")
         try:
             directory = mounts.openat2(self._root, parent or ".", _DIRECTORY_FLAGS)
         except OSError as error:
-            raise self._refuse(entry.name, f"is a hard link to {entry.link}, which is not in the archive") from error
-        found = lstat_at(directory, name)
+            raise self._refuse(entry.name, f"is a hard link to {link}, which is not in the archive") from error
+        try:
+            found = lstat_at(directory, name)
+        except OSError:
+            found = None  # no file has such a name
         if found is None or stat.S_ISDIR(found.st_mode) or self._clean(entry.name) == self._clean(entry.link):
             os.close(directory)
             reason = "which is not in the archive before it" if found is None else "which cannot have two names"
-            raise self._refuse(entry.name, f"is a hard link to {entry.link}, {reason}")
+            raise self._refuse(entry.name, f"is a hard link to {link}, {reason}")
         return directory, name
 
     def _write(self, entry: Entry, directory: int, name: str) -> None:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
-            while data := self._reader.read():
-                while data:
-                    data = data[os.write(descriptor, data) :]
+            self._copy(descriptor)
             self.size += entry.size
             _chown(descriptor, entry)
             os.chmod(descriptor, entry.mode)  # after chown(2), which takes set-user-ID away
-            for key, value in _xattrs(entry):
-                os.setxattr(descriptor, key, value)
+            _set_attributes(descriptor, entry)
             _set_time(descriptor, entry.mtime)
         finally:
             os.close(descriptor)
+
+    def _copy(self, descriptor: int) -> None:
+        # Where there are but zeros a hole is left: sparse files stay so, and zeros fill no disk.
+        size = hole = 0
+        while data := self._reader.read():
+            size += len(data)
+            if is_zeros(data):
+                hole = os.lseek(descriptor, len(data), os.SEEK_CUR)
+                continue
+            self.stored += len(data)
+            while data:
+                data = data[os.write(descriptor, data) :]
+        if hole == size:
+            os.ftruncate(descriptor, size)
 
     def _make_node(self, entry: Entry, directory: int, name: str) -> None:
         if entry.kind == SYMLINK:
@@ -260,8 +334,7 @@ class _Tree:
         path = f"/proc/self/fd/{directory}/{name}"
         if entry.kind != SYMLINK:
             os.chmod(path, entry.mode)
-        for key, value in _xattrs(entry):
-            os.setxattr(path, key, value, follow_symlinks=False)
+        _set_attributes(path, entry)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
 
     def _set_directory(self, entry: Entry, path: str, directory: int, name: str) -> None:
@@ -269,12 +342,10 @@ class _Tree:
         try:
             _chown(descriptor, entry)
             os.chmod(descriptor, entry.mode)
-            for key, value in _xattrs(entry):
-                if key != _DEFAULT_ACL:
-                    os.setxattr(descriptor, key, value)
+            _set_attributes(descriptor, entry, later=_DEFAULT_ACL)
         finally:
             os.close(descriptor)
-        self._directories[path] = (entry.mtime, entry.xattrs.get(_DEFAULT_ACL))
+        self._give_later(path, entry.mtime, entry.xattrs.get(_DEFAULT_ACL))
 
 
 def _chown(target: int | str, entry: Entry, directory: int | None = None) -> None:
@@ -292,13 +363,51 @@ def _chown(target: int | str, entry: Entry, directory: int | None = None) -> Non
 def _set_opaque(directory: int, name: str) -> None:
     descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        os.setxattr(descriptor, OPAQUE[is_confined()], b"y")
+        _make_opaque(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _xattrs(entry: Entry) -> list[tuple[str, bytes]]:
-    return [(key, value) for key, value in entry.xattrs.items() if not key.startswith(_DROPPED_XATTRS)]
+def _is_whiteout(found: os.stat_result) -> bool:
+    return (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0) or stat.S_ISSOCK(found.st_mode)
+
+
+def _make_opaque(directory: int) -> None:
+    try:
+        os.setxattr(f"/proc/self/fd/{directory}", OPAQUE[is_confined()], b"y")
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        _make_socket(directory, OPAQUE_MARK)
+
+
+def _make_whiteout(directory: int, name: str) -> None:
+    try:
+        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        _make_socket(directory, name)
+
+
+def _make_socket(directory: int, name: str) -> None:
+    try:
+        os.mknod(name, stat.S_IFSOCK, dir_fd=directory)
+    except FileExistsError:
+        pass
+
+
+def _set_attributes(target: int | str, entry: Entry, later: str = "") -> None:
+    for key, value in entry.xattrs.items():
+        if key == later or key.startswith(_DROPPED_XATTRS):
+            continue
+        try:
+            # Not through a link; a descriptor is none.
+            os.setxattr(target, key, value, follow_symlinks=isinstance(target, int))
+        except PermissionError:
+            # Some are for root of the machine alone (trusted.…): an ordinary user does without.
+            if not is_confined():
+                raise
 
 
 def _set_time(descriptor: int, mtime: int) -> None:

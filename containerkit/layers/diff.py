@@ -1,26 +1,26 @@
-"""What the writable layer changes of the layers below it.
-
-Source: Documentation/filesystems/overlayfs.rst: a character device 0/0 is a whiteout, and a directory with the opaque
-attribute hides what lies below it.
-"""
+"""What one tree changes of another: a container's of its image's, one image's of another's."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from containerkit.layers.apply import OPAQUE
-from containerkit.linux.confinement import is_confined
+from containerkit.layers.compression import CHUNK
+from containerkit.layers.stack import Directory, Node, Places, Stack
+from containerkit.layers.write import attributes
 
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
+
+#: Whether the second node, a directory's child of that name, differs from the first.
+Judge = Callable[[Directory, Node, Directory, Node, str], bool]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A path of the container, and what was done to it: ``added``, ``changed`` or ``deleted``."""
+    """A path of the container or image, and what was done to it: ``added``, ``changed`` or ``deleted``."""
 
     path: str
     kind: str
@@ -29,125 +29,110 @@ class Change:
         return f"{self.kind[0].upper()} {self.path}"
 
 
-def changes(upper: str | Path, lower: Sequence[str | Path]) -> list[Change]:
-    """The changes in ``upper``, sorted by path.
+def changes(upper: str | Path, lower: Sequence[str | Path], mounted: Iterable[str] = ()) -> list[Change]:
+    """What the writable layer ``upper`` changes, sorted by path.
 
     Args:
         lower: the layers below, uppermost first.
+        mounted: where something is mounted in the container: what the runtime made for that is left out.
     """
-    return sorted(_walk(str(upper), [str(layer) for layer in lower], ""), key=lambda change: change.path)
+    with Stack([upper, *lower], has_upper=True) as stack:
+        return _compared(stack.tree(lower), stack.tree(), _is_upper, mounted)
 
 
-def compare(tree: str | Path, lower: Sequence[str | Path]) -> list[Change]:
+def compare(tree: str | Path, lower: Sequence[str | Path], mounted: Iterable[str] = ()) -> list[Change]:
     """As :func:`changes`, of a tree that began as a copy of the layers (flatten.py)."""
-    layers = [str(layer) for layer in lower]
-    return sorted(_compare(str(tree), layers, ""), key=lambda change: change.path)
+    with Stack([tree, *lower], has_upper=True) as stack:
+        return _compared(stack.tree(lower), stack.tree([tree]), _looks_other, mounted)
 
 
-def _compare(tree: str, lower: list[str], path: str) -> Iterator[Change]:
-    below = _names(lower, path)
-    there = set(os.listdir(f"{tree}{path}"))
-    yield from (Change(f"{path}/{name}", DELETED) for name in below - there)
-    for name in there:
-        here = f"{path}/{name}"
-        found = os.lstat(f"{tree}{here}")
-        original = _lstat(lower, here) if name in below else None
+def between(old: Sequence[str | Path], new: Sequence[str | Path]) -> list[Change]:
+    """What the layers ``new`` come to changes of what the layers ``old`` do; each uppermost first.
+
+    Files are read where nothing else tells them apart; what both have from the same layers is not looked at.
+    """
+    with Stack([*dict.fromkeys([*new, *old])]) as stack:
+        return _compared(stack.tree(old), stack.tree(new), _is_other, ())
+
+
+def _compared(old: Directory, new: Directory, judge: Judge, mounted: Iterable[str]) -> list[Change]:
+    found = sorted(_walk(old, new, judge), key=lambda change: change.path)
+    return _without_places(found, Places(new, mounted))
+
+
+def _walk(old: Directory, new: Directory, judge: Judge) -> Iterator[Change]:
+    if old.parts == new.parts:
+        return
+    before, after = old.children(), new.children()
+    for name in before.keys() - after.keys():
+        yield Change(_path(new, name), DELETED)
+    for name, node in after.items():
+        original = before.get(name)
         if original is None:
-            yield Change(here, ADDED)
-        elif _looks(found) != _looks(original):
-            yield Change(here, CHANGED)
-        if stat.S_ISDIR(found.st_mode):
-            yield from _compare(tree, lower, here)
+            yield Change(_path(new, name), ADDED)
+        elif judge(old, original, new, node, name):
+            yield Change(_path(new, name), CHANGED)
+        if node.is_directory:
+            yield from _walk(old.enter(name, original), new.enter(name, node), judge)
 
 
-def _lstat(lower: list[str], path: str) -> os.stat_result | None:
-    for layer in lower:
-        if os.path.lexists(f"{layer}{path}"):
-            return os.lstat(f"{layer}{path}")
-    return None
+def _path(directory: Directory, name: str) -> str:
+    return f"/{directory.path}/{name}" if directory.path else f"/{name}"
 
 
-def _looks(found: os.stat_result) -> tuple[int, ...]:
+def _is_upper(old: Directory, original: Node, new: Directory, node: Node, name: str) -> bool:
+    """Overlayfs copies up what is written to: all that is in the uppermost directory has been touched."""
+    return node.layers[0] == 0
+
+
+def _looks_other(old: Directory, original: Node, new: Directory, node: Node, name: str) -> bool:
+    if looks(original.found) != looks(node.found):
+        return True
+    try:
+        with old.handle(name, original) as first, new.handle(name, node) as second:
+            return attributes(first) != attributes(second)
+    except FileNotFoundError:
+        return True  # the container has just removed it
+
+
+def _is_other(old: Directory, original: Node, new: Directory, node: Node, name: str) -> bool:
+    if old.layer(original) == new.layer(node):
+        return False
+    if _looks_other(old, original, new, node, name):
+        return True
+    with old.handle(name, original) as first, new.handle(name, node) as second:
+        return not is_same_content(first, second, node.found.st_mode)
+
+
+def is_same_content(first: int, second: int, mode: int) -> bool:
+    """Whether two files of the same kind, by their descriptors, have the same in them."""
+    if stat.S_ISLNK(mode):
+        return os.readlink("", dir_fd=first) == os.readlink("", dir_fd=second)
+    if not stat.S_ISREG(mode):
+        return True
+    with open(f"/proc/self/fd/{first}", "rb", 0) as one, open(f"/proc/self/fd/{second}", "rb", 0) as two:
+        while True:
+            data = one.read(CHUNK)
+            if data != two.read(CHUNK):
+                return False
+            if not data:
+                return True
+
+
+def _without_places(changes: Sequence[Change], places: Places) -> list[Change]:
+    """The changes, sorted by path, without what the runtime made to mount something on, or on the way there."""
+    kept: list[Change] = []
+    holders: set[str] = set()  # directories of which something is kept
+    for change in reversed(changes):
+        path = change.path[1:]
+        is_place = path in places.ends or (path in places.way and path not in holders)
+        if change.kind != ADDED or not is_place:
+            kept.append(change)
+            holders.add(os.path.dirname(path))
+    return kept[::-1]
+
+
+def looks(found: os.stat_result) -> tuple[int, ...]:
     """What a change shows in. A directory's size is its file system's affair."""
     size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, size, found.st_rdev
-
-
-def _walk(upper: str, lower: list[str], path: str) -> Iterator[Change]:
-    here = f"{upper}{path}"
-    if path and is_opaque(here):
-        # Deleted and made anew: what it had is gone without whiteouts of its own.
-        yield from (Change(f"{path}/{name}", DELETED) for name in _names(lower, path) - set(os.listdir(here)))
-    for entry in os.scandir(here):
-        name = f"{path}/{entry.name}"
-        found = entry.stat(follow_symlinks=False)
-        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
-            yield Change(name, DELETED)
-            continue
-        yield Change(name, CHANGED if _exists(lower, name) else ADDED)
-        if stat.S_ISDIR(found.st_mode):
-            yield from _walk(upper, lower, name)
-
-
-def _names(lower: list[str], path: str) -> set[str]:
-    """What the merged lower layers have in that directory."""
-    found: set[str] = set()
-    hidden: set[str] = set()
-    for layer in lower:
-        directory = f"{layer}{path}"
-        if _is_hidden(layer, path):
-            break
-        if not os.path.isdir(directory) or os.path.islink(directory):
-            continue
-        for entry in os.scandir(directory):
-            if _is_whiteout(entry.path):
-                hidden.add(entry.name)
-            elif entry.name not in hidden:
-                found.add(entry.name)
-        if is_opaque(directory):
-            break
-    return found
-
-
-def _exists(lower: list[str], path: str) -> bool:
-    for layer in lower:
-        if _is_hidden(layer, path):
-            return False
-        if os.path.lexists(f"{layer}{path}"):
-            return True
-        if _has_opaque_above(layer, path):
-            return False
-    return False
-
-
-def _parents(path: str) -> Iterator[str]:
-    """``/a``, ``/a/b`` … and the path itself."""
-    walked = ""
-    for part in path.split("/")[1:]:
-        walked += f"/{part}"
-        yield walked
-
-
-def _is_hidden(layer: str, path: str) -> bool:
-    """Whether the layer deletes the path, or something above it."""
-    return any(_is_whiteout(f"{layer}{parent}") for parent in _parents(path))
-
-
-def _has_opaque_above(layer: str, path: str) -> bool:
-    return any(is_opaque(f"{layer}{parent}") for parent in _parents(path))
-
-
-def _is_whiteout(path: str) -> bool:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-
-
-def is_opaque(path: str) -> bool:
-    """Whether nothing of the layers below shows in that directory."""
-    try:
-        return os.getxattr(path, OPAQUE[is_confined()], follow_symlinks=False) == b"y"
-    except OSError:
-        return False

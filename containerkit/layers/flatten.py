@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from containerkit.layers.copy import Copier
-from containerkit.layers.diff import is_opaque
+from containerkit.layers.stack import is_opaque, is_whiteout
 from containerkit.linux.files import lstat_at
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,12 +46,12 @@ class _Layer(Copier):
 
     def _copy(self, source: int, name: str, target: int, new_name: str, path: str, depth: int) -> None:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
-        is_whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+        deletes = is_whiteout(found, in_layer=True)
         if (there := lstat_at(target, new_name)) is not None:
             is_other = stat.S_ISDIR(there.st_mode) != stat.S_ISDIR(found.st_mode)
-            if is_whiteout or is_other or is_opaque(f"/proc/self/fd/{source}/{name}"):
+            if deletes or is_other or is_opaque(f"/proc/self/fd/{source}/{name}"):
                 _remove(target, new_name)
-        if not is_whiteout:
+        if not deletes:
             super()._copy(source, name, target, new_name, path, depth)
 
 

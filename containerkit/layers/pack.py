@@ -11,8 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-
-import zstandard
+from typing import Self
 
 from containerkit.errors import InvalidState
 from containerkit.layers import compression, tar
@@ -59,9 +58,14 @@ class Archive:
         while left:
             data = content.read(min(CHUNK, left))
             if not data:
-                raise InvalidState(f"import: {entry.name} became shorter while it was read")
+                raise shorter(entry.name)
             left -= len(data)
             self.write(data)
+
+
+def shorter(name: str) -> InvalidState:
+    """The error for a file that has less content than was looked up."""
+    return InvalidState(f"file {name}: became shorter while it was read (pause the container, or try again)")
 
 
 class PlainArchive(Archive):
@@ -93,10 +97,9 @@ class Packer(Archive):
         self._newest = 0
         self._has_entries = False
         self._buffer = bytearray()
-        # Workers compress beside reading and hashing; the bytes do not depend on how many there are.
-        self._compressor = zstandard.ZstdCompressor(level=1, threads=2, write_content_size=False).compressobj()
+        self._compressor = compression.compressor()
 
-    def __enter__(self) -> Packer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -111,9 +114,13 @@ class Packer(Archive):
 
     def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
         """As :meth:`Archive.add`; the newest of their times is remembered."""
+        self.note(entry)
+        super().add(entry, content)
+
+    def note(self, entry: tar.Entry) -> None:
+        """There is an entry, of that time."""
         self._has_entries = True
         self._newest = max(self._newest, entry.mtime)
-        super().add(entry, content)
 
     def write(self, data: bytes) -> None:
         """Append bytes of a tar stream that somebody else has made."""

@@ -20,16 +20,27 @@ from containerkit.layers.compression import CHUNK, Readable
 BLOCK = 512
 END = bytes(2 * BLOCK)
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
+_CHECKSUM = slice(148, 156)
 _XATTR = "SCHILY.xattr."
 
 FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
+_EXTENSIONS = (b"x", b"g", b"L", b"K")
 _REFUSED = {b"S": "a sparse file", b"D": "a GNU dump directory", b"M": "a part of a multi-volume archive"}
+
+
+#: What the kernel takes: ids (the last one means "no change"), device numbers (linux/kdev_t.h), names and values of
+#: attributes (linux/limits.h). What a time can be in an image's config: the years 1 to 9999.
+_IDS, _MAJORS, _MINORS, _XATTR_NAME, _XATTR_VALUE = 2**32 - 1, 1 << 12, 1 << 20, 255, 65536
+_TIMES = range(-62_135_596_800, 253_402_300_800)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a stranger's archive may ask for; sizes in bytes."""
+    """Bounds on what a stranger's archive may ask for; sizes in bytes.
+
+    ``header`` is what may be said of one entry, or of all.
+    """
 
     total: int = 1 << 38
     entries: int = 4_000_000
@@ -123,7 +134,8 @@ class Reader:
 
     def _next(self) -> Entry | None:
         """The next entry with what its extension headers say, or None at the end."""
-        records: dict[str, bytes] = dict(self._globals)
+        records: dict[str, bytes] = {}
+        said = 0
         while True:
             block = self._stream.read(BLOCK)
             if block and len(block) < BLOCK:
@@ -134,37 +146,38 @@ class Reader:
                     raise InvalidArgument(f"{self._subject}: empty, not a tar archive")
                 return None
             entry = self._parse(block)
-            if entry.kind in (b"x", b"g"):
-                target = records if entry.kind == b"x" else self._globals
-                target.update(self._pax(self._extension(entry)))
-                if entry.kind == b"g":
-                    records = self._globals | records
-            elif entry.kind in (b"L", b"K"):
-                key = "path" if entry.kind == b"L" else "linkpath"
-                records[key] = self._extension(entry).rstrip(b"\0")
-            elif entry.kind == b"V":
-                continue  # a volume's label
-            else:
-                return self._finish(entry, records)
+            if entry.kind in _EXTENSIONS:
+                said += entry.size
+                if not 0 <= entry.size <= said <= self._limits.header:
+                    raise InvalidArgument(f"{self._subject}: an extension header of {entry.size} bytes")
+                self._extend(entry, records)
+            elif entry.kind != b"V":  # a volume's label
+                return self._finish(entry, self._globals | records if self._globals else records)
 
-    def _extension(self, entry: Entry) -> bytes:
-        if entry.size > self._limits.header:
-            raise InvalidArgument(f"{self._subject}: an extension header of {entry.size} bytes")
-        return self._exactly(entry.size + -entry.size % BLOCK)[: entry.size]
+    def _extend(self, entry: Entry, records: dict[str, bytes]) -> None:
+        """Read an extension header: of the entry that follows, or of all."""
+        data = self._exactly(entry.size + -entry.size % BLOCK)[: entry.size]
+        if entry.kind == b"x":
+            records.update(self._pax(data))
+        elif entry.kind == b"g":
+            self._globals.update(self._pax(data))
+            if sum(len(key) + len(value) for key, value in self._globals.items()) > self._limits.header:
+                raise InvalidArgument(f"{self._subject}: global headers of more than {self._limits.header} bytes")
+        else:
+            records["path" if entry.kind == b"L" else "linkpath"] = data.rstrip(b"\0")
 
     def _finish(self, entry: Entry, records: dict[str, bytes]) -> Entry:
         if records:
             self._apply(entry, records)
         if entry.kind in _REFUSED:
-            raise Unsupported(f"{self._subject}: {entry.name}: {_REFUSED[entry.kind]} (write the archive without)")
+            raise Unsupported(f"{self._of(entry)}: {_REFUSED[entry.kind]} (write the archive without)")
         if entry.kind in (b"\0", b"7"):
             entry.kind = FILE
         if entry.kind == FILE and entry.name.endswith("/"):
             entry.kind = DIRECTORY  # how archives older than POSIX say it
         if entry.kind not in _KINDS:
-            raise Unsupported(f"{self._subject}: {entry.name}: an entry of unknown kind {entry.kind!r}")
-        if entry.size < 0:
-            raise InvalidArgument(f"{self._subject}: {entry.name}: a negative size")
+            raise Unsupported(f"{self._of(entry)}: of unknown kind {entry.kind!r}")
+        self._check(entry)
         # Only files have content, but some writers put a size on other entries: POSIX says to ignore it.
         if entry.kind != FILE:
             entry.size = 0
@@ -172,13 +185,34 @@ class Reader:
         self._left, self._padding = entry.size, -entry.size % BLOCK
         return entry
 
+    def _of(self, entry: Entry) -> str:
+        return f"{self._subject}: entry {shown(entry.name)}"
+
+    def _check(self, entry: Entry) -> None:
+        """What no writer says and the kernel would not take."""
+        if entry.size < 0:
+            raise InvalidArgument(f"{self._of(entry)}: a negative size")
+        if not (0 <= entry.uid < _IDS and 0 <= entry.gid < _IDS):
+            raise InvalidArgument(f"{self._of(entry)}: owner {entry.uid}:{entry.gid}, whom there cannot be")
+        if entry.mtime // 10**9 not in _TIMES:
+            raise InvalidArgument(f"{self._of(entry)}: of a time {entry.mtime // 10**9} s from 1970")
+        is_device = entry.kind in (CHAR, BLOCK_DEVICE)
+        if is_device and not (0 <= entry.major < _MAJORS and 0 <= entry.minor < _MINORS):
+            raise InvalidArgument(f"{self._of(entry)}: device {entry.major}:{entry.minor}, which there cannot be")
+        if "\0" in entry.name or "\0" in entry.link:
+            raise InvalidArgument(f"{self._of(entry)}: its name or link has a zero byte")
+        if entry.kind in (SYMLINK, HARDLINK) and not entry.link:
+            raise InvalidArgument(f"{self._of(entry)}: a link to nothing")
+        for key, value in entry.xattrs.items():
+            name = os.fsencode(key)
+            if not 0 < len(name) <= _XATTR_NAME or b"\0" in name or len(value) > _XATTR_VALUE:
+                raise InvalidArgument(f"{self._of(entry)}: attribute {shown(key)} of {len(value)} bytes")
+
     def _parse(self, block: bytes) -> Entry:
         (name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, _, major, minor, prefix) = (
             _HEADER.unpack(block)
         )
-        expected = self._number(checksum)
-        # The checksum is over the header with its own field as spaces.
-        if sum(block) - sum(checksum) + 8 * 32 != expected:
+        if _checksum(block) != self._number(checksum):
             raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
         name = name.partition(b"\0")[0]
         if magic == b"ustar\0" and prefix[0]:
@@ -195,10 +229,10 @@ class Reader:
             value = int.from_bytes(field, "big", signed=False) & ~(0x80 << 8 * (len(field) - 1))
             return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
         digits = field.partition(b"\0")[0].strip()
-        try:
-            return int(digits, 8) if digits else 0
-        except ValueError:
-            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one") from None
+        # Digits alone: int() would take signs and underscores, too.
+        if digits.strip(b"01234567"):
+            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
+        return int(digits, 8) if digits else 0
 
     def _pax(self, data: bytes) -> dict[str, bytes]:
         """``LENGTH KEY=VALUE\\n`` records; the length counts itself."""
@@ -228,7 +262,7 @@ class Reader:
             elif key.startswith(_XATTR):
                 entry.xattrs[key[len(_XATTR) :]] = value
             elif key.startswith("GNU.sparse."):
-                raise Unsupported(f"{self._subject}: {entry.name}: a sparse file (write the archive without)")
+                raise Unsupported(f"{self._of(entry)}: a sparse file (write the archive without)")
 
     def _decimal(self, text: bytes) -> int:
         if not text.isdigit() or len(text) > 19:
@@ -241,6 +275,25 @@ class Reader:
         if fraction and not fraction.isdigit():
             raise InvalidArgument(f"{self._subject}: a damaged pax header: {text[:40]!r}")
         return sign * (self._decimal(seconds) * 10**9 + int(fraction[:9].ljust(9, b"0")))
+
+
+def shown(name: str) -> str:
+    """A stranger's name as an error shows it: in quotes, without control characters, not too long."""
+    return repr(name if len(name) <= 200 else name[:200] + "…")
+
+
+def begins_archive(head: bytes) -> bool:
+    """Whether these first bytes of a stream are an uncompressed archive's: a header whose sum is right, or its end."""
+    block = head[:BLOCK]
+    if len(block) < BLOCK or not block.strip(b"\0"):
+        return len(block) == BLOCK
+    digits = block[_CHECKSUM].partition(b"\0")[0].strip()
+    return digits.isdigit() and f"{_checksum(block):o}".encode() == digits.lstrip(b"0")
+
+
+def _checksum(block: bytes) -> int:
+    """The sum of a header's bytes, with its own field as spaces."""
+    return sum(block) - sum(block[_CHECKSUM]) + 8 * 32
 
 
 def header(entry: Entry) -> bytes:
@@ -271,7 +324,7 @@ def _plain(entry: Entry, name: bytes, link: bytes, seconds: int) -> bytes:
         b" " * 8, entry.kind, link, b"ustar\0", b"00", b"", b"", octal(entry.major, 8), octal(entry.minor, 8), b"",
     ]  # fmt: skip
     block = bytearray(_HEADER.pack(*fields))
-    block[148:156] = b"%06o\0 " % sum(block)
+    block[_CHECKSUM] = b"%06o\0 " % sum(block)
     return bytes(block)
 
 

@@ -31,6 +31,8 @@ _KINDS = {
     stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
 }  # fmt: skip
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Found, not opened: it may be a device, which something happens to when it is opened, or a fifo, which blocks.
+_HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
 
 
@@ -39,7 +41,7 @@ def add_tree(archive: Archive, root: str | os.PathLike[str]) -> None:
 
     Raises:
         InvalidArgument: a file whose name only a whiteout may have.
-        InvalidState: a file changed while it was read.
+        InvalidState: a file became shorter while it was read.
         OSError: something cannot be read.
     """
     descriptor = os.open(root, _DIRECTORY)
@@ -71,69 +73,135 @@ class _Tree:
     """
 
     def __init__(self, archive: Archive, device: int | None = None, first: tuple[int, int] = (0, 0)) -> None:
-        self._archive, self._device, self._first = archive, device, first
-        self._names: dict[tuple[int, int], str] = {}  # of files with several names: the first one
+        self._files = Files(archive, first)
+        self._device = device
 
     def add_directory(self, directory: int, name: str) -> None:
-        found = os.fstat(directory)
-        self._archive.add(self._entry(name, DIRECTORY, f"/proc/self/fd/{directory}/.", found))
+        found = self._files.add_directory(directory, name)
         if self._device is not None and found.st_dev != self._device:
             return
         prefix = "" if name == "./" else f"{name}/"
-        if prefix.count("/") > MAX_DEPTH:
-            raise InvalidArgument(f"import: {name[:100]}…: more than {MAX_DEPTH} directories deep")
-        for child in sorted(os.listdir(directory), key=os.fsencode):
-            if child.startswith(".wh."):
-                raise InvalidArgument(f"import: {prefix}{child}: in a layer a name beginning with .wh. is a deletion")
+        for child in names(directory, prefix):
             self._add(directory, child, prefix + child)
 
     def _add(self, directory: int, child: str, name: str) -> None:
+        with handle(child, directory) as (descriptor, found):
+            if found is None:
+                return  # removed meanwhile
+            if not stat.S_ISDIR(found.st_mode):
+                self._files.add(descriptor, found, name)
+                return
+            inner = open_directory(descriptor)
         try:
-            found = os.stat(child, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return  # removed meanwhile
+            self.add_directory(inner, name)
+        finally:
+            os.close(inner)
+
+
+class Files:
+    """What a walk has come to is appended; of a file with several names, the content once.
+
+    Args:
+        first: the user and group that are written as 0.
+    """
+
+    def __init__(self, archive: Archive, first: tuple[int, int] = (0, 0)) -> None:
+        self.archive, self._first = archive, first
+        self._names: dict[tuple[int, int], str] = {}  # of files with several names: the first one
+
+    def add_directory(self, directory: int, name: str) -> os.stat_result:
+        """Append the directory with that descriptor, without what is in it; its status."""
+        found = os.fstat(directory)
+        self.archive.add(self._entry(name, DIRECTORY, directory, found))
+        return found
+
+    def add(self, handle: int, found: os.stat_result, name: str) -> None:
+        """Append another file: one that ``handle`` is the descriptor (O_PATH) of. Nothing for a socket."""
         kind = _KINDS.get(stat.S_IFMT(found.st_mode))
         if kind is None:
             return
-        if kind == DIRECTORY:
-            inner = os.open(child, _DIRECTORY, dir_fd=directory)
-            try:
-                self.add_directory(inner, name)
-            finally:
-                os.close(inner)
-            return
-        path = f"/proc/self/fd/{directory}/{child}"
-        entry = self._entry(name, kind, path, found)
+        entry = self._entry(name, kind, handle, found)
         if found.st_nlink > 1 and (first := self._names.setdefault((found.st_dev, found.st_ino), name)) != name:
             entry.kind, entry.link, entry.size, entry.xattrs = HARDLINK, first, 0, {}
-            self._archive.add(entry)
+            self.archive.add(entry)
         elif kind == FILE:
-            add_file(self._archive, entry, path)
+            with open(f"/proc/self/fd/{handle}", "rb", buffering=0) as content:
+                self.archive.add(entry, content)
         else:
-            self._archive.add(entry)
+            self.archive.add(entry)
 
-    def _entry(self, name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
-        entry = entry_of(name, kind, path, found)
+    def _entry(self, name: str, kind: bytes, handle: int, found: os.stat_result) -> Entry:
+        link = os.readlink("", dir_fd=handle) if kind == SYMLINK else ""
+        entry = _entry(name, kind, found, link)
         entry.uid, entry.gid = found.st_uid - self._first[0], found.st_gid - self._first[1]
+        entry.xattrs = attributes(handle)
         return entry
+
+
+def names(directory: int, prefix: str) -> list[str]:
+    """The names in the directory with that descriptor, in the order of their bytes.
+
+    Args:
+        prefix: the directory's own name, and a slash.
+
+    Raises:
+        InvalidArgument: one that only a whiteout may have, or a directory that is too deep.
+    """
+    if prefix.count("/") > MAX_DEPTH:
+        raise InvalidArgument(f"directory {prefix[:100]}…: more than {MAX_DEPTH} directories deep")
+    found = sorted(os.listdir(directory), key=os.fsencode)
+    for name in found:
+        if name.startswith(".wh."):
+            raise InvalidArgument(f"file {prefix}{name}: in a layer a name beginning with .wh. is a deletion")
+    return found
+
+
+@contextmanager
+def handle(name: str, directory: int | None = None) -> Iterator[tuple[int, os.stat_result | None]]:
+    """A descriptor (O_PATH) of what ``name`` is, itself, and its status; None for that where there is nothing."""
+    try:
+        descriptor = os.open(name, _HANDLE, dir_fd=directory)
+    except FileNotFoundError:
+        yield -1, None
+        return
+    try:
+        yield descriptor, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_directory(handle: int) -> int:
+    """A descriptor to read the directory by that ``handle`` is of."""
+    return os.open(".", _DIRECTORY, dir_fd=handle)
+
+
+def attributes(handle: int) -> dict[str, bytes]:
+    """The extended attributes that a layer keeps of the file that ``handle`` is a descriptor of; by name."""
+    return _attributes(f"/proc/self/fd/{handle}", follow=True)
+
+
+def _attributes(path: str, *, follow: bool) -> dict[str, bytes]:
+    try:
+        found = os.listxattr(path, follow_symlinks=follow)
+    except OSError:
+        return {}  # a file system without them
+    return {key: os.getxattr(path, key, follow_symlinks=follow) for key in found if not key.startswith(_OWN_XATTRS)}
 
 
 def entry_of(name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:
     """The entry that describes the file at ``path`` under ``name``."""
+    entry = _entry(name, kind, found, os.readlink(path) if kind == SYMLINK else "")
+    entry.xattrs = _attributes(path, follow=False)
+    return entry
+
+
+def _entry(name: str, kind: bytes, found: os.stat_result, link: str) -> Entry:
     entry = Entry(name, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime=found.st_mtime_ns)
+    entry.link = link
     if kind == FILE:
         entry.size = found.st_size
-    elif kind == SYMLINK:
-        entry.link = os.readlink(path)
     elif kind in (CHAR, BLOCK_DEVICE):
         entry.major, entry.minor = os.major(found.st_rdev), os.minor(found.st_rdev)
-    try:
-        names = os.listxattr(path, follow_symlinks=False)
-    except OSError:
-        return entry  # a file system without them
-    for key in names:
-        if not key.startswith(_OWN_XATTRS):
-            entry.xattrs[key] = os.getxattr(path, key, follow_symlinks=False)
     return entry
 
 
@@ -143,18 +211,8 @@ def add_file(archive: Archive, entry: Entry, path: str) -> None:
     Raises:
         InvalidState: it was replaced or changed its size since ``entry`` was made.
     """
-    with _opened(path) as (descriptor, found):
-        if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
-            raise InvalidState(f"import: {path} changed while it was read")
-        with open(descriptor, "rb", buffering=0, closefd=False) as content:
+    with handle(path) as (descriptor, found):
+        if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+            raise InvalidState(f"file {path}: changed while it was read")
+        with open(f"/proc/self/fd/{descriptor}", "rb", buffering=0) as content:
             archive.add(entry, content)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    # Not blocking: a fifo may have taken the file's place.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield descriptor, os.fstat(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``mounts``         mount, umount2, pivot_root, openat2, the fsopen family, mount_setattr
 ``namespaces``     clone3, unshare, setns, user-namespace maps
 ``confinement``    user namespaces of ordinary users: made, mapped, entered
+``isolated``       a program with all that it starts, in namespaces that end with the call
 ``process``        prctl, pidfds, start times, titles, users for a while
 ``scheduling``     turns on processors and disks
 ``sealed``         the interpreter as a file that nobody can write to

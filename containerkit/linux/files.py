@@ -1,11 +1,13 @@
-"""Files: syncfs(2), and names relative to a directory's descriptor."""
+"""Files: syncfs(2), names relative to a directory's descriptor, and files that appear when they are whole."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from containerkit.linux.libc import check
 
@@ -43,3 +45,33 @@ def short_path(path: str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of ``path`` at the end of the block; nothing is left of it when that raises.
+
+    Only of a file: a device or a pipe is written to.
+    """
+    if _is_special(path):
+        with open(path, "wb") as file:
+            yield file
+        return
+    # Beside the file that a link leads to: a rename does not leave its file system.
+    target = os.path.realpath(path)
+    temporary = f"{target}.{os.urandom(4).hex()}.part"
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False

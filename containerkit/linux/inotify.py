@@ -6,7 +6,7 @@ import os
 
 from containerkit.linux.libc import check, libc
 
-IN_MODIFY, IN_ATTRIB, IN_CREATE = 0x2, 0x4, 0x100
+IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE = 0x2, 0x4, 0x8, 0x100
 
 
 def watch(path: str, mask: int = IN_MODIFY) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from containerkit.linux.libc import check, libc, syscall_number
+from containerkit.linux.namespaces import CLONE_NEWNS, setns, unshare
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT = 1, 2, 4, 8, 16, 32
 MS_MANDLOCK, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME = 64, 128, 256, 1024, 2048
@@ -24,11 +26,14 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2
 MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_NODIRATIME = 0x70, 0x10, 0x20, 0x80
 MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOSYMFOLLOW = 0x100000, 0x200000
 
-RESOLVE_IN_ROOT = 0x10
+RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x04, 0x08, 0x10
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE = -100, 0x1000, 0x8000, 1
 
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 1, 1, 0x4, 0x40
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
+
+#: Options that mount(2) takes.
+_PAGE = 4096
 
 _openat2 = syscall_number("openat2")
 _move_mount = syscall_number("move_mount")
@@ -105,6 +110,42 @@ def stacked(layers: Sequence[str]) -> list[tuple[str, str]]:
     return [("lowerdir", joined)] if len(joined) < 256 else [("lowerdir+", layer) for layer in layers]
 
 
+def mount_overlay(target: str, layers: Sequence[str], options: Sequence[str]) -> None:
+    """Mount overlayfs on ``target``.
+
+    Args:
+        layers: their paths, uppermost first; as many as it takes.
+        options: the others, ``"key=value"`` or ``"key"``.
+
+    Raises:
+        OSError: as mount(2); EINVAL, too, for some two hundred layers before Linux 6.5.
+    """
+    # mount(2) takes one page of options. Paths of layers are long, those of descriptors are not; where even they have
+    # no room, fsconfig(2) takes layers one by one since Linux 6.5.
+    with ExitStack() as opened:
+        if not _fits(layers, options):
+            layers = [_short(path, opened) for path in layers]
+        if _fits(layers, options):
+            mount("overlay", target, "overlay", 0, ",".join((f"lowerdir={':'.join(layers)}", *options)))
+            return
+        pairs = [(key, value) for key, _, value in (option.partition("=") for option in options)]
+        made = new_mount("overlay", [*(("lowerdir+", layer) for layer in layers), *pairs])
+        opened.callback(os.close, made)
+        place = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, place)
+        move_mount(made, place)
+
+
+def _fits(layers: Sequence[str], options: Sequence[str]) -> bool:
+    return sum(len(os.fsencode(text)) + 1 for text in (*layers, *options)) + len("lowerdir=") < _PAGE
+
+
+def _short(path: str, opened: ExitStack) -> str:
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}"
+
+
 def move_mount(mount_fd: int, target_fd: int) -> None:
     """move_mount(2) of a detached mount onto the file that ``target_fd`` is."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
@@ -135,3 +176,19 @@ def mount_setattr(mount_fd: int, set_: int = 0, clear: int = 0, *, recursive: bo
         _long(_mount_setattr), _long(mount_fd), b"", _long(flags), attributes, _long(len(attributes))
     )  # fmt: skip
     check(result, "mount_setattr")
+
+
+@contextmanager
+def private_mounts() -> Iterator[None]:
+    """This process, which has one thread, in a mount namespace of its own meanwhile: nobody sees what it mounts."""
+    with ExitStack() as after:
+        directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        after.callback(os.close, directory)
+        before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        after.callback(os.close, before)
+        unshare(CLONE_NEWNS)
+        # setns(2) leads to the root of the namespace; the working directory comes last.
+        after.callback(os.fchdir, directory)
+        after.callback(setns, before, CLONE_NEWNS)
+        mount("none", "/", "", MS_REC | MS_PRIVATE)
+        yield

@@ -59,7 +59,7 @@ class ContainerCard(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no ty
         self.stop_button.on_click(lambda _: self._do(self.container.stop))
         self.remove_button.on_click(lambda _: self._do(lambda: self.container.remove(force=True)))
         buttons = widgets.HBox([self.stop_button, self.remove_button])
-        layout = widgets.Layout(border="1px solid #bbb", padding="10px", width="560px", border_radius="6px")
+        layout = widgets.Layout(border="1px solid #bbb", padding="10px", width="560px")
         super().__init__([self._head, self._charts, self._log, buttons], layout=layout)
 
     def _do(self, action: object) -> None:

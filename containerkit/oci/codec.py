@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ from containerkit.errors import InvalidArgument
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
 
+#: Longer lists are nobody's but a stranger's who wants our memory: an object here takes a hundred times its text.
+_MOST = 100_000
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -49,7 +53,10 @@ def decode(cls: type[T], data: Any, where: str) -> T:
 def loads(cls: type[T], text: str | bytes, where: str) -> T:
     """As :func:`decode`, from JSON text."""
     try:
-        return decode(cls, json.loads(text), where)
+        found = json.loads(text)
+        if _SURROGATE.search(text if isinstance(text, bytes) else text.encode()):
+            json.dumps(found, ensure_ascii=False).encode()  # half a character is an error
+        return decode(cls, found, where)
     except RecursionError as error:
         raise InvalidArgument(f"{where}: nested too deeply") from error
     except ValueError as error:
@@ -158,6 +165,8 @@ def _tuple_reader(read: Reader, of_texts: bool) -> Reader:
             return tuple(value)
         if not isinstance(value, list):
             raise InvalidArgument(f"{where}: expected a list, found {json.dumps(value)[:60]}")
+        if len(value) > _MOST:
+            raise InvalidArgument(f"{where}: {len(value)} items, more than {_MOST}")
         return tuple([read(item, f"{where}[{index}]") for index, item in enumerate(value)])
 
     return read_all

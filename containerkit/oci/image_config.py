@@ -13,6 +13,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from containerkit.errors import InvalidArgument
+from containerkit.oci import codec
+from containerkit.oci import digest as digests
 from containerkit.oci.codec import named
 
 
@@ -75,6 +77,25 @@ class ImageConfig:
     variant: str = ""
     os_version: str = named("os.version", "")
     history: tuple[History, ...] = ()
+
+
+def read(data: bytes, digest: str, layers: int) -> ImageConfig:
+    """The config in ``data``, of an image of so many layers.
+
+    Raises:
+        InvalidArgument: not a config, or not that image's.
+    """
+    where = f"config {digest}"
+    found = codec.loads(ImageConfig, data, where)
+    if len(found.rootfs.diff_ids) != layers:
+        raise InvalidArgument(f"{where}: of {len(found.rootfs.diff_ids)} layers, and the manifest has {layers}")
+    try:
+        for diff_id in found.rootfs.diff_ids:
+            digests.hex_of(diff_id)
+        parse_time(found.created)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}") from None
+    return found
 
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.oci import codec
+from containerkit.oci import digest as digests
+from containerkit.views.text import plain
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -36,6 +38,8 @@ _DOCKER_SUFFIXES = {"": "none", ".gzip": "gzip", ".zstd": "zstd"}
 LAYOUT = '{"imageLayoutVersion":"1.0.0"}'
 #: The annotation of an index entry that names it (image-spec, annotations.md).
 REF_NAME = "org.opencontainers.image.ref.name"
+#: containerd's annotation for the same: always a whole reference.
+IMAGE_NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,25 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     _check_size(data, where)
     found = codec.loads(Manifest, data, where)
     if found.schema_version != 2 or (found.media_type or OCI_MANIFEST) not in MANIFESTS:
-        raise InvalidArgument(f"{where}: not an image manifest of schema 2 ({found.media_type or 'no media type'})")
+        raise InvalidArgument(f"{where}: not an image manifest of schema 2 ({_kind(found.media_type)})")
     if found.config.media_type not in CONFIGS:
-        what = found.artifact_type or found.config.media_type
+        what = plain(found.artifact_type or found.config.media_type)
         raise Unsupported(f"{where}: not an image but an artifact of type {what}")
     if len(found.layers) > MAX_LAYERS:
         raise InvalidArgument(f"{where}: {len(found.layers)} layers, more than {MAX_LAYERS}")
+    check_descriptor(found.config, where)
+    sizes = {layer.digest: layer.size for layer in found.layers}
     for layer in found.layers:
         layer_compression(layer, where)
+        check_descriptor(layer, where)
+        if layer.size != sizes[layer.digest]:
+            raise InvalidArgument(f"{where}: layer {layer.digest}: of {layer.size} and of {sizes[layer.digest]} bytes")
     return found
+
+
+def oci_layer(layer: Descriptor) -> Descriptor:
+    """The layer as a manifest of this package names it; its bytes are the same."""
+    return replace(layer, media_type=layer_media_type(layer_compression(layer, "manifest")))
 
 
 def read_index(data: bytes, where: str) -> Index:
@@ -122,10 +136,27 @@ def read_index(data: bytes, where: str) -> Index:
     _check_size(data, where)
     found = codec.loads(Index, data, where)
     if found.schema_version != 2 or (found.media_type or OCI_INDEX) not in INDEXES:
-        raise InvalidArgument(f"{where}: not an image index ({found.media_type or 'no media type'})")
+        raise InvalidArgument(f"{where}: not an image index ({_kind(found.media_type)})")
     if len(found.manifests) > MAX_MANIFESTS:
         raise InvalidArgument(f"{where}: {len(found.manifests)} manifests, more than {MAX_MANIFESTS}")
     return found
+
+
+def check_descriptor(descriptor: Descriptor, where: str) -> None:
+    """
+    Raises:
+        InvalidArgument: its digest or its size cannot be.
+    """
+    try:
+        digests.hex_of(descriptor.digest)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}") from None
+    if descriptor.size < 0:
+        raise InvalidArgument(f"{where}: blob {descriptor.digest}: of {descriptor.size} bytes")
+
+
+def _kind(media_type: str) -> str:
+    return plain(media_type) or "no media type"
 
 
 def _check_size(data: bytes, where: str) -> None:
@@ -149,7 +180,7 @@ def media_type_of(data: bytes, told: str, where: str) -> str:
     if isinstance(found, dict) and found.get("schemaVersion") == 1:
         raise Unsupported(f"{where}: a manifest of schema 1, which registries have given up (push it anew)")
     if media_type not in (*MANIFESTS, *INDEXES):
-        raise InvalidArgument(f"{where}: neither an image manifest nor an index ({media_type or 'no media type'})")
+        raise InvalidArgument(f"{where}: neither an image manifest nor an index ({_kind(media_type)})")
     return media_type
 
 
@@ -159,13 +190,13 @@ def layer_compression(layer: Descriptor, where: str) -> str:
     Raises:
         Unsupported: its files are elsewhere (foreign layers, of Windows), encrypted, or no file system's.
     """
-    kind = layer.media_type
+    kind, shown = layer.media_type, f"layer {plain(layer.digest)}"
     if layer.urls or "nondistributable" in kind or kind.endswith((".foreign.diff.tar", ".foreign.diff.tar.gzip")):
-        raise Unsupported(f"{where}: layer {layer.digest}: foreign: its files are not the registry's to give ({kind})")
+        raise Unsupported(f"{where}: {shown}: foreign: its files are not the registry's to give ({plain(kind)})")
     for base, suffixes in ((OCI_LAYER, _SUFFIXES), (DOCKER_LAYER, _DOCKER_SUFFIXES)):
         if kind.startswith(base) and kind[len(base) :] in suffixes:
             return suffixes[kind[len(base) :]]
-    raise Unsupported(f"{where}: layer {layer.digest}: of the unknown type {kind}")
+    raise Unsupported(f"{where}: {shown}: of the unknown type {plain(kind)}")
 
 
 def layer_media_type(compression: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
 
 from containerkit.errors import InvalidArgument, NotFound
 from containerkit.oci.manifest import Descriptor, Platform
+from containerkit.views.text import plain
 
 #: uname(2)'s machine → architecture and variant.
 _MACHINES = {
@@ -18,10 +18,16 @@ _MACHINES = {
     "i686": ("386", ""), "i386": ("386", ""), "ppc64le": ("ppc64le", ""), "s390x": ("s390x", ""),
     "riscv64": ("riscv64", ""), "mips64": ("mips64le", ""), "loongarch64": ("loong64", ""),
 }  # fmt: skip
-#: What people write → what the specification writes.
-_ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386", "armel": "arm"}
-#: A variant that is not written means this one.
-_IMPLIED = {"arm64": "v8", "arm": "v7"}
+#: What people write → what the specification writes, and a variant.
+_ALIASES = {
+    "x86_64": ("amd64", ""), "x86-64": ("amd64", ""), "aarch64": ("arm64", ""), "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"), "i386": ("386", ""), "i686": ("386", ""),
+}  # fmt: skip
+#: Variants, each of which runs what is for those after it, and what no variant means.
+_VARIANTS = {"amd64": ("v4", "v3", "v2", "v1"), "arm64": ("v9", "v8"), "arm": ("v8", "v7", "v6", "v5")}
+_IMPLIED = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
+#: So many platforms an error names.
+_NAMED = 20
 
 
 def this_machine() -> Platform:
@@ -38,12 +44,12 @@ def parse(text: str) -> Platform:
         InvalidArgument: anything else.
     """
     parts = text.lower().split("/")
-    if len(parts) == 1:
+    if len(parts) == 1 and parts != ["linux"]:
         parts = ["linux", *parts]
-    if len(parts) > 3 or not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
+    if len(parts) not in (2, 3) or not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
         raise InvalidArgument(f'platform {text!r}: write os/architecture[/variant], as in "linux/amd64"')
-    system, architecture = parts[0], _ALIASES.get(parts[1], parts[1])
-    return Platform(architecture, system, parts[2] if len(parts) == 3 else "")
+    architecture, variant = _ALIASES.get(parts[1], (parts[1], ""))
+    return Platform(architecture, parts[0], parts[2] if len(parts) == 3 else variant)
 
 
 def text(found: Platform) -> str:
@@ -52,10 +58,17 @@ def text(found: Platform) -> str:
 
 
 def matches(found: Platform, wanted: Platform) -> bool:
-    """Whether an image for ``found`` is one for ``wanted``."""
+    """Whether an image for ``found`` is one for ``wanted``: the same, or an older variant, or one that does not say."""
     if (found.os, found.architecture) != (wanted.os, wanted.architecture):
         return False
-    return not wanted.variant or _variant(found) == _variant(wanted)
+    return not wanted.variant or not found.variant or found.variant in _runs(wanted)
+
+
+def _runs(wanted: Platform) -> tuple[str, ...]:
+    """The variants that a platform runs, its own first."""
+    own = _variant(wanted)
+    known = _VARIANTS.get(wanted.architecture, ())
+    return known[known.index(own) :] if own in known else (own,)
 
 
 def _variant(found: Platform) -> str:
@@ -63,25 +76,21 @@ def _variant(found: Platform) -> str:
 
 
 def choose(manifests: Sequence[Descriptor], wanted: Platform, where: str) -> Descriptor:
-    """The manifest for a platform; of several the first. An older arm's runs on a newer one where there is no better.
+    """The manifest for a platform: of the newest variant that it runs; of several such the first.
 
     Raises:
         NotFound: there is none; those that there are, are named.
     """
-    described = [one for one in manifests if one.platform is not None and one.platform.architecture != "unknown"]
-    for candidate in _candidates(wanted):
-        for one in described:
-            if one.platform is not None and matches(one.platform, candidate):
+    described = [(one, one.platform) for one in manifests if one.platform and one.platform.architecture != "unknown"]
+    suitable = [(one, its) for one, its in described if matches(its, wanted)]
+    for variant in _runs(wanted):
+        for one, its in suitable:
+            if _variant(its) == variant:
                 return one
+    if suitable:
+        return suitable[0][0]
     if len(manifests) == 1 and not described:
         return manifests[0]  # an index that does not say: there is nothing to choose
-    there = sorted({text(one.platform) for one in described if one.platform is not None})
-    raise NotFound(f"{where}: not for {text(wanted)} (there is {', '.join(there) or 'nothing for any platform'})")
-
-
-def _candidates(wanted: Platform) -> list[Platform]:
-    if wanted.architecture != "arm":
-        return [wanted]
-    variant = _variant(wanted)
-    older = [one for one in ("v8", "v7", "v6", "v5") if one <= variant]
-    return [replace(wanted, variant=one) for one in older]
+    there = sorted({plain(text(its), 40) for _, its in described})
+    names = ", ".join(there[:_NAMED]) + (f" and {len(there) - _NAMED} more" if len(there) > _NAMED else "")
+    raise NotFound(f"{where}: not for {text(wanted)} (there is {names or 'nothing for any platform'})")

@@ -87,6 +87,8 @@ def _parse(text: str) -> Reference:
     def refuse(reason: str) -> InvalidArgument:
         return InvalidArgument(f"image {text[:300]}: {reason}")
 
+    if "://" in text:
+        raise refuse("an address, not a name (leave out what is before the host)")
     rest, at, digest = text.partition("@")
     if at and not digests.is_digest(digest):
         raise refuse(f"{digest[:80]!r} is not a sha256 digest")

@@ -72,7 +72,8 @@ class RunOptions(ResourceOptions, total=False):
 
     Life: ``remove`` (when it ends); ``restart`` (``"no"``, ``"on-failure:3"``, ``"always"``, ``"unless-stopped"``);
     ``stop_signal``; ``stop_timeout`` (seconds); ``healthcheck`` (a command line, or a mapping with the members of
-    ``Healthcheck``); ``log_options`` (``{"max_size": "10m", "max_file": 3}``).
+    ``Healthcheck``); ``log_options`` (``{"max_size": "10m", "max_file": 3}``; what is not said is
+    the configuration's).
 
     Limits: ``memory``, ``memory_swap`` (memory and swap together, -1 unlimited), ``memory_reservation``, ``shm_size``
     (bytes, or ``"64m"``); ``cpus`` (1.5 is one and a half cores); ``cpu_shares``; ``cpu_period``, ``cpu_quota``

@@ -12,10 +12,12 @@ One pull::
       repository.Repository     the verbs of the specification, for one repository of one host
         api                     requests to one host, with what it wants to know of us
         authorization             a challenge (challenges.py: the grammar) is answered with a token, or with
-          credentials               what ck.login has left in docker's configuration file
-        transport                 connections, proxies, redirects, retries; the only place with an HTTP library
+          credentials               what ck.login has left in docker's configuration file, or
+            helpers                   with a keychain
+        transport                 redirects and retries, until its deadline
+        connections               one request: proxies, certificates; the only place with an HTTP library
       manifest, config          read, bounded, verified; of an index the one for the platform
-      layers.Layers             side by side: each into store/downloads.py, where a broken one goes on later, and
+      pull._Layer               side by side: each into store/downloads.py, where a broken one goes on later, and
                                 unpacked by another process while it arrives
     store.images.add          the image becomes visible: one transaction, all or nothing
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from containerkit.errors import RegistryError
 from containerkit.registry import credentials
 from containerkit.registry.credentials import Credentials
@@ -14,10 +16,10 @@ def login(registry: str, session: Session, given: Credentials) -> str:
     Raises:
         RegistryError: it does not, or cannot be reached; nothing is kept then.
     """
-    api = session.api(session.hosts(registry)[-1])
+    api = replace(session, given=given).api(session.hosts(registry)[-1])
     with api.request("GET", api.url("")) as response:
         if response.status in (401, 403):
-            raise RegistryError(f"{api.host}: the login of {given.username} is refused ({response.complaint()})")
+            raise RegistryError(f"{api.host}: the login of {given.username} is refused ({api.complaint(response)})")
         api.expect(response, 200, f"{api.host}: login")
     return credentials.store(registry, given)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from containerkit.errors import NotFound, RegistryError
 from containerkit.registry.authorization import Authorization
+from containerkit.registry.connections import Body, Broken, Denied, NoTls, Response, Untrusted
 from containerkit.registry.hosts import Host
-from containerkit.registry.transport import Body, Broken, NoTls, Response, Transport, Untrusted
+from containerkit.registry.transport import Transport
 
 _LIST_LIMIT, _PAGES = 8 << 20, 1000
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
@@ -80,6 +81,7 @@ class Api:
             if error.message.startswith(str(self.host)):
                 raise
             raise type(error)(f"{self.host}: {error.message}") from error
+        response.subject = str(self.host)
         return response
 
     def _with(self, headers: Mapping[str, str] | None, authorization: str, url: str) -> dict[str, str]:
@@ -94,14 +96,18 @@ class Api:
         """
         if response.status == status:
             return
-        said = response.complaint()
+        said = self.complaint(response)
         if response.status >= 500 or response.status == 416:
             raise Broken(f"{where}: {said}")
         if response.status in (401, 403):
-            said = f"denied: it does not exist, or this login may not ({said})"
-        elif response.status == 429:
+            raise Denied(f"{where}: denied: it does not exist, or this login may not ({said})")
+        if response.status == 429:
             said = f"too many requests: try again later, or log in ({said})"
         raise RegistryError(f"{where}: {said}")
+
+    def complaint(self, response: Response) -> str:
+        """What went wrong, in the registry's words, and without a word of ours that is a secret."""
+        return self._authorization.hide(response.complaint())
 
     def pages(self, rest: str, member: str, where: str) -> Iterator[str]:
         """The texts in ``member`` of an answer, and of those that it says come next.
@@ -117,9 +123,8 @@ class Api:
                 self.expect(response, 200, where)
                 found = response.json(_LIST_LIMIT)
                 names = found.get(member) if isinstance(found, dict) else None
-                yield from (name for name in names or [] if isinstance(name, str))
+                yield from (name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
                 following = _NEXT.search(response.headers.get("Link", "")[:4096])
                 if following is None:
                     return
-                url = urljoin(response.url, following[1])
-                self.transport.check_way(response.url, url, f"{where}: continues")
+                url = self.transport.way(response.url, following[1], f"{where}: continues")

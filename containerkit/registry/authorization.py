@@ -20,13 +20,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from containerkit.errors import RegistryError
 from containerkit.registry import challenges, credentials
 from containerkit.registry.challenges import Challenge
+from containerkit.registry.connections import Denied, of_bytes
 from containerkit.registry.credentials import Credentials
 from containerkit.registry.hosts import Host, address_of, host_of, is_loopback
-from containerkit.registry.transport import Transport, of_bytes
+from containerkit.registry.transport import Transport
 
 _LIMIT = 1 << 20
 #: Seconds that a token is good for when nobody says, and before its end when it is not used any more.
 _LIFE, _MARGIN = 60.0, 5.0
+_LONGEST = 24 * 3600
 _CLIENT = "containerkit"
 
 
@@ -51,6 +53,7 @@ class Authorization:
         self._given = given
         self._tokens: dict[tuple[str, ...], _Token] = {}
         self._basic = ""
+        self._secrets: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     def header(self, scopes: Sequence[str]) -> str:
@@ -86,16 +89,26 @@ class Authorization:
         wanted = ", ".join(challenge.scheme for challenge in found) or "nothing that we know"
         raise RegistryError(f"{self._host}: wants {wanted} as authorization")
 
+    def hide(self, said: str) -> str:
+        """What a registry has said, without what is for its eyes only."""
+        for secret in self._secrets:
+            said = said.replace(secret, "…")
+        return said
+
     def _credentials(self) -> Credentials | None:
-        return self._given or credentials.find(self._host.account, self._repository)
+        known = self._given or credentials.find(self._host.account, self._repository)
+        if known is not None:
+            secrets = (known.password, known.identity_token, _basic(known).removeprefix("Basic "))
+            self._secrets = tuple(filter(None, secrets))
+        return known
 
     def _login(self, sent: str) -> str:
         known = self._credentials()
         if known is None:
-            raise RegistryError(f'{self._host}: wants a login: ck.login("{self._host.account}", …)')
+            raise Denied(f'{self._host}: wants a login: ck.login("{self._host.account}", …)')
         self._basic = _basic(known)
         if self._basic == sent:
-            raise RegistryError(f"{self._host}: the login of {known.username} is refused")
+            raise Denied(f"{self._host}: the login of {known.username} is refused")
         return self._basic
 
     def _bearer(self, url: str, challenge: Challenge, scopes: Sequence[str]) -> str:
@@ -111,10 +124,10 @@ class Authorization:
             else (self._plain(realm, service, wanted, known))
         )
         text = answer.get("token") or answer.get("access_token")
-        if not isinstance(text, str) or not text or not text.isprintable():
+        if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
             raise RegistryError(f"{self._host}: its realm gave no token")
         life = answer.get("expires_in")
-        seconds = float(life) if isinstance(life, (int, float)) and life > 0 else _LIFE
+        seconds = float(min(life, _LONGEST)) if isinstance(life, (int, float)) and life > 0 else _LIFE
         token = _Token(f"Bearer {text}", time.monotonic() + max(seconds - _MARGIN, seconds / 2))
         self._tokens[tuple(scopes)] = token
         return token.header
@@ -140,12 +153,14 @@ class Authorization:
         where = urlsplit(url).netloc
         content = None if body is None else of_bytes(body)
         with self._transport.request(method, url, headers, content, None if body is None else len(body)) as response:
+            response.subject = str(self._host)
             if response.status in (401, 403):
                 who = f"the login of {known.username or 'its token'}" if known else "nobody without a login"
                 word = "is refused" if known else "is let in"
-                raise RegistryError(f"{self._host}: {who} {word} (by {where}: {response.complaint()})")
+                said = self.hide(response.complaint())
+                raise Denied(f"{self._host}: {who} {word} (by {where}: {said})")
             if response.status != 200:
-                raise RegistryError(f"{self._host}: no token from {where}: {response.complaint()}")
+                raise RegistryError(f"{self._host}: no token from {where}: {self.hide(response.complaint())}")
             found = response.json(_LIMIT)
         if not isinstance(found, dict):
             raise RegistryError(f"{self._host}: its realm gave no token")

@@ -36,7 +36,7 @@ def _hub(term: str, session: Session, limit: int) -> list[SearchResult]:
         api.expect(response, 200, f"{api.host}: search")
         answer = response.json(_LIMIT)
     rows = answer.get("results") if isinstance(answer, dict) else None
-    return [_of_hub(row) for row in rows or [] if isinstance(row, dict)][:limit]
+    return [_of_hub(row) for row in rows if isinstance(row, dict)][:limit] if isinstance(rows, list) else []
 
 
 def _of_hub(row: dict[str, Any]) -> SearchResult:

@@ -6,12 +6,16 @@ Source: RFC 9110, 11.6.1: ``1#challenge``, ``challenge = auth-scheme [ 1*SP ( to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*$|\s*,)")
-_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*(?=,|$)')
+_GAP = re.compile(r"[\s,]*")
+_SCHEME = re.compile(rf"({_TOKEN})(?=[\s,]|$)")
+_TOKEN68 = re.compile(r"\s+[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|$))")
+# Values without quotes are no more than tokens; some registries write addresses so.
+_PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_ODD = re.compile(r"[^\s,]+")
 #: No registry says so much.
 _LIMIT = 16_384
 
@@ -29,15 +33,26 @@ def parse(headers: Iterable[str]) -> list[Challenge]:
     return [challenge for header in headers for challenge in _parse(header[:_LIMIT])]
 
 
-def _parse(header: str) -> list[Challenge]:
-    challenges = []
+def _parse(header: str) -> Iterator[Challenge]:
+    parameters: dict[str, str] | None = None
     position = 0
-    while found := _SCHEME.match(header, position):
-        scheme, position = found[1].lower(), found.end()
-        parameters: dict[str, str] = {}
-        while one := _PARAMETER.match(header, position):
-            value = one[3] if one[2] is None else re.sub(r"\\(.)", r"\1", one[2])
-            parameters.setdefault(one[1].lower(), value)
+    while True:
+        position = _end(_GAP, header, position)
+        if position == len(header):
+            return
+        if one := _PARAMETER.match(header, position):
+            if parameters is not None:
+                value = one[3] if one[2] is None else re.sub(r"\\(.)", r"\1", one[2])
+                parameters.setdefault(one[1].lower(), value)
             position = one.end()
-        challenges.append(Challenge(scheme, parameters))
-    return challenges
+        elif scheme := _SCHEME.match(header, position):
+            parameters = {}
+            yield Challenge(scheme[1].lower(), parameters)
+            position = _end(_TOKEN68, header, scheme.end())
+        else:
+            position = _end(_ODD, header, position)
+
+
+def _end(pattern: re.Pattern[str], header: str, position: int) -> int:
+    found = pattern.match(header, position)
+    return position if found is None else found.end()

@@ -3,8 +3,9 @@
 Read in this order, the first that knows the registry wins: ``$REGISTRY_AUTH_FILE``; docker's file
 (``$DOCKER_CONFIG/config.json``, default ``~/.docker``); ``$XDG_RUNTIME_DIR/containers/auth.json``;
 ``$XDG_CONFIG_HOME/containers/auth.json``. Written to the first of them that is named by the environment, else docker's.
+Without ``XDG_RUNTIME_DIR`` (root has none) podman's is ``/run/containers/UID/auth.json``.
 
-Sources: docker login's manual, "Credential stores"; docker-credential-helpers' protocol; containers-auth.json(5).
+Sources: docker login's manual, "Credential stores"; containers-auth.json(5).
 
 No secret is ever in a ``repr``, an error or a log.
 """
@@ -13,25 +14,25 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import secrets
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from containerkit.errors import InvalidArgument, NotFound, RegistryError, from_os_error
+from containerkit.errors import ContainerkitError, InvalidArgument, from_os_error
 from containerkit.oci.reference import DEFAULT_DOMAIN
+from containerkit.registry import helpers
 
 #: The key under which docker keeps docker.io.
 _DOCKER_HUB = "https://index.docker.io/v1/"
-#: What a helper answers that has nothing.
-_NOTHING = ("credentials not found in native keychain", "no credentials server url", "no credentials username")
 #: The user name of an identity token.
 _TOKEN_USER = "<token>"
-_HELPER_TAKES = 30.0
+_RUN = "/run/containers"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ def store(registry: str, credentials: Credentials) -> str:
     file = _File.read(_files()[0])
     helper = file.helper(registry)
     if helper:
-        secret = credentials.identity_token or credentials.password
         user = _TOKEN_USER if credentials.identity_token else credentials.username
-        _ask(helper, "store", json.dumps({"ServerURL": _key(registry), "Username": user, "Secret": secret}))
+        helpers.store(helper, _key(registry), user, credentials.identity_token or credentials.password)
         # That docker knows there is something to ask the helper for.
         file.set(registry, {})
         return f"docker-credential-{helper}"
@@ -87,10 +87,11 @@ def erase(registry: str) -> bool:
     for path in _files():
         file = _File.read(path)
         helper = file.helper(registry)
-        if helper and file.find(registry, "") is not None:
-            _ask(helper, "erase", _key(registry))
-            had = True
+        # What the file itself has goes whatever the helper, which may be gone itself, says.
         had = file.remove(registry) or had
+        if helper and helpers.get(helper, _key(registry)) is not None:
+            helpers.erase(helper, _key(registry))
+            had = True
     return had
 
 
@@ -101,24 +102,20 @@ def _files() -> list[Path]:
     config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     named = os.environ.get("REGISTRY_AUTH_FILE")
     paths = [Path(named)] if named else []
-    paths.append(docker)
-    if runtime:
-        paths.append(Path(runtime) / "containers" / "auth.json")
-    return [*paths, Path(config) / "containers" / "auth.json"]
+    podman = Path(runtime, "containers") if runtime else Path(_RUN, str(os.getuid()))
+    return [*paths, docker, podman / "auth.json", Path(config, "containers", "auth.json")]
 
 
 def _key(registry: str) -> str:
     return _DOCKER_HUB if registry == DEFAULT_DOMAIN else registry
 
 
-def _name(key: str) -> str:
-    """The registry, or registry and repository, that a key of ``auths`` is for."""
-    if key == _DOCKER_HUB:
-        return DEFAULT_DOMAIN
-    name = key.partition("://")[2] or key
-    # Old files have URLs with the path of the API.
-    for end in ("/v1/", "/v2/", "/v1", "/v2", "/"):
-        name = name.removesuffix(end)
+def registry_of(key: str) -> str:
+    """The registry (or a repository of it) that a key of ``auths`` is for: a name, or an address as docker has it."""
+    address = key.partition("://")[2] or key
+    host, _, path = address.partition("/")
+    # Docker's files have URLs with the path of the API.
+    name = host if path.strip("/") in ("", "v1", "v2") else address
     return DEFAULT_DOMAIN if name in ("index.docker.io", "registry-1.docker.io") else name
 
 
@@ -127,7 +124,7 @@ class _File:
     """One file, as it was read; everything in it that is not ours is kept."""
 
     path: Path
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path) -> _File:
@@ -152,16 +149,19 @@ class _File:
         """The name of the helper that keeps what is for ``registry``; empty for none."""
         helpers = self._table("credHelpers")
         for key, helper in helpers.items():
-            if _name(key) == registry and isinstance(helper, str):
+            if registry_of(key) == registry and isinstance(helper, str):
                 return helper
         general = self.data.get("credsStore")
         return general if isinstance(general, str) else ""
 
     def find(self, registry: str, repository: str) -> Credentials | None:
         helper = self.helper(registry)
-        if helper and (found := _ask_for(helper, registry)) is not None:
-            return found
-        entries = {_name(key): entry for key, entry in self._table("auths").items() if isinstance(entry, dict)}
+        if helper and (known := helpers.get(helper, _key(registry))) is not None:
+            user, secret = known
+            return Credentials("", "", secret) if user == _TOKEN_USER else Credentials(user, secret)
+        # Where a registry has several keys, its plain name counts.
+        auths = sorted(self._table("auths").items(), key=lambda item: item[0] == registry_of(item[0]))
+        entries = {registry_of(key): entry for key, entry in auths if isinstance(entry, dict) and entry}
         parts = repository.split("/") if repository else []
         for count in range(len(parts), -1, -1):
             entry = entries.get("/".join([registry, *parts[:count]]))
@@ -172,10 +172,10 @@ class _File:
     def _decode(self, entry: Mapping[str, Any], registry: str) -> Credentials | None:
         token = entry.get("identitytoken")
         pair = entry.get("auth")
-        user, password = entry.get("username", ""), entry.get("password", "")
+        user, password = entry.get("username") or "", entry.get("password") or ""
         if isinstance(pair, str) and pair:
             try:
-                user, colon, password = base64.b64decode(pair, validate=True).decode().partition(":")
+                user, colon, password = base64.b64decode("".join(pair.split()), validate=True).decode().partition(":")
             except (binascii.Error, ValueError):
                 colon = ""
             if not colon:
@@ -185,73 +185,54 @@ class _File:
         return Credentials(str(user), str(password).rstrip("\0"), token if isinstance(token, str) else "")
 
     def set(self, registry: str, entry: Mapping[str, str]) -> None:
-        auths = {key: value for key, value in self._table("auths").items() if _name(key) != registry}
-        auths[_key(registry)] = dict(entry)
-        self._write({**self.data, "auths": auths})
+        self._change(registry, {_key(registry): dict(entry)})
 
     def remove(self, registry: str) -> bool:
-        auths = self._table("auths")
-        kept = {key: value for key, value in auths.items() if _name(key) != registry}
-        if len(kept) == len(auths):
+        if not any(registry_of(key) == registry for key in self._table("auths")):
             return False
-        self._write({**self.data, "auths": kept})
+        self._change(registry, {})
         return True
 
-    def _write(self, data: Mapping[str, Any]) -> None:
+    def _change(self, registry: str, entries: Mapping[str, Any]) -> None:
+        """Have ``entries`` instead of what there is for a registry."""
         target = self.path.resolve() if self.path.is_symlink() else self.path
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                with open(descriptor, "w") as file:
-                    json.dump(data, file, indent="\t")
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(partial, target)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+            with _locked(target.parent):
+                data = _File.read(self.path).data
+                auths = data.get("auths")
+                known = auths if isinstance(auths, dict) else {}
+                kept = {key: value for key, value in known.items() if registry_of(key) != registry}
+                _write(target, {**data, "auths": {**kept, **entries}})
         except OSError as error:
+            if isinstance(error, ContainerkitError):
+                raise
             raise from_os_error(error, f"credentials {self.path}") from error
-        self.data = dict(data)
 
 
-def _ask_for(helper: str, registry: str) -> Credentials | None:
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Nobody else of us changes a file there meanwhile."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        answer = json.loads(_ask(helper, "get", _key(registry)))
-        user, secret = str(answer["Username"]), str(answer["Secret"])
-    except NotFound:
-        return None
-    except (ValueError, KeyError, TypeError):
-        raise RegistryError(f"registry {registry}: docker-credential-{helper}: an answer that is none") from None
-    return Credentials("", "", secret) if user == _TOKEN_USER else Credentials(user, secret)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def _ask(helper: str, verb: str, text: str) -> str:
-    """What the helper prints.
-
-    Raises:
-        NotFound: it has nothing.
-        RegistryError: it failed.
-    """
-    if not helper.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise InvalidArgument(f"credential helper {helper!r}: not a name")
-    program = f"docker-credential-{helper}"
+def _write(target: Path, data: Mapping[str, Any]) -> None:
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        done = subprocess.run(
-            [program, verb], input=text.encode(), capture_output=True, timeout=_HELPER_TAKES, check=False
-        )
-    except FileNotFoundError:
-        raise RegistryError(
-            f"credential helper {program}: not installed, and docker's configuration names it"
-        ) from None
-    except (OSError, subprocess.TimeoutExpired):
-        raise RegistryError(f"credential helper {program}: {verb} failed") from None
-    said = done.stdout.decode(errors="replace").strip()
-    if done.returncode == 0:
-        return said
-    if any(said.lower().startswith(words) for words in _NOTHING):
-        raise NotFound(f"credential helper {program}: nothing for it")
-    # Of a get that failed, what it printed is words and no secret; of a store nothing is repeated.
-    raise RegistryError(f"credential helper {program}: {verb} failed" + (f": {said[:200]}" if verb == "get" else ""))
+        with open(descriptor, "w") as file:
+            json.dump(data, file, indent="\t")
+            file.flush()
+            os.fsync(file.fileno())
+            if os.geteuid() == 0 and target.exists():
+                # Root changes it for its owner (sudo).
+                os.fchown(file.fileno(), target.stat().st_uid, target.stat().st_gid)
+        os.rename(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

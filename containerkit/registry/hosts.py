@@ -72,7 +72,11 @@ def hosts(registry: str, configuration: Registries, tls_verify: bool | None = No
     """
     mirrors = [_mirror(registry, url, configuration) for url in configuration.mirrors.get(registry, ())]
     authority = _DOCKER_HUB if registry == DEFAULT_DOMAIN else registry
-    insecure = not tls_verify if tls_verify is not None else is_insecure(authority, configuration.insecure)
+    insecure = (
+        not tls_verify
+        if tls_verify is not None
+        else any(is_insecure(name, configuration.insecure) for name in (registry, authority))
+    )
     return [*mirrors, _host(registry, authority, insecure, configuration, tls_verify)]
 
 
@@ -82,7 +86,10 @@ def _mirror(registry: str, url: str, configuration: Registries) -> Host:
         scheme, rest = "https", url
     authority, _, path = rest.partition("/")
     if scheme not in ("https", "http") or not authority or "@" in authority:
-        raise InvalidArgument(f"configuration: registries.mirrors: {url!r} of {registry}: expected https://HOST[/PATH]")
+        shown = url.rpartition("@")[2]  # no password
+        raise InvalidArgument(
+            f"configuration: registries.mirrors: {shown!r} of {registry}: expected https://HOST[/PATH]"
+        )
     trust = trust_in(authority, configuration)
     prefix = f"/{path.strip('/')}" if path.strip("/") else ""
     return Host(registry, authority, (scheme,), trust, prefix, is_mirror=True,
@@ -98,38 +105,45 @@ def _host(registry: str, authority: str, insecure: bool, configuration: Registri
 
 
 def is_insecure(authority: str, entries: tuple[str, ...]) -> bool:
-    """Whether an entry names it: a host, a host and port, ``*.domain``, or a network that its address is in."""
+    """Whether an entry names it: a host, a host and port, ``*.domain``, or a network that its address is in.
+
+    Raises:
+        InvalidArgument: an entry is none of these.
+    """
+    authority = authority.lower()
     name = host_of(authority)
-    for entry in entries:
-        if entry in (authority, name) or (entry.startswith("*.") and name.endswith(entry[1:])):
-            return True
-        if "/" in entry and (address := address_of(name)) is not None:
-            try:
-                if address in ipaddress.ip_network(entry, strict=False):
-                    return True
-            except ValueError as error:
-                raise InvalidArgument(f"configuration: registries.insecure: {entry!r}: {error}") from error
-    return False
+    return True in [_names(entry.lower(), authority, name) for entry in entries]  # all are looked at
+
+
+def _names(entry: str, authority: str, name: str) -> bool:
+    if "/" not in entry:
+        return entry in (authority, name) or (entry.startswith("*.") and name.endswith(entry[1:]))
+    try:
+        network = ipaddress.ip_network(entry, strict=False)
+    except ValueError as error:
+        raise InvalidArgument(f"configuration: registries.insecure: {entry!r}: not a host and not a network") from error
+    return (address := address_of(name)) is not None and address in network
 
 
 def host_of(authority: str) -> str:
-    """An authority without its port, and an IPv6 address without its brackets."""
+    """An authority without its port, and an IPv6 address without its brackets; one without both is itself."""
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
-    return authority.partition(":")[0]
+    return authority if authority.count(":") > 1 else authority.partition(":")[0]
 
 
 def address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that ``name`` is; None when it is a name."""
+    """The address that ``name`` is (an IPv4 address that is written as one of IPv6 is itself); None for a name."""
     try:
-        return ipaddress.ip_address(name)
+        found = ipaddress.ip_address(name)
     except ValueError:
         return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def is_loopback(authority: str) -> bool:
     """Whether it is this machine, by its name or address."""
-    name = host_of(authority)
+    name = host_of(authority).lower().rstrip(".")
     address = address_of(name)
     return name == "localhost" or name.endswith(".localhost") or (address is not None and address.is_loopback)
 

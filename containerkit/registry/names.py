@@ -16,10 +16,17 @@ def candidates(text: str, configuration: Registries) -> list[Reference]:
     plain = Reference.parse(text)
     if plain.domain != DEFAULT_DOMAIN or text.startswith((f"{DEFAULT_DOMAIN}/", "index.docker.io/")):
         return [plain]
-    found = []
-    for registry in configuration.additional:
-        try:
-            found.append(Reference.parse(f"{registry}/{text}"))
-        except InvalidArgument as error:
-            raise InvalidArgument(f"configuration: registries.additional: {error.message}") from error
-    return [*found, plain]
+    return [*(_in(registry, text) for registry in configuration.additional), plain]
+
+
+def _in(registry: str, text: str) -> Reference:
+    try:
+        found = Reference.parse(f"{registry}/{text}")
+    except InvalidArgument as error:
+        raise InvalidArgument(f"configuration: registries.additional: {error.message}") from error
+    if found.domain != registry:
+        # A name without a dot, a port or "localhost" would be somebody's on docker.io.
+        raise InvalidArgument(
+            f"configuration: registries.additional: {registry!r}: expected a host, or a host and port"
+        )
+    return found

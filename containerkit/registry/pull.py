@@ -6,12 +6,12 @@ is there already is not fetched: blobs and layers of other images, and what a pu
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from containerkit.errors import (
     ContainerkitError,
@@ -20,21 +20,22 @@ from containerkit.errors import (
     RegistryError,
     StorageError,
     Timeout,
+    Unsupported,
     from_os_error,
 )
-from containerkit.oci import codec, platforms
+from containerkit.layers.bounds import check_proportion
 from containerkit.oci import digest as digests
+from containerkit.oci import image_config, platforms
 from containerkit.oci import manifest as oci
-from containerkit.oci.image_config import ImageConfig
-from containerkit.oci.manifest import Descriptor, Manifest, Platform
+from containerkit.oci.manifest import Descriptor, Platform
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
+from containerkit.registry.connections import Broken, Denied
 from containerkit.registry.repository import Repository
 from containerkit.registry.sessions import Session
-from containerkit.registry.transport import Broken
 from containerkit.store import downloads
 from containerkit.store.downloads import Download
-from containerkit.store.images import ImageRecord
+from containerkit.store.images import HARMLESS_IMAGE, ImageRecord
 from containerkit.store.ingest import Ingest
 from containerkit.store.store import Store
 from containerkit.views import text
@@ -42,26 +43,31 @@ from containerkit.views import text
 #: Downloads at once, and layers that are unpacked at once.
 _DOWNLOADS, _UNPACKING = 4, 2
 _CHUNK = 1 << 20
+#: Seconds that an unpacker has to notice that its download has been broken off.
+_FAREWELL = 3.0
 #: How often in a row a download may break off without a byte.
 _FAILURES = 5
-#: How often a blob may be taken away by somebody's removal between its download and the image's row.
-_ROUNDS = 3
 
 
 def pull_any(
-    store: Store, references: Sequence[Reference], session: Session, wanted: Platform, progress: Progress
+    store: Store, references: Sequence[Reference], session: Session, wanted: Platform | None, progress: Progress
 ) -> tuple[Reference, ImageRecord]:
-    """Pull the first of these that there is; which one, and the image. Raises as :func:`pull`, of the last one."""
+    """Pull the first of these that there is; which one, and the image. Raises as :func:`pull`.
+
+    A registry that does not answer, or not as it should, is no reason to take from the next what it has by that name.
+    """
     for reference in references[:-1]:
         try:
             return reference, pull(store, reference, session, wanted, progress)
-        except (NotFound, RegistryError):
-            continue
+        except (NotFound, Denied):
+            continue  # to those who may not see it, registries say the same of what is not there
     return references[-1], pull(store, references[-1], session, wanted, progress)
 
 
-def pull(store: Store, reference: Reference, session: Session, wanted: Platform, progress: Progress) -> ImageRecord:
-    """Pull the image of ``reference`` for the platform ``wanted``.
+def pull(
+    store: Store, reference: Reference, session: Session, wanted: Platform | None, progress: Progress
+) -> ImageRecord:
+    """Pull the image of ``reference`` for the platform ``wanted``; None: this machine's, or the only one there is.
 
     Raises:
         NotFound: the registry does not have it, or not for that platform.
@@ -72,41 +78,51 @@ def pull(store: Store, reference: Reference, session: Session, wanted: Platform,
     """
     downloads.sweep(store.paths.downloads)
     progress.begin(f"pulling {reference}")
+    one = _Pull(store, reference, session, wanted, progress)
     try:
-        for round_ in range(1, _ROUNDS + 1):
-            with store.ingest() as ingest:
-                one = _Pull(store, reference, session, wanted, progress, ingest)
-                manifest, known = one.fetch()
-                try:
-                    tag = reference.full if reference.tag and not reference.digest else None
-                    record = store.images.add(manifest, tag, ingest, known, action="pull")
-                except NotFound:
-                    if round_ == _ROUNDS:
-                        raise
-                    continue
-            progress.end(f"{reference}: {one.received_text}, {record.manifest.digest}")
-            return record
-        raise AssertionError("unreachable")
+        with store.ingest() as one.ingest, ExitStack() as one.held:
+            manifest, known = one.fetch()
+            tag = reference.full if reference.tag and not reference.digest else None
+            record = store.images.add(manifest, tag, one.ingest, known, action="pull")
+        downloads.forget(store.paths.downloads, one.layers)
+        progress.end(f"{reference}: {one.received_text}, {record.manifest.digest}")
+        return record
     except BaseException as error:
         progress.end(f"{reference}: not pulled")
+        with suppress(OSError, ContainerkitError):
+            _clean_up(store, error, one.layers)
         if isinstance(error, Timeout):
             raise Timeout(f"image {reference}: pull: {error.message}") from error
+        if isinstance(error, ContainerkitError) and reference.domain not in error.message:
+            raise type(error)(f"image {reference}: {error.message}", errno=error.errno) from error
         if isinstance(error, OSError) and not isinstance(error, ContainerkitError):
             raise from_os_error(error, f"image {reference}: pull") from error
         raise
 
 
+def _clean_up(store: Store, error: BaseException, layers: Sequence[str]) -> None:
+    """What has arrived is of use for a pull that goes on, and of none when the image is wrong."""
+    if isinstance(error, (InvalidArgument, Unsupported)):
+        downloads.forget(store.paths.downloads, layers)
+    if not isinstance(error, (Broken, Timeout, KeyboardInterrupt)):
+        store.images.collect()
+
+
 class _Pull:
+    ingest: Ingest
+    held: ExitStack
+
     def __init__(
-        self, store: Store, reference: Reference, session: Session, wanted: Platform, progress: Progress, ingest: Ingest
+        self, store: Store, reference: Reference, session: Session, wanted: Platform | None, progress: Progress
     ) -> None:
         # What is called off is this pull, and not the call that it is a part of.
         self._session = replace(session, deadline=session.deadline.part())
-        self._store, self._reference = store, reference
-        self._wanted, self._progress, self._ingest = wanted, progress, ingest
+        self.store, self._reference = store, reference
+        self._wanted, self._progress = wanted, progress
         self._unpacking = threading.Semaphore(_UNPACKING)
         self._count = threading.Lock()
-        self._received = 0
+        self._received = self._stored = self._packed = 0
+        self.layers: list[str] = []
 
     @property
     def received_text(self) -> str:
@@ -117,10 +133,15 @@ class _Pull:
         """Everything that the image consists of; its manifest, and the names with digests that the registry knows."""
         repository, manifest, data, known = self._resolve()
         found = oci.read_manifest(data, f"{repository.where}@{manifest.digest}")
-        self._ingest.put(data, manifest.media_type)
+        self.ingest.put(data, manifest.media_type)
         config = repository.small_blob(found.config)
-        self._ingest.put(config, found.config.media_type)
-        self._layers(repository, found, codec.loads(ImageConfig, config, f"config {found.config.digest}"))
+        self.ingest.put(config, found.config.media_type)
+        parsed = image_config.read(config, found.config.digest, len(found.layers))
+        here = Platform(parsed.architecture, parsed.os, parsed.variant)
+        if self._wanted is not None and not platforms.matches(here, self._wanted):
+            wanted = platforms.text(self._wanted)
+            raise NotFound(f"image {self._reference}: not for {wanted} (there is {platforms.text(here)})")
+        self._layers(repository, found.layers, parsed.rootfs.diff_ids)
         return manifest, known
 
     def _resolve(self) -> tuple[Repository, Descriptor, bytes, list[str]]:
@@ -142,27 +163,22 @@ class _Pull:
         known = [f"{name}@{described.digest}"]
         if described.media_type in oci.INDEXES:
             where = f"image {self._reference}"
-            chosen = platforms.choose(oci.read_index(data, where).manifests, self._wanted, where)
+            wanted = self._wanted or platforms.this_machine()
+            chosen = platforms.choose(oci.read_index(data, where).manifests, wanted, where)
+            oci.check_descriptor(chosen, where)
             described, data = repository.manifest(chosen.digest)
             if described.media_type not in oci.MANIFESTS:
-                raise InvalidArgument(f"{where}: its index has another index for {platforms.text(self._wanted)}")
+                raise InvalidArgument(f"{where}: its index has another index for {platforms.text(wanted)}")
             known.append(f"{name}@{described.digest}")
         return described, data, known
 
-    def _layers(self, repository: Repository, manifest: Manifest, config: ImageConfig) -> None:
-        diff_ids = config.rootfs.diff_ids
-        if len(diff_ids) != len(manifest.layers):
-            raise InvalidArgument(
-                f"image {self._reference}: {len(manifest.layers)} layers, and {len(diff_ids)} in its config"
-            )
-        for digest in (*diff_ids, *(layer.digest for layer in manifest.layers)):
-            digests.hex_of(digest)
+    def _layers(self, repository: Repository, layers: Sequence[Descriptor], diff_ids: tuple[str, ...]) -> None:
+        self.layers = [layer.digest for layer in layers]
         chain_ids = digests.chain_ids(diff_ids)
         parents = (None, *chain_ids)
+        self.held.enter_context(self.store.images.keeping(chain_ids))
         jobs: dict[str, Callable[[], None]] = {}
-        for layer, chain_id, parent in zip(manifest.layers, chain_ids, parents, strict=False):
-            if layer.size < 0:
-                raise InvalidArgument(f"image {self._reference}: layer {layer.digest}: of {layer.size} bytes")
+        for layer, chain_id, parent in zip(layers, chain_ids, parents, strict=False):
             self._progress.item(_key(layer), "waiting", 0, layer.size)
             # The same layer twice in one image (empty ones) is fetched once; unpacked it is under two chain ids.
             jobs.setdefault(layer.digest, _Layer(self, repository, layer, chain_id, parent))
@@ -187,16 +203,25 @@ class _Pull:
 
     # -- what a layer's thread uses ----------------------------------------------------------------------------------
 
-    @property
-    def store(self) -> Store:
-        return self._store
-
-    @property
-    def ingest(self) -> Ingest:
-        return self._ingest
+    def sleep(self, seconds: float) -> None:
+        """Wait; the deadline, or a call-off, comes in between."""
+        self._session.deadline.sleep(seconds)
 
     def tell(self, layer: Descriptor, state: str, done: int | None = None) -> None:
         self._progress.item(_key(layer), state, layer.size if done is None else done, layer.size)
+
+    def weigh(self, stored: int, packed: int) -> None:
+        """Add up what was written for the layers, and what was read for that."""
+        with self._count:
+            self._stored, self._packed = self._stored + stored, self._packed + packed
+
+    def check_weight(self) -> None:
+        """
+        Raises:
+            InvalidArgument: so far it takes more than such an image may.
+        """
+        with self._count:
+            check_proportion(self._stored, self._packed, f"image {self._reference}", HARMLESS_IMAGE)
 
     def receive(self, repository: Repository, layer: Descriptor, download: Download) -> None:
         """Download what is missing of a layer, over breaks of the connection."""
@@ -213,7 +238,9 @@ class _Pull:
                         with self._count:
                             self._received += len(data)
                 if download.size < layer.size:
-                    raise Broken(f"{repository.where}: blob {layer.digest}: ended after {download.size} bytes")
+                    # When it was all that the host had announced, there is no more to be had.
+                    kind = RegistryError if "Content-Length" in response.headers else Broken
+                    raise kind(f"{repository.where}: blob {layer.digest}: ended after {download.size} bytes")
             except Broken:
                 failures = 1 if download.size > before else failures + 1
                 if failures == _FAILURES:
@@ -226,15 +253,17 @@ class _Pull:
 
         def unpack() -> None:
             with suppress(ContainerkitError, OSError), self._unpacking:
-                self._store.layers.unpack_growing(chain_id, parent, layer, path)
+                self.weigh(self.store.layers.unpack_growing(chain_id, parent, layer, path), layer.size)
 
-        thread = threading.Thread(target=unpack, name="containerkit-unpack")
+        thread = threading.Thread(target=unpack, name="containerkit-unpack", daemon=True)
         thread.start()
         try:
             yield
-        finally:
-            # Without a writer it ends by itself.
-            thread.join()
+        except BaseException:
+            # Without a writer it ends by itself; with another pull's it goes on for that one, and nobody waits for it.
+            thread.join(_FAREWELL)
+            raise
+        thread.join()
 
 
 class _Layer:
@@ -249,31 +278,35 @@ class _Layer:
     def __call__(self) -> None:
         pull, layer = self._pull, self._layer
         store = pull.store
-        if not store.blobs.exists(layer.digest):
-            with Download(store.paths.downloads, layer) as download:
-                if store.blobs.exists(layer.digest):
-                    download.discard()  # another pull was faster
-                else:
-                    self._download(download)
-        if store.layers.path(self._chain_id).exists():
-            pull.tell(layer, "done")
-            return
-        pull.tell(layer, "unpacking")
-        try:
-            store.layers.unpack(self._chain_id, self._parent, layer, pull.ingest)
-        except InvalidArgument:
-            Path(store.paths.downloads, digests.hex_of(layer.digest)).unlink(missing_ok=True)
-            raise
+        # Whoever unpacks a download that breaks off waits until it is let go: that comes first.
+        with ExitStack() as unpacking:
+            if not pull.ingest.hold(layer.digest):
+                with Download(store.paths.downloads, layer, pull.sleep) as download:
+                    if pull.ingest.hold(layer.digest):
+                        download.discard()  # another pull was faster
+                    else:
+                        self._download(download, unpacking)
+        with pull.ingest.open(layer.digest) as blob:
+            if (size := os.stat(blob.fileno()).st_size) != layer.size:
+                raise InvalidArgument(f"{self._repository.where}: blob {layer.digest}: {size} bytes, not {layer.size}")
+        if not store.layers.path(self._chain_id).exists():
+            self._unpack()
+        pull.check_weight()
         pull.tell(layer, "done")
 
-    def _download(self, download: Download) -> None:
+    def _unpack(self) -> None:
+        pull, layer = self._pull, self._layer
+        pull.tell(layer, "unpacking")
+        pull.weigh(pull.store.layers.unpack(self._chain_id, self._parent, layer, pull.ingest), layer.size)
+
+    def _download(self, download: Download, unpacking: ExitStack) -> None:
         pull, layer = self._pull, self._layer
         resumed = download.size
         pull.tell(layer, "downloading", resumed)
-        with pull.unpacking(layer, self._chain_id, self._parent, download.path):
-            self._receive(download, may_be_stale=resumed > 0)
-            pull.ingest.adopt(layer.digest, download.path)
-            pull.tell(layer, "unpacking")
+        unpacking.enter_context(pull.unpacking(layer, self._chain_id, self._parent, download.path))
+        self._receive(download, may_be_stale=resumed > 0)
+        pull.ingest.share(layer.digest, download.path)
+        pull.tell(layer, "unpacking")
 
     def _receive(self, download: Download, *, may_be_stale: bool) -> None:
         try:

@@ -12,10 +12,12 @@ from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
+from containerkit.registry.recompress import recompressed
 from containerkit.registry.repository import Repository
 from containerkit.registry.sessions import Session
 from containerkit.store.blobs import damaged
 from containerkit.store.images import ImageRecord
+from containerkit.store.ingest import Ingest
 from containerkit.store.store import Store
 from containerkit.views import text
 
@@ -25,8 +27,14 @@ _SOURCES = 3
 _CHUNK = 1 << 20
 
 
-def push(store: Store, record: ImageRecord, reference: Reference, session: Session, progress: Progress) -> str:
+def push(
+    store: Store, record: ImageRecord, reference: Reference, session: Session, progress: Progress,
+    compression: str | None = None,
+) -> str:  # fmt: skip
     """Push the image under the tag of ``reference``; returns the digest that it has there.
+
+    Args:
+        compression: of the layers there: ``"gzip"``, ``"zstd"``; None: as they are.
 
     Raises:
         InvalidArgument: a reference with a digest: that is for the content to say.
@@ -39,7 +47,11 @@ def push(store: Store, record: ImageRecord, reference: Reference, session: Sessi
     progress.begin(f"pushing {reference}")
     try:
         # What is called off is this push, and not the call that it is a part of.
-        sent = _push(store, record, reference, replace(session, deadline=session.deadline.part()), progress)
+        session = replace(session, deadline=session.deadline.part())
+        with store.ingest() as ingest:
+            if compression is not None:
+                record = recompressed(record, compression, ingest, session.deadline)
+            sent = _push(store, ingest, record, reference, session, progress)
     except BaseException as error:
         progress.end(f"{reference}: not pushed")
         if isinstance(error, Timeout):
@@ -50,15 +62,17 @@ def push(store: Store, record: ImageRecord, reference: Reference, session: Sessi
     return record.manifest.digest
 
 
-def _push(store: Store, record: ImageRecord, reference: Reference, session: Session, progress: Progress) -> int:
+def _push(
+    store: Store, source: Ingest, record: ImageRecord, reference: Reference, session: Session, progress: Progress
+) -> int:
     host = session.hosts(reference.domain)[-1]
-    data = store.blobs.read(record.manifest.digest)
+    data = source.read(record.manifest.digest)
     config = Descriptor("", record.id, store.blobs.size(record.id))
     blobs = {blob.digest: blob for blob in (*record.layers, config)}
     sources = {digest: store.images.repositories_with(digest, reference)[:_SOURCES] for digest in blobs}
     known = sorted({source for found in sources.values() for source in found})
     repository = session.repository(host, reference.path, pushes=True, sources=known)
-    jobs = [_Blob(store, repository, blob, sources[blob.digest], progress) for blob in blobs.values()]
+    jobs = [_Blob(source, repository, blob, sources[blob.digest], progress) for blob in blobs.values()]
     with ThreadPoolExecutor(_UPLOADS, "containerkit-push") as pool:
         futures = [pool.submit(job) for job in jobs]
         try:
@@ -78,7 +92,7 @@ def _push(store: Store, record: ImageRecord, reference: Reference, session: Sess
 class _Blob:
     """One blob's way there: called in a thread of its own; the bytes that were sent."""
 
-    store: Store
+    source: Ingest
     repository: Repository
     blob: Descriptor
     sources: list[str]
@@ -112,7 +126,7 @@ class _Blob:
         self.progress.item(self._key, state, done, self.blob.size)
 
     def _open(self) -> BinaryIO:
-        return self.store.blobs.open(self.blob.digest)
+        return self.source.open(self.blob.digest)
 
     def _is_whole(self) -> bool:
         hasher = hashlib.sha256()

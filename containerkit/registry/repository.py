@@ -6,24 +6,27 @@ Source: opencontainers/distribution-spec 1.1, spec.md; the end points are named 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from containerkit.errors import NotFound, RegistryError, StorageError
 from containerkit.oci import digest as digests
 from containerkit.oci import manifest as oci
 from containerkit.oci.manifest import Descriptor
 from containerkit.registry.api import Api
-from containerkit.registry.transport import Broken, Response, of_bytes
+from containerkit.registry.connections import Broken, Response, of_bytes
+from containerkit.registry.transport import LONGEST_PAUSE, PASSING, retry_after
+from containerkit.views.text import plain
 
 _ACCEPT = ", ".join((*oci.MANIFESTS, *oci.INDEXES))
 #: Larger blobs are uploaded in pieces of so many bytes: a piece that fails is all that is sent again.
 PIECE = 64 << 20
-#: How often an upload may break off.
+#: How often in a row an upload may break off without getting further.
 _FAILURES = 5
-_RANGE = re.compile(r"(?:bytes[ =])?0-(\d+)")
+_RANGE = re.compile(r"(?:bytes[ =])?0-([0-9]{1,15})")
 
 
 class Repository:
@@ -39,9 +42,9 @@ class Repository:
         """How errors name it."""
         return f"{self._api.host}: {self.path}"
 
-    def pause(self, failures: int) -> None:
-        """Wait before another attempt, the longer the more have failed."""
-        self._api.transport.pause(failures)
+    def pause(self, failures: int, asked: float | None = None) -> None:
+        """Wait before another attempt: for as long as was asked for, else the longer the more have failed."""
+        self._api.transport.pause(failures, asked)
 
     # -- manifests ---------------------------------------------------------------------------------------------------
 
@@ -59,6 +62,7 @@ class Repository:
             if response.status == 404:
                 raise NotFound(f"{where}: not found")
             self._api.expect(response, 200, where)
+            response.subject = where
             data = response.text(oci.MAX_BYTES)
             told = response.headers.get("Content-Type", "")
             announced = response.headers.get("Docker-Content-Digest", "")
@@ -85,10 +89,11 @@ class Repository:
         with self._api.request("GET", self._api.url(f"{self._path}/blobs/{digest}"), headers) as response:
             if response.status == 404:
                 raise NotFound(f"{where}: not found")
+            response.subject = where
             if response.status == 206:
                 begin = response.headers.get("Content-Range", "")
                 if not begin.startswith(f"bytes {offset}-"):
-                    raise RegistryError(f"{where}: asked from byte {offset} on, got {begin[:60] or 'no range'}")
+                    raise RegistryError(f"{where}: asked from byte {offset} on, got {plain(begin, 60) or 'no range'}")
                 yield response, offset
                 return
             self._api.expect(response, 200, where)
@@ -124,10 +129,9 @@ class Repository:
         ) as response:
             if response.status == 201:
                 return True
-            place = response.headers.get("Location")
-            if response.status == 202 and place:
+            if response.status == 202 and response.headers.get("Location"):
                 # It has begun an upload instead: there is no use for that.
-                with self._api.request("DELETE", urljoin(response.url, place)):
+                with self._api.request("DELETE", self._place(response, self.where)):
                     pass
             return False
 
@@ -145,26 +149,31 @@ class Repository:
         """
         where = f"{self.where}: blob {descriptor.digest}"
         place, piece = self._begin(where)
-        sent = failures = 0
+        sent = failures = best = 0
         while True:
             try:
                 if descriptor.size - sent <= piece:
                     self._send_last(place, descriptor, sent, open_blob, told, where)
                     return
                 place, sent = self._send_piece(place, sent, piece, open_blob, told, where), sent + piece
-            except Broken:
-                failures += 1
+            except Broken as error:
+                failures = failures + 1 if sent <= best else 1
+                best = max(best, sent)
                 if failures == _FAILURES:
                     raise
-                self.pause(failures)
-                place, sent = self._resume(place, descriptor.size) or (self._begin(where)[0], 0)
+                self.pause(failures, error.wait)
+                resumed = self._resume(place, descriptor.size)
+                if resumed is None and self.has_blob(descriptor.digest):
+                    told(descriptor.size)  # it was whole: only the answer was lost
+                    return
+                place, sent = resumed or (self._begin(where)[0], 0)
 
     def _begin(self, where: str) -> tuple[str, int]:
         """Where an upload goes, and the bytes of a piece."""
         with self._api.request("POST", self._api.url(f"{self._path}/blobs/uploads/"), {}, of_bytes(b""), 0) as response:
             self._api.expect(response, 202, where)
             least = response.headers.get("OCI-Chunk-Min-Length", "")
-            piece = max(PIECE, int(least) if least.isdigit() and len(least) < 15 else 0)
+            piece = max(PIECE, int(least) if least.isdecimal() and len(least) < 15 else 0)
             return self._place(response, where), piece
 
     def _send_piece(
@@ -174,7 +183,7 @@ class Repository:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{sent}-{sent + piece - 1}"}
         body = _part(open_blob, sent, piece, told)
         with self._api.request("PATCH", place, headers, body, piece, attempts=1) as response:
-            self._api.expect(response, 202, where)
+            self._expect(response, 202, where)
             return self._place(response, where)
 
     def _send_last(
@@ -188,25 +197,29 @@ class Repository:
         url = place + ("&" if urlsplit(place).query else "?") + urlencode({"digest": descriptor.digest})
         body = _part(open_blob, sent, left, told)
         with self._api.request("PUT", url, headers, body, left, attempts=1) as response:
-            self._api.expect(response, 201, where)
+            self._expect(response, 201, where)
+
+    def _expect(self, response: Response, status: int, where: str) -> None:
+        if response.status in PASSING:
+            asked = retry_after(response.headers.get("Retry-After", ""), time.time())
+            wait = None if asked is None else min(asked, LONGEST_PAUSE)
+            raise Broken(f"{where}: {self._api.complaint(response)}", wait)
+        self._api.expect(response, status, where)
 
     def _resume(self, place: str, size: int) -> tuple[str, int] | None:
         """Where an upload goes on and how much of it is there; None when it has to begin anew."""
         with self._api.request("GET", place) as response:
             found = _RANGE.fullmatch(response.headers.get("Range", ""))
-            target = response.headers.get("Location")
-            if response.status != 204 or not target or found is None:
+            if response.status != 204 or not response.headers.get("Location") or found is None:
                 return None
             have = int(found[1]) + 1 if found[1] != "0" else 0
-            return (urljoin(response.url, target), have) if have < size else None
+            return (self._place(response, self.where), have) if have < size else None
 
     def _place(self, response: Response, where: str) -> str:
         place = response.headers.get("Location")
         if not place:
             raise RegistryError(f"{where}: an upload without a place to go on")
-        target = urljoin(response.url, place)
-        self._api.transport.check_way(response.url, target, f"{where}: sends the upload")
-        return target
+        return self._api.transport.way(response.url, place, f"{where}: sends the upload")
 
     # -- lists -------------------------------------------------------------------------------------------------------
 

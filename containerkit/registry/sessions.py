@@ -10,9 +10,10 @@ from containerkit.registry import hosts
 from containerkit.registry.api import Api
 from containerkit.registry.authorization import Authorization
 from containerkit.registry.credentials import Credentials
+from containerkit.registry.deadline import Deadline
 from containerkit.registry.hosts import Host, Trust
 from containerkit.registry.repository import Repository
-from containerkit.registry.transport import Deadline, Transport
+from containerkit.registry.transport import Transport
 
 
 @dataclass(frozen=True)

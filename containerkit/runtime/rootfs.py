@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from containerkit.linux import process
 from containerkit.runtime.mounting import locked_flags
 from containerkit.runtime.namespaces import HoldMaps
 from containerkit.runtime.operation import Context, Operation, fd_path
-
-_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,16 @@ class MountOverlay(Operation):
         return f"mount overlay: {len(self.lower)} read-only layer(s) under one writable"
 
     def execute(self, context: Context) -> None:
-        joined = ":".join(self.lower)
-        data = ",".join((f"lowerdir={joined}", f"upperdir={self.upper}", f"workdir={self.work}", *self.extra))
+        self.mount(context.rootfs)
+        context.root = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def mount(self, target: str) -> None:
+        """Mount it on ``target``."""
+        places = (f"upperdir={self.upper}", f"workdir={self.work}")
         try:
-            if len(data) < _PAGE:
-                m.mount("overlay", context.rootfs, "overlay", 0, data)
-            else:
-                self._mount_many(context)
+            m.mount_overlay(target, self.lower, (*places, *self.extra))
         except OSError as error:
             raise OSError(error.errno, self._hint(error)) from error
-        context.root = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _hint(self, error: OSError) -> str:
         if error.errno == errno.ENODEV:
@@ -62,17 +59,6 @@ class MountOverlay(Operation):
             # The kernel says more in its log only; this is what it nearly always means.
             return f"the file system of {self.upper} cannot hold a writable layer (ext4, xfs, btrfs and tmpfs can)"
         return error.strerror or str(error)
-
-    def _mount_many(self, context: Context) -> None:
-        # mount(2) takes one page of options; fsconfig(2) takes layers one by one (lowerdir+ since Linux 6.5).
-        options = [("lowerdir+", path) for path in self.lower]
-        options += [("upperdir", self.upper), ("workdir", self.work)]
-        options += [(key, value) for key, _, value in (item.partition("=") for item in self.extra)]
-        mount_fd = m.new_mount("overlay", options)
-        target = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        m.move_mount(mount_fd, target)
-        os.close(mount_fd)
-        os.close(target)
 
 
 @dataclass(frozen=True)
@@ -90,25 +76,33 @@ class MapOverlay(Operation):
         return f"mount_setattr, {self.overlay.describe()}: with the owners of the user namespace"
 
     def execute(self, context: Context) -> None:
-        with contextlib.ExitStack() as stack:
+        # Overlayfs takes what is mounted somewhere (what is not, since Linux 6.15): so the layers are mounted over
+        # themselves, where nobody sees it.
+        with m.private_mounts():
             user_namespace = self.maps.open()
-            stack.callback(os.close, user_namespace)
-
-            def mapped(path: str) -> str:
-                tree = m.open_tree(path)
-                stack.callback(os.close, tree)
-                m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, userns=user_namespace)
-                return fd_path(tree)
-
-            # Above and work have to be in one mount.
-            base, above = os.path.split(self.overlay.upper)
-            writable = mapped(base)
-            options = m.stacked([mapped(path) for path in self.overlay.lower])
-            options += [("upperdir", f"{writable}/{above}")]
-            options += [("workdir", f"{writable}/{os.path.basename(self.overlay.work)}")]
-            options += [(key, value) for key, _, value in (item.partition("=") for item in self.overlay.extra)]
+            try:
+                # Above and work have to be in one mount.
+                for path in dict.fromkeys((os.path.dirname(self.overlay.upper), *self.overlay.lower)):
+                    _map(path, user_namespace)
+            finally:
+                os.close(user_namespace)
             with process.effective_ids(*self.maps.root()):
-                context.prepared["/"] = m.new_mount("overlay", options)
+                self.overlay.mount(context.rootfs)
+            context.prepared["/"] = m.open_tree(context.rootfs)
+
+
+def _map(path: str, user_namespace: int) -> None:
+    """Mount the directory over itself, with other owners."""
+    tree = m.open_tree(path)
+    try:
+        m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, userns=user_namespace)
+        target = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            m.move_mount(tree, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(tree)
 
 
 @dataclass(frozen=True)

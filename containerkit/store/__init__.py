@@ -11,8 +11,17 @@ One import::
       ingest.Ingest            … in a private directory of tmp/, its owner known by a lock
       layers/pack              … compressed, and hashed twice: as it is, and as it is stored
     images.Images.add        the image becomes visible:
-      layers.Layers.ensure     its layers are unpacked, once among all processes, and checked against their chain ids
+      layers.Layers.unpack     its layers are unpacked, once among all processes, and checked against their chain ids
       (one transaction)        blobs get their names; rows for the image, its tag, and what it uses; index.json
+
+One commit::
+
+    snapshots.Snapshots.pack   a container's writable layer becomes a layer (layers/writable) …
+      ingest.write_layer         … packed and unpacked in one reading, by somebody with the rights to its files
+    store.Store.place          the two get their places
+    store.Store.add_image      config and manifest, and on as for an import
+
+A Debian system (:mod:`debian`) goes the same way, from the directory that Debian's tools have made.
 
 One run::
 
@@ -24,5 +33,9 @@ An ordinary user's trees hold files of other users: who touches them there says 
 
 What keeps garbage and haste apart is one rule: **a blob gets its name inside the transaction that writes the rows that
 use it.** So whoever holds the write lock knows that a blob without a row is garbage, whoever is at work meanwhile, and
-a process that is killed leaves files in tmp/ only, whose lock the kernel has dropped: the next ingest sweeps them.
+a process that is killed leaves files in tmp/ only, whose lock the kernel has dropped: the next ingest sweeps them. What
+an image on its way will use and somebody else might remove is held until then: a blob by another name of its file
+(``Ingest.hold``), an unpacked layer by a lock that collectors heed (``Layers.needed``).
+
+Disks rot: :mod:`verify` reads everything, and takes away what is damaged, so that it is fetched or unpacked anew.
 """

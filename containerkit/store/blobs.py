@@ -13,8 +13,7 @@ from typing import BinaryIO
 
 from containerkit.errors import NotFound, StorageError
 from containerkit.oci import digest as digests
-
-_READ_LIMIT = 64 << 20
+from containerkit.oci.manifest import MAX_BYTES
 
 
 class Blobs:
@@ -66,19 +65,22 @@ class Blobs:
             StorageError: its bytes are not what its name says, or it is far too large for what it should be.
         """
         with self.open(digest) as file:
-            if os.fstat(file.fileno()).st_size > _READ_LIMIT:
-                raise StorageError(f"blob {digest}: too large to be a manifest or a config")
+            check_small(digest, os.fstat(file.fileno()).st_size)
             data = file.read()
         if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
             raise damaged(digest)
         return data
 
-    def delete(self, digest: str) -> None:
-        """Remove the blob's name. Idempotent. Only ``Images.collect`` knows when it may go."""
+    def delete(self, digest: str) -> int:
+        """Remove the blob's name; the bytes that are free now. Idempotent. Only ``Images`` knows when it may go."""
+        path = self.path(digest)
         try:
-            os.unlink(self.path(digest))
+            found = os.stat(path)
+            os.unlink(path)
         except FileNotFoundError:
-            pass
+            return 0
+        # Somebody at work may have it by another name.
+        return found.st_blocks * 512 if found.st_nlink == 1 else 0
 
     def names(self) -> list[str]:
         """The digest of every blob."""
@@ -86,9 +88,21 @@ class Blobs:
 
 
 def _absent(digest: str) -> NotFound:
-    return NotFound(f"blob {digest}: not in the store")
+    return NotFound(f"blob {digest}: not in the store (pull its image again, or make it anew)")
+
+
+def check_small(digest: str, size: int) -> None:
+    """Refuse to read a blob into memory that is larger than a manifest or a config can be.
+
+    Raises:
+        StorageError: it is.
+    """
+    if size > MAX_BYTES:
+        raise StorageError(f"blob {digest}: {size} bytes are too many for a manifest or a config")
 
 
 def damaged(digest: str) -> StorageError:
     """The error for a blob whose bytes are not those its name stands for."""
-    return StorageError(f"blob {digest}: damaged on disk (remove its image, and make or pull that again)")
+    return StorageError(
+        f"blob {digest}: damaged on disk (ck.doctor(verify=True) says of what image, and how to mend it)"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 3
+#: Seconds that a write waits for its turn.
+_PATIENCE = 30.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id       TEXT PRIMARY KEY,        -- digest of the config blob, as docker's image id
@@ -98,6 +101,19 @@ class _Held:
             self.connection.close()
 
 
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """Alone among all statements this one does not wait for another process, which may be making the same file."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+
+
 #: Connections that came along with a fork.
 _FOREIGN: list[sqlite3.Connection] = []
 
@@ -125,7 +141,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         try:
             # Used by one thread; which one lets it go last is not known.
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             connection.row_factory = sqlite3.Row
             # NORMAL: a crash of the machine may lose the last transactions, never the file.
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -147,7 +163,7 @@ class Database:
             raise StorageError(
                 f"store {path}: made by another version of containerkit (its tables: {found}, not {_VERSION})"
             )
-        connection.execute("PRAGMA journal_mode=WAL")
+        _turn_to_wal(connection)
         connection.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version={_VERSION}; COMMIT;")
 
     @contextmanager

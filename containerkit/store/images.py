@@ -9,30 +9,38 @@ import builtins
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from containerkit.errors import (
+    ContainerkitError,
     InvalidArgument,
     InvalidState,
     NotFound,
     StorageError,
     from_os_error,
 )
-from containerkit.oci import codec
+from containerkit.layers.bounds import check_proportion
 from containerkit.oci import digest as digests
+from containerkit.oci import image_config
 from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ImageConfig, parse_time
 from containerkit.oci.manifest import Descriptor, Manifest
 from containerkit.oci.reference import Reference
-from containerkit.store import events, layout
+from containerkit.store import events, layout, rights
 from containerkit.store.blobs import Blobs
 from containerkit.store.database import Database
 from containerkit.store.ingest import Ingest
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
+from containerkit.store.trees import disk_usage
 from containerkit.store.workspace import Workspace
+
+#: What an image may unpack to whatever it is packed to; otherwise it is as with a layer (layers/bounds.py). The same
+#: small layer may be in it many times.
+HARMLESS_IMAGE = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,21 @@ _BY_PREFIX = "SELECT * FROM images WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
 _BY_DIGEST = "SELECT i.* FROM digests d JOIN images i ON i.id = d.image WHERE d.reference = ?"
 _TAGS = "SELECT reference FROM tags WHERE image = ?"
 _DIGESTS = "SELECT reference FROM digests WHERE image = ?"
+
+
+@dataclass(frozen=True)
+class _New:
+    """What is to become an image, with the tags it gets, and what registries know it by; both written out."""
+
+    image: ImageRecord
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        names = [*self.tags, *self.digests]
+        return Reference.parse(names[0]).familiar if names else self.image.id
 
 
 class Images:
@@ -97,48 +120,84 @@ class Images:
             NotFound: a blob is missing.
             StorageError: a blob is damaged, or the disk is full.
         """
-        tag = None if reference is None else Reference.parse(reference).full
-        known = tuple([Reference.parse(digest).full for digest in digests])
-        source = ingest or self._blobs
-        parsed = _parse(manifest, source.read(manifest.digest), source)
-        try:
-            while not self._commit(parsed, tag, ingest, known, action):
-                # Unpacked again when a removal by another process took one for garbage: it had no row yet.
-                self._layers.ensure(parsed.chain_ids, parsed.layers, source)
-        except OSError as error:
-            raise from_os_error(error, f"image {reference or parsed.id}") from error
-        return self.get(parsed.id)
+        new = self._new(manifest, () if reference is None else (reference,), ingest, digests)
+        return self._add([new], ingest, action)[0]
 
-    def _commit(
-        self, parsed: ImageRecord, tag: str | None, ingest: Ingest | None, known: tuple[str, ...], action: str
-    ) -> bool:
-        """Write the rows; False when a layer is not unpacked."""
+    def add_all(
+        self, wanted: Sequence[tuple[Descriptor, Sequence[str]]], ingest: Ingest | None = None, *, action: str
+    ) -> tuple[ImageRecord, ...]:
+        """As :meth:`add`, for several images, each with its tags: all of them, or none."""
+        return self._add([self._new(manifest, tags, ingest) for manifest, tags in wanted], ingest, action)
+
+    def _new(
+        self, manifest: Descriptor, references: Sequence[str], ingest: Ingest | None, digests: Sequence[str] = ()
+    ) -> _New:
+        source = ingest or self._blobs
+        tags, known = (tuple([Reference.parse(name).full for name in names]) for names in (references, digests))
+        return _New(_parse(manifest, source.read(manifest.digest), source), tags, known)
+
+    def _add(self, new: Sequence[_New], ingest: Ingest | None, action: str) -> tuple[ImageRecord, ...]:
+        try:
+            with self.keeping([chain_id for one in new for chain_id in one.image.chain_ids]):
+                for one in new:
+                    self._unpack(one.image, ingest or self._blobs)
+                return self._commit(new, ingest, action)
+        except Exception as error:
+            with suppress(OSError, ContainerkitError):
+                self.collect()  # what was unpacked before the one that is wrong
+            if isinstance(error, OSError) and not isinstance(error, ContainerkitError):
+                raise from_os_error(error, f"image {new[0].name}") from error
+            raise
+
+    @contextmanager
+    def keeping(self, chain_ids: Sequence[str]) -> Iterator[None]:
+        """Layers that are no garbage until the end of the block: an image shall have them then."""
+        with self._layers.needed(chain_ids):
+            yield
+        # Unless it was removed at once, by somebody who had to leave them.
+        if not self.users("layer").keys() >= set(chain_ids):
+            self.collect()
+
+    def _unpack(self, parsed: ImageRecord, source: Blobs | Ingest) -> None:
+        """See that every layer is unpacked, and that its blob is what the image's config says.
+
+        Nothing is taken on trust: the blob of a layer that is unpacked here already is looked into, too.
+        """
+        diff_ids, parents = parsed.config.rootfs.diff_ids, (None, *parsed.chain_ids)
+        stored = packed = 0
+        for chain_id, parent, diff_id, layer in zip(parsed.chain_ids, parents, diff_ids, parsed.layers, strict=False):
+            self._layers.match(chain_id, diff_id, layer, source)
+            stored += self._layers.unpack(chain_id, parent, layer, source)
+            packed += layer.size
+            check_proportion(stored, packed, f"image {parsed.id}", HARMLESS_IMAGE)
+
+    def _commit(self, new: Sequence[_New], ingest: Ingest | None, action: str) -> tuple[ImageRecord, ...]:
+        """Write the rows; what they say now."""
         with self._database.transaction() as connection:
-            if not all(self._layers.path(chain_id).exists() for chain_id in parsed.chain_ids):
-                return False
-            self._insert(connection, parsed, ingest, is_registry_s=bool(known))
-            for digest in known:
-                connection.execute(
-                    "INSERT OR REPLACE INTO digests (reference, image) VALUES (?, ?)", (digest, parsed.id)
-                )
-            if tag is not None:
-                self._tag(connection, tag, parsed.id)
+            for one in new:
+                id = one.image.id
+                self._insert(connection, one.image, ingest, is_registry_s=bool(one.digests))
+                for digest in one.digests:
+                    connection.execute("INSERT OR REPLACE INTO digests (reference, image) VALUES (?, ?)", (digest, id))
+                for tag in one.tags:
+                    self._tag(connection, tag, id)
+                events.add(connection, "image", action, id, one.name, {})
             self._write_index(connection)
-            names = tag or next(iter(known), "")
-            events.add(connection, "image", action, parsed.id, _familiar(names) or parsed.id, {})
+            # Not later: somebody may remove it at once.
+            records = tuple([self._record(connection.execute(_BY_ID, (one.image.id,)).fetchone()) for one in new])
         events.tell(self._database)
-        return True
+        return records
 
     def _insert(
         self, connection: sqlite3.Connection, parsed: ImageRecord, ingest: Ingest | None, *, is_registry_s: bool
     ) -> None:
         row = connection.execute(_BY_ID, (parsed.id,)).fetchone()
-        manifest = parsed.manifest
-        if row is not None and not (is_registry_s and row["manifest"] != manifest.digest):
-            # The same config, maybe in another manifest (layers compressed otherwise): one of them is enough.
-            used = connection.execute("SELECT digest FROM uses WHERE image = ? AND kind = 'blob'", (parsed.id,))
-            blobs = [row["digest"] for row in used]
-        else:
+        manifest, source = parsed.manifest, ingest or self._blobs
+        used = connection.execute("SELECT digest FROM uses WHERE image = ? AND kind = 'blob'", (parsed.id,))
+        blobs = [row["digest"] for row in used]
+        is_other = row is not None and row["manifest"] != manifest.digest
+        # The same config, maybe in another manifest (layers compressed otherwise): one of them is enough, a whole one.
+        if row is None or (is_other and (is_registry_s or not all(source.exists(digest) for digest in blobs))):
             blobs = [manifest.digest, parsed.id, *(layer.digest for layer in parsed.layers)]
             size = sum(self._layers.size(chain_id) for chain_id in parsed.chain_ids)
             connection.execute(
@@ -153,8 +212,8 @@ class Images:
         for digest in blobs:
             if ingest is not None:
                 ingest.publish(digest)
-            elif not self._blobs.exists(digest):
-                raise NotFound(f"blob {digest}: not in the store")
+            else:
+                self._blobs.size(digest)
         _sync_directory(self._blobs.directory)
 
     def get(self, reference: str) -> ImageRecord:
@@ -213,6 +272,8 @@ class Images:
             try:
                 found = _parse(manifest, self._blobs.read(manifest.digest), self._blobs)
             except (NotFound, StorageError) as error:
+                if self._database.connection().execute(_BY_ID, (row["id"],)).fetchone() is None:
+                    raise NotFound(f"image {row['id']}: removed meanwhile") from error
                 raise StorageError(f"image {row['id']}: {error.message}") from error
             parsed = self._parsed[key] = replace(found, size=row["size"])
         return replace(parsed, tags=self._names(_TAGS, row["id"]), digests=self._names(_DIGESTS, row["id"]))
@@ -221,18 +282,51 @@ class Images:
         rows = self._database.connection().execute(query, (id,))
         return tuple(sorted(Reference.parse(row["reference"]).familiar for row in rows))
 
+    def names(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tags of an image, and what registries know it by; whatever state it is in."""
+        return self._names(_TAGS, id), self._names(_DIGESTS, id)
+
+    def users(self, kind: str) -> dict[str, tuple[str, ...]]:
+        """By digest or chain id: the ids of the images that use that ``"blob"`` or ``"layer"``."""
+        rows = self._database.connection().execute(
+            "SELECT digest, image FROM uses WHERE kind = ? ORDER BY 1, 2", (kind,)
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for row in rows:
+            found[row["digest"]] = (*found.get(row["digest"], ()), row["image"])
+        return found
+
+    def unreadable(self) -> Iterator[tuple[str, str]]:
+        """The ids of images whose manifest or config is damaged or missing, and what it is."""
+        for row in self._rows():
+            self._parsed.pop((row["id"], row["manifest"]), None)  # what was read once may have rotted since
+            try:
+                self._record(row)
+            except NotFound:
+                continue  # removed meanwhile
+            except StorageError as error:
+                yield row["id"], error.message.removeprefix(f"image {row['id']}: ")
+
+    def _record_or_none(self, row: sqlite3.Row) -> ImageRecord | None:
+        try:
+            return self._record(row)
+        except (NotFound, StorageError):
+            return None
+
+    def _rows(self) -> builtins.list[sqlite3.Row]:
+        return self._database.connection().execute("SELECT * FROM images ORDER BY created DESC, id").fetchall()
+
     def list(
         self, reference: str | None = None, dangling: bool | None = None, labels: Mapping[str, str] | None = None
-    ) -> list[ImageRecord]:
-        """The images, the newest in the store first.
+    ) -> builtins.list[ImageRecord]:
+        """The images, the newest in the store first; without those whose manifest or config is damaged.
 
         Args:
             reference: only those with such a tag; a name without a tag means all its tags.
             dangling: only those without any tag (True), or with one (False); a digest is no tag.
             labels: only those with these labels; an empty value matches any.
         """
-        rows = self._database.connection().execute("SELECT * FROM images ORDER BY created DESC, id").fetchall()
-        records = [self._record(row) for row in rows]
+        records = [record for row in self._rows() if (record := self._record_or_none(row)) is not None]
         return [
             record
             for record in records
@@ -323,44 +417,46 @@ class Images:
         except OSError as error:
             raise from_os_error(error, f"image {reference}") from error
 
-    def prune(self, *, all: bool = False) -> builtins.list[ImageRecord]:
+    def prune(self, *, all: bool = False) -> tuple[builtins.list[str], int]:
         """Remove images that no container was made from: those without a tag, or, with ``all``, any of them.
 
         Returns:
-            What is gone.
+            What is gone, by its first tag or its id; and the bytes that are free now, garbage of others too.
         """
+        unused = "SELECT id FROM images WHERE id NOT IN (SELECT image FROM containers)"
+        if not all:
+            unused += " AND id NOT IN (SELECT image FROM tags)"
         pruned = []
-        for record in self.list(dangling=None if all else True):
-            with self._database.transaction() as connection:
-                (row,) = connection.execute(
-                    "SELECT (SELECT count(*) FROM containers WHERE image = ?1) AS users,"
-                    " (SELECT count(*) FROM tags WHERE image = ?1) AS tags", (record.id,)
-                )  # fmt: skip
-                if row["users"] or (row["tags"] and not all):
-                    continue
-                _forget(connection, record.id)
-                pruned.append(record)
-        if pruned:
-            with self._database.transaction() as connection:
+        with self._database.transaction() as connection:
+            for row in connection.execute(unused).fetchall():
+                pruned.append(next(iter(self._names(_TAGS, row["id"])), row["id"]))
+                _forget(connection, row["id"])
+            if pruned:
                 self._write_index(connection)
-        self.collect()
-        return pruned
+        if pruned:
+            events.tell(self._database)
+        return pruned, self.collect()
 
-    def collect(self) -> None:
+    def collect(self) -> int:
         """Free blobs and layers that no image uses. Idempotent; what is on its way in is not touched.
 
         A transaction of its own after the rows are gone: a crash between the two leaves garbage for the next call,
         where the other order would leave rows without blobs. The write lock is only taken when there is work.
+
+        Returns:
+            The bytes that are free now.
         """
         connection = self._database.connection()
         if not any(self._garbage(connection)):
-            return
-        with Workspace(self._paths.tmp) as trash, self._database.transaction() as connection:
-            blobs, layers = self._garbage(connection)
-            for digest in blobs:
-                self._blobs.delete(digest)
-            for chain_id in layers:
-                self._layers.discard(chain_id, trash.path)
+            return 0
+        with Workspace(self._paths.tmp) as trash:
+            with self._database.transaction() as connection:
+                blobs, layers = self._garbage(connection)
+                freed = sum(self._blobs.delete(digest) for digest in blobs)
+                for chain_id in layers:
+                    self._layers.discard(chain_id, trash.path)
+            # Without the directory of the trash itself.
+            return freed + rights.call(disk_usage, trash.path) - os.stat(trash.path).st_blocks * 512
 
     def _garbage(self, connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
         # The directories first: what gets its name after that has its row before the query of a transaction.
@@ -382,12 +478,8 @@ class Images:
 def _parse(manifest: Descriptor, data: bytes, source: Blobs | Ingest) -> ImageRecord:
     where = f"manifest {manifest.digest}"
     found: Manifest = oci.read_manifest(data, where)
-    config = codec.loads(ImageConfig, source.read(found.config.digest), f"config {found.config.digest}")
-    if len(config.rootfs.diff_ids) != len(found.layers):
-        raise InvalidArgument(f"{where}: {len(found.layers)} layers, and {len(config.rootfs.diff_ids)} in its config")
+    config = image_config.read(source.read(found.config.digest), found.config.digest, len(found.layers))
     chain_ids = digests.chain_ids(config.rootfs.diff_ids)
-    for digest in (found.config.digest, *config.rootfs.diff_ids, *(layer.digest for layer in found.layers)):
-        digests.hex_of(digest)
     return ImageRecord(
         found.config.digest, manifest, (), (), parse_time(config.created), 0, config, found.layers, chain_ids
     )

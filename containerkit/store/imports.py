@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from containerkit.errors import InvalidArgument, NotFound, from_os_error
+from containerkit.errors import InvalidArgument, NotFound, StorageError, from_os_error
 from containerkit.layers import hostlayer, pack, write
 from containerkit.layers.compression import Readable
 from containerkit.layers.hostprograms import DEFAULT_PATH, HostFiles
 from containerkit.layers.pack import Packed, Packer
 from containerkit.oci import changes as instructions
-from containerkit.oci import codec, platforms
 from containerkit.oci import manifest as oci
+from containerkit.oci import platforms
 from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, RootFS, format_time
 from containerkit.oci.manifest import Descriptor
 from containerkit.oci.reference import Reference
@@ -50,7 +50,8 @@ def import_(store: Store, source: Source, tag: str | None = None, changes: Itera
         with store.ingest() as ingest:
             with ingest.writer() as writer:
                 packed = _pack(source, writer)
-            return _finish(store, ingest, packed, writer, config, "import", tag)
+            layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
+            return add_layer(store, ingest, layer, packed, config, "import", tag)
     except OSError as error:
         raise from_os_error(error, f"import {name}") from error
 
@@ -98,33 +99,49 @@ def from_host(store: Store, programs: Iterable[str], tag: str | None = None) -> 
 def _host_image(store: Store, files: HostFiles, programs: tuple[str, ...], tag: str | None) -> ImageRecord:
     config = ContainerConfig(env=("PATH=" + ":".join((*files.directories, *DEFAULT_PATH)),), cmd=programs[:1])
     known = store.paths.host_images / hostlayer.fingerprint(files, programs)
-    try:
-        found = store.images.get(known.read_text())
-        return found if tag is None else store.images.tag(found.id, tag)
-    except (FileNotFoundError, NotFound):
-        pass
+    if (found := recall(store, known, tag)) is not None:
+        return found
     with store.ingest() as ingest:
         with ingest.writer() as writer, Packer(writer) as packer:
             hostlayer.add_host_files(packer, files)
-        history = "from_host " + " ".join(programs)
-        record = _finish(store, ingest, packer.result, writer, config, history, tag)
-        _remember(known, record.id, ingest)
+        packed, history = packer.result, "from_host " + " ".join(programs)
+        layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
+        record = add_layer(store, ingest, layer, packed, config, history, tag)
+        remember(known, record.id, ingest)
     return record
 
 
-def _remember(known: Path, id: str, ingest: Ingest) -> None:
+def recall(store: Store, known: Path, tag: str | None) -> ImageRecord | None:
+    """The image that :func:`remember` wrote down in the file ``known``, with the tag; None when there is none.
+
+    Or none that is whole: then it is made anew.
+    """
+    try:
+        found = store.images.get(known.read_text())
+        if not all(store.blobs.exists(layer.digest) for layer in found.layers):
+            return None
+        return found if tag is None else store.images.tag(found.id, tag)
+    except (FileNotFoundError, NotFound, StorageError):
+        return None
+
+
+def remember(known: Path, id: str, ingest: Ingest) -> None:
+    """Write down which image was made, for the next call with the same wishes."""
     partial = ingest.path / "known"
     partial.write_text(id)
     known.parent.mkdir(parents=True, exist_ok=True)
     os.rename(partial, known)
 
 
-def _finish(
-    store: Store, ingest: Ingest, packed: Packed, writer: BlobWriter, config: ContainerConfig,
+def add_layer(
+    store: Store, ingest: Ingest, layer: Descriptor, packed: Packed, config: ContainerConfig,
     history: str, tag: str | None,
 ) -> ImageRecord:  # fmt: skip
-    """Write config and manifest of a layer that waits in ``ingest``, and add the image."""
-    layer = Descriptor(oci.layer_media_type(packed.compression), writer.digest, writer.size)
+    """An image of one layer, which waits in ``ingest``.
+
+    Args:
+        history: how it was made.
+    """
     # Nothing of the call itself: the same content is the same image, and a cell that is run again makes no second one.
     when = format_time(packed.newest / 1e9)
     machine = platforms.this_machine()
@@ -137,6 +154,4 @@ def _finish(
         created=when,
         history=(History(when, history),),
     )
-    described = ingest.put(codec.dumps(image).encode(), oci.OCI_CONFIG)
-    manifest = ingest.put(codec.dumps(oci.manifest(described, (layer,))).encode(), oci.OCI_MANIFEST)
-    return store.images.add(manifest, tag, ingest)
+    return store.add_image(image, (layer,), ingest, tag)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from containerkit.errors import NotFound, StorageError
+from containerkit.errors import StorageError
+from containerkit.layers.installer import Installer
+from containerkit.layers.pack import Archive, Packed
 from containerkit.oci import digest as digests
-from containerkit.oci.manifest import Descriptor
-from containerkit.store.blobs import Blobs
+from containerkit.oci.manifest import Descriptor, layer_media_type
+from containerkit.store.blobs import Blobs, check_small
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace, sweep
 
@@ -35,6 +38,33 @@ class BlobWriter:
         return "sha256:" + self._hash.hexdigest()
 
 
+class Written(NamedTuple):
+    """A layer that was just made: what its blob is, and the directory with ``blob``, ``fs``, ``size`` and ``blobs``."""
+
+    descriptor: Descriptor
+    packed: Packed
+    space: str
+
+
+def write_layer(space: str, write: Callable[[Archive], None]) -> Written:
+    """Make a layer of what ``write`` adds, packed and unpacked, in the new directory ``space``.
+
+    For whoever has the rights to make its files.
+    """
+    os.makedirs(f"{space}/fs")
+    os.chmod(f"{space}/fs", 0o755)  # whatever the umask is
+    with open(f"{space}/blob", "wb") as file:
+        writer = BlobWriter(file)
+        with Installer(writer, f"{space}/fs", "layer") as installer:
+            write(installer)
+        file.flush()
+        os.fsync(file.fileno())
+    for name, text in (("size", str(installer.size)), ("blobs", f"{writer.digest}\n")):
+        Path(space, name).write_text(text)
+    packed = installer.result
+    return Written(Descriptor(layer_media_type(packed.compression), writer.digest, writer.size), packed, space)
+
+
 class Ingest(Workspace):
     """Blobs that nobody else sees yet; also reads those that are in the store.
 
@@ -45,7 +75,6 @@ class Ingest(Workspace):
         super().__init__(paths.tmp)
         self._tmp = paths.tmp
         self._blobs = blobs
-        self._adopted: dict[str, str] = {}
 
     def __enter__(self) -> Ingest:
         sweep(self._tmp)
@@ -84,19 +113,36 @@ class Ingest(Workspace):
     def _path(self, digest: str) -> str:
         return f"{self.path}/{digests.hex_of(digest)}"
 
-    def adopt(self, digest: str, path: str) -> None:
-        """A blob that waits elsewhere, verified and on the disk: it stays there until it is published."""
-        self._adopted[digest] = path
+    def share(self, digest: str, path: str) -> None:
+        """Have a blob that lies elsewhere below the root, verified and on the disk: it may lose its name there."""
+        _link(path, self._path(digest))
+
+    def hold(self, digest: str) -> bool:
+        """Keep a blob of the store, whoever removes it meanwhile; False when it is not there."""
+        try:
+            _link(self._blobs.path(digest), self._held(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _held(self, digest: str) -> str:
+        return f"{self._path(digest)}.held"
 
     def staged(self, digest: str) -> str | None:
         """The path of a blob that waits here, or None."""
-        path = self._adopted.get(digest) or self._path(digest)
+        path = self._path(digest)
         return path if os.path.exists(path) else None
 
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is here or in the store."""
+        return any(map(os.path.exists, (self._path(digest), self._held(digest), self._blobs.path(digest))))
+
     def open(self, digest: str) -> BinaryIO:
-        """As :meth:`Blobs.open`, the blobs that wait here first."""
-        path = self.staged(digest)
-        return self._blobs.open(digest) if path is None else open(path, "rb", buffering=0)
+        """As :meth:`Blobs.open`, the blobs that wait here, or are held, first."""
+        for path in (self._path(digest), self._held(digest)):
+            if os.path.exists(path):
+                return open(path, "rb", buffering=0)
+        return self._blobs.open(digest)
 
     def read(self, digest: str) -> bytes:
         """As :meth:`Blobs.read`, the blobs that wait here first."""
@@ -104,6 +150,7 @@ class Ingest(Workspace):
         if path is None:
             return self._blobs.read(digest)
         with open(path, "rb") as file:
+            check_small(digest, os.fstat(file.fileno()).st_size)
             return file.read()
 
     def publish(self, digest: str) -> None:
@@ -117,5 +164,15 @@ class Ingest(Workspace):
         path = self.staged(digest)
         if path is not None:
             os.rename(path, self._blobs.path(digest))
-        elif not self._blobs.exists(digest):
-            raise NotFound(f"blob {digest}: not in the store")
+            return
+        try:
+            _link(self._held(digest), self._blobs.path(digest))  # when somebody has taken its name
+        except FileNotFoundError:
+            self._blobs.size(digest)
+
+
+def _link(path: str, name: str) -> None:
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        pass

@@ -10,14 +10,20 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from containerkit.errors import InvalidArgument, StorageError, from_os_error
+from containerkit.errors import (
+    ContainerkitError,
+    InvalidArgument,
+    Unsupported,
+    from_os_error,
+)
 from containerkit.layers import compression, tar
-from containerkit.layers.apply import apply
+from containerkit.layers.apply import Applied, apply
+from containerkit.layers.stack import is_opaque
 from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
@@ -28,9 +34,10 @@ from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
 
 _FLOCK = struct.Struct("hhqqi4x")
-#: What a layer may unpack to: so many bytes always, and so many times its own size. Trees of files are packed to a
-#: tenth at best; a stream of zeros to a thousandth by gzip, and to nearly nothing by zstd.
-_HARMLESS, _RATIO = 1 << 30, 200
+#: Where the bytes begin that say that a layer is needed; below, those that say that it is being unpacked.
+_NEEDED = 1 << 60
+#: The file beside a layer that hides all that is below it.
+_OPAQUE = "opaque"
 
 
 class Source(Protocol):
@@ -69,20 +76,71 @@ class Layers:
             self.unpack(chain_id, parent, descriptor, source)
         return tuple([self.path(chain_id) for chain_id in chain_ids])
 
-    def unpack(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source | None = None) -> None:
-        """As :meth:`ensure`, of one layer; ``parent`` is the chain id of the layer below, None for the lowest."""
-        if not os.path.exists(self.path(chain_id)):
-            with (source or self._blobs).open(descriptor.digest) as blob:
-                self._unpack_once(chain_id, parent, descriptor, blob.name)
+    def showing(self, chain_ids: tuple[str, ...], descriptors: tuple[Descriptor, ...]) -> tuple[Path, ...]:
+        """As :meth:`ensure`, without those that a layer above hides as a whole: overlayfs heeds no mark at a root."""
+        directories = self.ensure(chain_ids, descriptors)
+        hiding = [number for number, path in enumerate(directories) if os.path.exists(path.with_name(_OPAQUE))]
+        return directories[hiding[-1] :] if hiding else directories
 
-    def unpack_growing(self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str) -> None:
+    def unpack(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source | None = None) -> int:
+        """As :meth:`ensure`, of one layer; ``parent`` is the chain id of the layer below, None for the lowest.
+
+        Returns:
+            The bytes that were written for it.
+        """
+        if os.path.exists(self.path(chain_id)):
+            return 0
+        with (source or self._blobs).open(descriptor.digest) as blob:
+            return self._unpack_once(chain_id, parent, descriptor, blob.name)
+
+    def unpack_growing(self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str) -> int:
         """As :meth:`unpack`, of a layer whose blob is just being written to the file at ``path``.
 
         Raises:
             StorageError: the download was broken off, or brought something else.
         """
-        if not os.path.exists(self.path(chain_id)):
-            self._unpack_once(chain_id, parent, descriptor, path, is_growing=True)
+        if os.path.exists(self.path(chain_id)):
+            return 0
+        return self._unpack_once(chain_id, parent, descriptor, path, is_growing=True)
+
+    def match(self, chain_id: str, diff_id: str, descriptor: Descriptor, source: Source) -> None:
+        """See that a blob is the layer that is there already: unpacked from it, or from one with the same content.
+
+        Raises:
+            InvalidArgument: it is not.
+            NotFound: there is no such blob.
+        """
+        known = self.path(chain_id).with_name("blobs")
+        try:
+            if descriptor.digest in known.read_text().split():
+                return
+        except FileNotFoundError:
+            return  # it is not there
+        with source.open(descriptor.digest) as file:
+            check(file, diff_id, descriptor)
+        with suppress(FileNotFoundError), open(known, "a") as file:
+            file.write(f"{descriptor.digest}\n")
+
+    def take(self, chain_id: str, space: Path) -> None:
+        """A layer that was unpacked where it was made, with what belongs beside it, gets its place. Idempotent."""
+        try:
+            with self._locked(chain_id):
+                directory = self.path(chain_id)
+                if not directory.exists():
+                    self._publish(space, directory.parent)
+        except OSError as error:
+            raise from_os_error(error, f"layer {chain_id}") from error
+
+    @contextmanager
+    def needed(self, chain_ids: Iterable[str]) -> Iterator[None]:
+        """Layers that are no garbage until the end of the block, though no image has them yet."""
+        lock = self._open_lock()
+        try:
+            for chain_id in chain_ids:
+                fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, chain_id, _NEEDED))
+            yield
+        finally:
+            os.close(lock)
 
     def size(self, chain_id: str) -> int:
         """The bytes of a layer's files, as they were counted when it was unpacked.
@@ -100,12 +158,23 @@ class Layers:
         with Workspace(self._paths.tmp) as trash:
             self.discard(chain_id, trash.path)
 
-    def discard(self, chain_id: str, trash: Path) -> None:
-        """Move an unpacked layer to the directory ``trash``, where it is nobody's any more. Idempotent."""
+    def discard(self, chain_id: str, trash: Path) -> bool:
+        """Move an unpacked layer to the directory ``trash``, where it is nobody's any more. Idempotent.
+
+        Returns:
+            False when somebody has said that it is needed: then it stays.
+        """
+        lock = self._open_lock()
         try:
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK, chain_id, _NEEDED))
             os.rename(self.path(chain_id).parent, trash / digests.hex_of(chain_id))
         except FileNotFoundError:
             pass
+        except (BlockingIOError, PermissionError):
+            return False
+        finally:
+            os.close(lock)
+        return True
 
     def names(self) -> list[str]:
         """The chain id of every unpacked layer."""
@@ -113,17 +182,19 @@ class Layers:
 
     def _unpack_once(
         self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str, *, is_growing: bool = False
-    ) -> None:
+    ) -> int:
         try:
             with self._locked(chain_id), Workspace(self._paths.tmp) as space:
                 directory = self.path(chain_id)
                 if directory.exists():
-                    return  # another process was faster
+                    return 0  # another process was faster
                 # Apart when others are at work meanwhile: the downloads.
                 call = rights.apart if is_growing else rights.call
-                size = call(unpack, space.path / "fs", path, chain_id, parent, descriptor, is_growing)
-                (space.path / "size").write_text(str(size))
+                applied = call(unpack, space.path / "fs", path, chain_id, parent, descriptor, is_growing)
+                (space.path / "size").write_text(str(applied.size))
+                (space.path / "blobs").write_text(f"{descriptor.digest}\n")
                 self._publish(space.path, directory.parent)
+                return applied.stored
         except OSError as error:
             raise from_os_error(error, f"layer {chain_id}") from error
 
@@ -131,27 +202,34 @@ class Layers:
         # The directory itself stays for its owner to remove: the lock is on it.
         whole = work / "whole"
         whole.mkdir()
-        for name in ("fs", "size"):
-            os.rename(work / name, whole / name)
+        for name in ("fs", "size", "blobs", _OPAQUE):
+            if os.path.exists(work / name):
+                os.rename(work / name, whole / name)
         # What has a name must survive a power cut: a layer is never looked into again once it is there.
         syncfs(whole)
         os.rename(whole, place)
 
     @contextmanager
     def _locked(self, chain_id: str) -> Iterator[None]:
-        lock = os.open(self._paths.layers / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self._open_lock()
         try:
-            byte = int(digests.hex_of(chain_id)[:14], 16)
-            fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, _request(fcntl.F_WRLCK, chain_id))
             yield
         finally:
             os.close(lock)
 
+    def _open_lock(self) -> int:
+        return os.open(self._paths.layers / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _request(kind: int, chain_id: str, base: int = 0) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, base + int(digests.hex_of(chain_id)[:14], 16), 1, 0)
+
 
 def unpack(
     root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor, is_growing: bool = False
-) -> int:
-    """Make the files of the layer in the file ``blob`` below ``root``, which is made; the bytes of their contents.
+) -> Applied:
+    """Make the files of the layer in the file ``blob`` below ``root``, which is made.
 
     Args:
         is_growing: the file is a download that still goes on.
@@ -169,56 +247,60 @@ def unpack(
         head = compression.Peeked(raw)
         try:
             with compression.reader(head, compression.detect(head.head), subject) as stream:
-                plain = _Bounded(stream, raw, subject)
-                size = apply(tar.Reader(plain, subject), root, subject)
-        except InvalidArgument as error:
+                plain = Hashed(stream)
+                applied = apply(tar.Reader(plain, subject), root, subject)
+        except (InvalidArgument, Unsupported) as error:
             raise _blame(raw, descriptor, error) from error
         while head.read(compression.CHUNK):
             pass
+    if is_opaque(os.fspath(root)):
+        root.with_name(_OPAQUE).touch()
     if raw.digest != descriptor.digest:
         raise damaged(descriptor.digest)
     if digests.chain(parent, plain.digest) != chain_id:
-        raise InvalidArgument(f"{subject}: its content is {plain.digest}, which the image's config does not say")
-    return size
+        raise _another(subject, plain.digest)
+    return applied
 
 
-def _blame(raw: Hashed, descriptor: Descriptor, error: InvalidArgument) -> InvalidArgument | StorageError:
+def check(blob: BinaryIO, diff_id: str, descriptor: Descriptor) -> None:
+    """See that a blob has the content of that digest.
+
+    Raises:
+        InvalidArgument: it has not.
+    """
+    subject = f"layer {descriptor.digest}"
+    head = compression.Peeked(blob)
+    with compression.reader(head, compression.detect(head.head), subject) as stream:
+        plain = Hashed(stream)
+        while plain.read(compression.CHUNK):
+            pass
+    if plain.digest != diff_id:
+        raise _another(subject, plain.digest)
+
+
+def _another(subject: str, found: str) -> InvalidArgument:
+    return InvalidArgument(f"{subject}: its content is {found}, which the image's config does not say")
+
+
+def _blame(raw: Hashed, descriptor: Descriptor, error: ContainerkitError) -> ContainerkitError:
     """Whether the archive is wrong, or the disk has changed it."""
     while raw.read(compression.CHUNK):
         pass
     return damaged(descriptor.digest) if raw.digest != descriptor.digest else error
 
 
-class Hashed:
+class Hashed(compression.Counted):
     """A stream that is hashed as it is read; :attr:`digest` is that of what has been read."""
 
     def __init__(self, stream: compression.Readable) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._hash = hashlib.sha256()
-        self.size = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
+        data = super().read(size)
         self._hash.update(data)
-        self.size += len(data)
         return data
 
     @property
     def digest(self) -> str:
         return "sha256:" + self._hash.hexdigest()
-
-
-class _Bounded(Hashed):
-    """What a layer's stream unpacks to, as long as that is in proportion to what was read of it."""
-
-    def __init__(self, stream: compression.Readable, packed: Hashed, subject: str) -> None:
-        super().__init__(stream)
-        self._packed, self._subject = packed, subject
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = super().read(size)
-        if self.size > max(_HARMLESS, _RATIO * self._packed.size):
-            raise InvalidArgument(
-                f"{self._subject}: {self.size} bytes and more out of {self._packed.size}: a decompression bomb"
-            )
-        return data

@@ -16,6 +16,7 @@
             timings.json             what each operation of the last start cost
         cache/seccomp/<hex>.bpf      compiled filters
         cache/host/<fingerprint>     image id of programs of this machine that were asked for before
+        cache/debian/<fingerprint>   image id of a Debian system that was asked for before
         downloads/<hex>              blobs on their way from a registry (store/downloads.py)
         tmp/                         work in progress: swept when its owner is gone
     RUN/                             /run/containerkit: gone after a reboot
@@ -47,7 +48,8 @@ class Paths:
         else:
             root = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "containerkit"
             run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/containerkit-{os.geteuid()}") / "containerkit"
-        return cls(Path(configuration.root or root), Path(configuration.run or run))
+        chosen = [Path(one).expanduser().absolute() for one in (configuration.root or root, configuration.run or run)]
+        return cls(*chosen)
 
     @property
     def database(self) -> Path:
@@ -82,6 +84,10 @@ class Paths:
         return self.root / "cache" / "host"
 
     @property
+    def debian_images(self) -> Path:
+        return self.root / "cache" / "debian"
+
+    @property
     def downloads(self) -> Path:
         return self.root / "downloads"
 
@@ -102,6 +108,6 @@ class Paths:
                 f"run directory {self.run}: belongs to user {owner}: choose another CONTAINERKIT_RUN"
             )
         # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
-        self.root.chmod(0o711)
-        for path in (self.containers, self.tmp, self.run):
-            path.chmod(0o711)
+        for path in (self.root, self.layers, self.containers, self.tmp):
+            path.chmod(0o700)
+        self.run.chmod(0o711)

@@ -7,7 +7,7 @@ container's mount namespace, and end with it.
 
 One import, one run::
 
-    Layers.ensure((A, B))      layers/A/fs, layers/B/fs                 unpacked, kept as long as an image uses them
+    Layers.showing((A, B))     layers/A/fs, layers/B/fs                 unpacked, kept as long as an image uses them
     prepare("c1", image)       containers/c1/{rootfs,upper,work}        a few mkdir(2), whatever the image's size
                                → overlay on /: lowerdir=B:A, upperdir, workdir
     mounts("c1", image)        the same mount again, for a restart: the changes are in upper/
@@ -19,16 +19,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from containerkit.errors import InvalidArgument, from_os_error
-from containerkit.layers import diff
+from containerkit.layers import diff, writable
 from containerkit.layers.flatten import flatten
+from containerkit.layers.pack import Archive
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.mounts import new_mount
 from containerkit.oci.runtime_spec import Mount
 from containerkit.store import rights
 from containerkit.store.images import ImageRecord
+from containerkit.store.ingest import Ingest, Written, write_layer
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
 from containerkit.store.trees import remove_tree
@@ -67,7 +70,7 @@ class Snapshots:
         base = self._base(container_id)
         lower = self._lower(image)
         try:
-            os.mkdir(base, 0o711)
+            os.mkdir(base, 0o700)
             _make(f"{base}/rootfs")
             if self._stacks():
                 for name in ("upper", "work"):
@@ -91,7 +94,7 @@ class Snapshots:
 
     def _lower(self, image: ImageRecord) -> tuple[Path, ...]:
         """The image's layers, the lowest first, unpacked; of an image without any, an empty one."""
-        return self._layers.ensure(image.chain_ids, image.layers) or (self._empty,)
+        return self._layers.showing(image.chain_ids, image.layers) or (self._empty,)
 
     def _stacks(self) -> bool:
         """Whether overlayfs takes writable layers here; tried once in a process."""
@@ -129,11 +132,30 @@ class Snapshots:
         upper = self.upper(container_id)
         return [upper] if upper.name == "rootfs" else [upper, *reversed(self._lower(image))]
 
-    def changes(self, container_id: str, image: ImageRecord) -> list[diff.Change]:
-        """What the container has changed of its image's files, sorted by path."""
+    def changes(self, container_id: str, image: ImageRecord, mounted: Sequence[str]) -> list[diff.Change]:
+        """What the container has changed of its image's files, sorted by path.
+
+        Args:
+            mounted: where something is mounted in it: what the runtime made for that is left out.
+        """
         compare = diff.compare if self._is_copy(container_id) else diff.changes
-        layers = self._layers.ensure(image.chain_ids, image.layers)
-        return rights.call(compare, self.upper(container_id), layers[::-1])
+        layers = self._layers.showing(image.chain_ids, image.layers)
+        return rights.call(compare, self.upper(container_id), layers[::-1], tuple(mounted))
+
+    def pack(self, container_id: str, image: ImageRecord, mounted: Sequence[str], ingest: Ingest) -> Written:
+        """Write what the container has changed as a layer.
+
+        Args:
+            mounted: where something is mounted in it: what the runtime made for that is left out.
+
+        Raises:
+            InvalidArgument: a file whose name only a whiteout may have.
+            InvalidState: a file became shorter while it was read.
+        """
+        layers = self._layers.showing(image.chain_ids, image.layers)
+        add = writable.add_copy if self._is_copy(container_id) else writable.add_upper
+        space = f"{ingest.path}/changes"
+        return rights.call(_pack, space, add, self.upper(container_id), layers[::-1], tuple(mounted))
 
     def remove(self, container_id: str) -> None:
         """Remove the container's directory with all in it. Idempotent.
@@ -145,6 +167,13 @@ class Snapshots:
             remove_tree(self._prefix + container_id)
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
+
+
+def _pack(
+    space: str, add: Callable[[Archive, Path, Sequence[Path], Sequence[str]], None],
+    upper: Path, layers: Sequence[Path], mounted: Sequence[str],
+) -> Written:  # fmt: skip
+    return write_layer(space, lambda archive: add(archive, upper, layers, mounted))
 
 
 def can_stack(tmp: Path) -> bool:

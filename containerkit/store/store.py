@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from containerkit.oci import codec
+from containerkit.oci import digest as digests
+from containerkit.oci import manifest as oci
+from containerkit.oci.image_config import ImageConfig
+from containerkit.oci.manifest import Descriptor
 from containerkit.store.blobs import Blobs
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.events import Events
-from containerkit.store.images import Images
-from containerkit.store.ingest import Ingest
+from containerkit.store.images import ImageRecord, Images
+from containerkit.store.ingest import Ingest, Written
 from containerkit.store.layers import Layers
 from containerkit.store.leases import Leases
 from containerkit.store.paths import Paths
@@ -31,6 +38,27 @@ class Store:
     def ingest(self) -> Ingest:
         """A place for blobs on their way in: use it in a ``with``."""
         return Ingest(self.paths, self.blobs)
+
+    def place(self, ingest: Ingest, written: Written, below: tuple[str, ...] = ()) -> Descriptor:
+        """A layer that was just made waits in ``ingest`` from now on, unpacked already; ``below`` are chain ids."""
+        ingest.share(written.descriptor.digest, f"{written.space}/blob")
+        chain_id = digests.chain(below[-1] if below else None, written.packed.diff_id)
+        self.layers.take(chain_id, Path(written.space))
+        return written.descriptor
+
+    def add_image(
+        self, config: ImageConfig, layers: tuple[Descriptor, ...], ingest: Ingest, tag: str | None, *,
+        action: str = "import",
+    ) -> ImageRecord:  # fmt: skip
+        """Make an image of layers that wait in ``ingest``, or are here already, the lowest first.
+
+        Args:
+            action: what the event says of it, as for ``Images.add``.
+        """
+        described = ingest.put(codec.dumps(config).encode(), oci.OCI_CONFIG)
+        manifest = oci.manifest(described, tuple([oci.oci_layer(layer) for layer in layers]))
+        described = ingest.put(codec.dumps(manifest).encode(), oci.OCI_MANIFEST)
+        return self.images.add(described, tag, ingest, action=action)
 
     def close(self) -> None:
         """Close files. The next use opens them again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from containerkit.store import rights
 
@@ -40,17 +41,19 @@ def _remove_tree(path: str | os.PathLike[str]) -> None:
 
 def disk_usage(path: str | os.PathLike[str]) -> int:
     """Bytes on disk of everything at and below ``path``, as du(1) counts: a file with several names once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
+    seen: set[tuple[int, int]] = set()  # of those with several
+    total = os.lstat(path).st_blocks * 512
     for _, names, files, directory in os.fwalk(path, follow_symlinks=False):
         for name in (*names, *files):
             try:
                 found = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if (found.st_dev, found.st_ino) not in seen:
+            if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                if (found.st_dev, found.st_ino) in seen:
+                    continue
                 seen.add((found.st_dev, found.st_ino))
-                total += found.st_blocks * 512
+            total += found.st_blocks * 512
     return total
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from containerkit.store import rights, trees
 from containerkit.store.store import Store
+from containerkit.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,6 @@ def of_images(store: Store) -> dict[str, Usage]:
     return found
 
 
-def total(store: Store) -> int:
-    """What all blobs and layers take, with those that nothing uses any more."""
-    blobs = sum(_size(store, "blob", digest) for digest in store.blobs.names())
-    return blobs + sum(_size(store, "layer", chain_id) for chain_id in store.layers.names())
-
-
 def _size(store: Store, kind: str, digest: str) -> int:
     try:
         if kind == "blob":
@@ -54,13 +49,17 @@ def _size(store: Store, kind: str, digest: str) -> int:
 
 def _layer_size(store: Store, chain_id: str) -> int:
     # A layer never changes: it is walked through once, and the sum is kept beside it.
-    directory = store.layers.path(chain_id)
-    kept = directory.with_name("usage")
+    directory = store.layers.path(chain_id).parent
+    kept = directory / "usage"
     try:
         return int(kept.read_text())
     except (FileNotFoundError, ValueError):
-        size = rights.call(trees.disk_usage, directory)
-        partial = kept.with_name(f"usage.{os.getpid()}")
+        pass
+    size = rights.call(trees.disk_usage, directory)
+    with Workspace(store.paths.tmp) as space:
+        partial = space.path / "usage"
+        partial.write_text(str(size))
+        size += os.stat(partial).st_blocks * 512  # it takes room, too
         partial.write_text(str(size))
         os.rename(partial, kept)
-        return size
+    return size

@@ -35,6 +35,7 @@ What else is done to a container that is there, from the SDK's side:
 ``sessions`` ``output``           exec and popen: a helper's other end; output as a result
 ``attachments``                   attach: a monitor's other end
 ``logfiles`` ``follow``           reading a log, reading one that grows
+``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
 ``specs``                         its ``config.json``
 ================================  ==================================================================

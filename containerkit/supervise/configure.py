@@ -381,18 +381,18 @@ def _healthcheck(given: Healthcheck | None, image: HealthConfig | None) -> Healt
 
     def seconds(member: str) -> Duration | None:
         own: Duration | None = getattr(given, member)
-        return own if own is not None else getattr(image, member) / 1e9 or None
+        return own if own is not None else max(getattr(image, member), 0) / 1e9 or None
 
     times = {name: seconds(name) for name in ("interval", "timeout", "start_period", "start_interval")}
-    retries = given.retries if given.retries is not None else image.retries or None
+    retries = given.retries if given.retries is not None else max(image.retries, 0) or None
     return Healthcheck(test=given.test or image.test, retries=retries, **times)
 
 
 def probe(check: Healthcheck | None) -> messages.Probe | None:
     """What the monitor shall do for a health check; docker's defaults where nobody says."""
-    if check is None or not check.test or check.test[0] == "NONE":
+    form, *words = (check.test if check is not None else ()) or ("NONE",)
+    if check is None or form not in ("CMD", "CMD-SHELL") or not words:
         return None
-    form, *words = check.test
     seconds = {
         name: float(value if (value := getattr(check, name)) is not None else default)
         for name, default in (("interval", 30), ("timeout", 30), ("start_period", 0), ("start_interval", 5))

@@ -8,11 +8,26 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from containerkit.errors import ContainerkitError
 from containerkit.linux.files import short_path
 from containerkit.supervise.loop import Loop
-from containerkit.supervise.messages import Attach, Attached, CloseInput, StayEnded, receive_reply, send_reply
+from containerkit.supervise.messages import (
+    Attach,
+    Attached,
+    CloseInput,
+    Failed,
+    Held,
+    HoldStill,
+    StayEnded,
+    receive_reply,
+    send_reply,
+)
 from containerkit.supervise.streams import Client, Streams
+
+if TYPE_CHECKING:
+    from containerkit.supervise.pausing import Holds
 
 
 def connect(path: str) -> socket.socket:
@@ -37,11 +52,14 @@ class Control:
     Args:
         streams: those of the container's present run; they change with each.
         stay_ended: what to do when somebody does not want it started again.
+        holds: those who want it still.
     """
 
-    def __init__(self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None], holds: Holds
+    ) -> None:
         self._loop, self._path = loop, path
-        self._streams, self._stay_ended = streams, stay_ended
+        self._streams, self._stay_ended, self._holds = streams, stay_ended, holds
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._connections: dict[int, tuple[socket.socket, list[Client]]] = {}
         with short_path(path) as address:
@@ -69,6 +87,8 @@ class Control:
             self._streams().close_input()
         elif isinstance(word, StayEnded):
             self._stay_ended()
+        elif isinstance(word, HoldStill):
+            self._hold(connection)
         else:
             self._hang_up(connection)
 
@@ -80,7 +100,16 @@ class Control:
         rights = () if streams.input < 0 else (streams.input,)
         send_reply(connection, Attached(streams.has_terminal), rights)
 
+    def _hold(self, connection: socket.socket) -> None:
+        try:
+            self._holds.take(connection.fileno())
+        except ContainerkitError as error:
+            send_reply(connection, Failed.of(error, "monitor"))
+        else:
+            send_reply(connection, Held())
+
     def _hang_up(self, connection: socket.socket) -> None:
+        self._holds.leave(connection.fileno())
         self._loop.remove(connection.fileno())
         for client in self._connections.pop(connection.fileno())[1]:
             client.close()

@@ -66,6 +66,8 @@ class LogWriter:
     def __init__(self, path: str, max_size: int = -1, max_file: int = 1) -> None:
         self.error = ""
         self._path, self._max_size, self._max_file = path, max_size, max_file
+        #: So many bytes fit into one file, with their headers.
+        self._most = max_size - HEADER.size * (max_size // BLOCK + 1) if max_size >= BLOCK else READ_SIZE
         self._open()
 
     def _open(self) -> None:
@@ -80,13 +82,20 @@ class LogWriter:
         if self.error:
             return
         try:
-            if 0 < self._max_size < self._size + len(data) and self._size:
-                self._rotate()
-            self._append(records(stream, data, time.time_ns(), self._size))
+            now = time.time_ns()
+            for start in range(0, len(data), self._most):
+                self._write(stream, data[start : start + self._most], now)
         except OSError as error:
             self.error = f"log: {reason(error)}; later output is lost"
             # The disk is full: some room is given back, so that the container's end can be written down.
             self._cut(os.fstat(self._descriptor).st_size - _GIVEN_BACK)
+
+    def _write(self, stream: int, data: bytes, now: int) -> None:
+        pieces = records(stream, data, now, self._size)
+        if 0 < self._max_size < self._size + sum(map(len, pieces)) and self._size:
+            self._rotate()
+            pieces = records(stream, data, now, self._size)
+        self._append(pieces)
 
     def _append(self, pieces: list[bytes | memoryview]) -> None:
         total = sum(map(len, pieces))

@@ -22,6 +22,8 @@ Whoever wants something of a running container speaks to its monitor's control s
      |<---------------- attached + its input ----|     until the connection is closed
      |-- close_input --------------------------->|
      |-- stay_ended ---------------------------->|     a stop, also while it waits for its next start
+     |-- hold_still ---------------------------->|
+     |<------------------------ held | failed ---|     paused until the connection is closed
 """
 
 from __future__ import annotations
@@ -244,15 +246,30 @@ class StayEnded:
 
 
 @dataclass(frozen=True)
+class HoldStill:
+    """Pause the container as long as this connection lasts. The answer is ``Held``, or ``Failed``."""
+
+    kind: str = "hold_still"
+
+
+@dataclass(frozen=True)
+class Held:
+    """It is still."""
+
+    kind: str = "held"
+
+
+@dataclass(frozen=True)
 class Worked:
     """The function has been called, and its result lies ready."""
 
     kind: str = "worked"
 
 
-Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | Worked
+Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | HoldStill | Held | Worked
 _REPLIES: dict[str, Any] = {
-    one.kind: one for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded, Worked)
+    one.kind: one
+    for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded, HoldStill, Held, Worked)
 }
 
 

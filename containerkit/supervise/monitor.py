@@ -31,6 +31,7 @@ from containerkit.supervise.health import Health, Prober
 from containerkit.supervise.log import LogWriter
 from containerkit.supervise.loop import Loop
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
+from containerkit.supervise.pausing import Holds
 from containerkit.supervise.streams import Streams
 
 #: Seconds that those who are attached have to read the rest of the output of a container that has ended.
@@ -90,7 +91,8 @@ class Monitor:
             # The mounts go on in the init while the pids are written down here.
             self._write_down()
             if self.control is None:
-                self.control = Control(self.loop, self.request.control, lambda: self.streams, self._stay_ended)
+                holds = Holds(self.containers, self.request.id, lambda: self.child.cgroup)
+                self.control = Control(self.loop, self.request.control, lambda: self.streams, self._stay_ended, holds)
             self.child.start()
         except (ContainerkitError, OSError) as error:
             self.child.discard()

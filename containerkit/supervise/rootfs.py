@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from errno import EINVAL
 from typing import NamedTuple
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
@@ -18,7 +19,7 @@ from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
 from containerkit.store.store import Store
-from containerkit.supervise import ending, specs
+from containerkit.supervise import ending, specs, worker
 
 
 class Root:
@@ -118,7 +119,18 @@ def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
     (mount,) = store.snapshots.mounts(record.id, image)
     if mount.type == "bind":
         return os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    options = dict(option.partition("=")[::2] for option in mount.options)
+    try:
+        return _stacked(mount.options)
+    except OSError as error:
+        # Before Linux 6.5 there is room for a dozen layers in fsconfig(2); mount(2) takes more, and a place that only a
+        # process with one thread can have to itself.
+        if error.errno != EINVAL:
+            raise from_os_error(error, f"container {record.name}") from error
+        descriptor: int = worker.call(stacked_apart, (str(store.paths.tmp), mount.options), {})
+        return descriptor
+
+
+def _stacked(options: tuple[str, ...]) -> int:
     with ExitStack() as stack:
 
         def short(path: str) -> str:
@@ -127,9 +139,15 @@ def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
             stack.callback(os.close, descriptor)
             return f"/proc/self/fd/{descriptor}"
 
-        try:
-            layers = [short(layer) for layer in options.pop("lowerdir").split(":")]
-            places = [(key, short(options.pop(key))) for key in ("upperdir", "workdir")]
-            return mounts.new_mount("overlay", [*mounts.stacked(layers), *places, *options.items()])
-        except OSError as error:
-            raise from_os_error(error, f"container {record.name}") from error
+        chosen = dict(option.partition("=")[::2] for option in options)
+        layers = [short(layer) for layer in chosen.pop("lowerdir").split(":")]
+        places = [(key, short(chosen.pop(key))) for key in ("upperdir", "workdir")]
+        return mounts.new_mount("overlay", [*mounts.stacked(layers), *places, *chosen.items()])
+
+
+def stacked_apart(place: str, options: tuple[str, ...]) -> worker.Handed:
+    """As for :func:`opened`, by way of a mount on ``place`` that nobody else sees. In a process with one thread."""
+    layers, *rest = options
+    with mounts.private_mounts():
+        mounts.mount_overlay(place, layers.removeprefix("lowerdir=").split(":"), rest)
+        return worker.Handed(mounts.open_tree(place))

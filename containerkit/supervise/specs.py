@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from containerkit.errors import Unsupported
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle
-from containerkit.store.store import Store
+
+if TYPE_CHECKING:
+    from containerkit.store.store import Store
 
 
 def directory(store: Store, id: str) -> str:

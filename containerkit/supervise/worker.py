@@ -10,14 +10,23 @@ import pickle
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from containerkit.errors import RuntimeFailure
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
 
 
+@dataclass(frozen=True)
+class Handed:
+    """A result that is a descriptor: whoever has asked gets one of its own."""
+
+    descriptor: int
+
+
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The result of ``function``, called in the user namespace; what it raises is raised here.
+    """The result of ``function``, called in the user namespace; what it raises is raised here. Of ``Handed`` it is the
+    descriptor.
 
     An argument with a method ``lives_in`` names a process in whose user namespace it has to be.
     """
@@ -30,7 +39,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
             pickle.dump((function, args, kwargs), file)
         pids = [argument.lives_in() for argument in args if hasattr(argument, "lives_in")]
         with spawner.request(Work(tuple(sys.path), *pids[:1]), (order, result)) as channel:
-            reply, _ = receive_reply(channel)
+            reply, descriptors = receive_reply(channel)
         if isinstance(reply, Failed):
             raise reply.error("worker")
         if reply is None:
@@ -43,7 +52,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         os.close(result)
     if not is_good:
         raise value
-    return value
+    return descriptors[0] if isinstance(value, Handed) else value
 
 
 def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
@@ -60,4 +69,4 @@ def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
         answer = False, error
     with open(result, "wb") as file:
         pickle.dump(answer, file)
-    send_reply(channel, Worked())
+    send_reply(channel, Worked(), [answer[1].descriptor] if isinstance(answer[1], Handed) else [])

@@ -35,7 +35,8 @@ def _cell(column: str, value: Any) -> str:
     if column == "status":
         return f"<td>{badge(str(value))}</td>"
     right = isinstance(value, (int, float)) and not isinstance(value, bool)
-    style = f"text-align:{'right' if right else 'left'}" + (
+    # Lists come with an entry a line; a number and its unit stay together.
+    style = ("text-align:right;white-space:nowrap" if right else "text-align:left;white-space:pre-line") + (
         f";{_MONO}" if column in ("id", "command", "digest") else ""
     )
     return f'<td style="{style}">{escape(text.cell(column, value))}</td>'
@@ -50,6 +51,40 @@ def card(title: str, status: str, rows: Mapping[str, str]) -> str:
     )
     mark = badge(status) if status else ""
     return f"<div><b>{escape(title)}</b> {mark}<table>{lines}</table></div>"
+
+
+def progress(title: str, items: Sequence[tuple[str, str, float]], summary: str) -> str:
+    """How far work is: a bar for each item, or, once it is over, what stays to be read of it.
+
+    Args:
+        items: name, state, and the part that is done, 0 to 1.
+    """
+    if summary:
+        return f"<div>{escape(summary)}</div>"
+    rows = "".join(
+        f'<tr><td style="text-align:left;{_MONO}">{escape(name)}</td>'
+        f'<td><div style="width:220px;height:8px;border-radius:4px;background:rgba(128,128,128,.25)">'
+        f'<div style="width:{100 * part:.0f}%;height:8px;border-radius:4px;background:#1f77b4"></div></div></td>'
+        f'<td style="text-align:left;font-size:12px">{escape(state)}</td></tr>'
+        for name, state, part in items
+    )
+    return f"<div>{escape(title)}<table>{rows}</table></div>"
+
+
+def bars(rows: Sequence[tuple[str, float, str]]) -> str:
+    """Named amounts as a column of bars, the longest one full.
+
+    Args:
+        rows: name, amount, and what is written beside the bar.
+    """
+    most = max((amount for _, amount, _ in rows), default=0.0) or 1.0
+    lines = "".join(
+        f'<tr><td style="text-align:left;{_MONO}">{escape(name)}</td>'
+        f'<td><div style="width:{max(2.0, 260 * amount / most):.0f}px;height:12px;border-radius:2px;'
+        f'background:#1f77b4"></div></td><td style="text-align:left;font-size:12px">{escape(words)}</td></tr>'
+        for name, amount, words in rows
+    )
+    return f"<table>{lines}</table>"
 
 
 def note(words: str) -> str:

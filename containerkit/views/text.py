@@ -16,6 +16,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def plain(said: str, most: int = 80) -> str:
+    """A stranger's words for a message: on one line, at most so many characters, without what steers a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in said[: 2 * most]).split())[:most]
+
+
 def cell(column: str, value: Any) -> str:
     """One value of a table."""
     if value is None:

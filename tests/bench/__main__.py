@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench import pulls
+from tests.bench.files import mixed
 from tests.bench.ours import Ours
 from tests.bench.peers import Peer, available
 from tests.busybox import build_tar
@@ -22,9 +24,10 @@ TITLES = {
     "P6": ("list containers", "ms"),
     "P7": ("20 runs at once, ended and removed", "ms"),
     "P8": ("200 MB of output through the log", "ms"),
+    "C1": ("commit of 100 MB", "ms"),
 }
 #: How often each is measured, where that is not --runs.
-RUNS = {"P7": 3, "P8": 3}
+RUNS = {"P7": 3, "P8": 3, "C1": 5}
 
 
 def main() -> None:
@@ -36,11 +39,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="containerkit-bench-") as name, contextlib.ExitStack() as stack:
         scratch = Path(name)
         tar = build_tar(scratch / "busybox.tar")
+        mixed(scratch / "mixed", 100_000_000)
         ours = Ours(tar, scratch)
         stack.callback(ours.close)
         peers = _start_peers(tar, scratch, stack)
         for figure in [f for f in TITLES if not arguments.only or f in arguments.only]:
             _compare(figure, ours, peers, RUNS.get(figure, arguments.runs))
+        if not arguments.only or "P11" in arguments.only:
+            pulls.measure(peers, scratch, min(arguments.runs, 5))
         if not arguments.only:
             _alone(ours, peers)
 
@@ -61,14 +67,17 @@ def _start_peers(tar: Path, scratch: Path, stack: contextlib.ExitStack) -> list[
 
 def _compare(figure: str, ours: Ours, peers: list[Peer], runs: int) -> None:
     works: dict[str, Callable[[], object]] = {ours.name: ours.works()[figure]}
+    before = {ours.name: ours.before(figure)}
     for peer in peers:
         if (work := peer.works().get(figure)) is not None:
-            works[peer.name] = work
+            works[peer.name], before[peer.name] = work, peer.before(figure)
     times: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
+    for name, work in works.items():
+        before[name]()
         work()  # not counted: caches
     for _ in range(runs):
         for name, work in works.items():  # alternating: what the machine does meanwhile hits all alike
+            before[name]()
             began = time.perf_counter()
             work()
             times[name].append((time.perf_counter() - began) * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ class Ours:
     name = "containerkit"
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
+        self.mixed = scratch / "mixed"
         self.engine = Engine(root=scratch / "ours", run=scratch / "ours-run")
         Image.import_(rootfs_tar, tag="bench", engine=self.engine)
         self.engine.call("bench", "true")
@@ -44,6 +46,7 @@ class Ours:
             "P6": self.engine.containers.rows,
             "P7": self.twenty,
             "P8": self.logged,
+            "C1": self.long.commit,
         }
 
     def twenty(self) -> None:
@@ -58,6 +61,17 @@ class Ours:
         container = self.engine.run("bench", ["sh", "-c", LOAD], log_options={"max_size": -1})
         container.wait()
         container.remove()
+
+    def before(self, figure: str) -> Work:
+        """What is to be done before each work, uncounted."""
+        return self.change if figure == "C1" else lambda: None
+
+    def change(self) -> None:
+        """Something to commit; never twice the same."""
+        if not self.long.path("/mixed").exists():
+            self.long.copy_in(self.mixed, "/mixed")
+        self.long.path("/changed").write_text(str(time.monotonic()))
+        os.sync()  # who writes to the disk in their work shall not write what others have left
 
     def fill(self, count: int) -> None:
         """So many containers to list."""

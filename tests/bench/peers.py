@@ -26,6 +26,7 @@ class Peer:
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
         self.scratch = scratch
+        self.is_filled = False
         self.rootfs_tar = rootfs_tar
 
     def client(self) -> list[str]:
@@ -51,6 +52,7 @@ class Peer:
             "P6": lambda: self.call("ps", "-a"),
             "P7": self.twenty,
             "P8": lambda: self.logged(),
+            "C1": lambda: self.call("commit", "bench-long"),
         }
 
     def twenty(self) -> None:
@@ -58,6 +60,18 @@ class Peer:
         started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(20)]
         for process in started:
             process.wait()
+
+    def before(self, figure: str) -> Work:
+        """What is to be done before each work, uncounted."""
+        return self.change if figure == "C1" else lambda: None
+
+    def change(self) -> None:
+        """Something to commit; never twice the same."""
+        if not self.is_filled:
+            self.call("cp", f"{self.scratch}/mixed", "bench-long:/mixed")
+            self.is_filled = True
+        self.call("exec", "bench-long", "sh", "-c", "date +%N >/changed")
+        os.sync()
 
     def logged(self) -> None:
         self.call("run", *self.run_options, "--network", "none", "--name", "bench-log", "-d", "bench", "sh", "-c", LOAD)
@@ -119,8 +133,11 @@ class Podman(Peer):
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        # It mounts its own storage directory onto itself, and leaves it so.
-        subprocess.run(["umount", self.scratch / "podman/root/overlay"], capture_output=True, check=False)
+        # It mounts its own storage directory onto itself, more than once, and leaves it so.
+        for _ in range(8):
+            words = ["umount", str(self.scratch / "podman/root/overlay")]
+            if subprocess.run(words, capture_output=True, check=False).returncode:
+                break
 
     def memory(self) -> float | None:
         pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))

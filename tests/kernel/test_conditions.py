@@ -53,6 +53,19 @@ def test_one_that_is_never_ready_is_named_with_its_log(engine: Engine, image: Im
         web.wait_for(ck.until.file("/x"))
 
 
+def test_a_look_that_hangs_does_not_outlast_the_wait(engine: Engine, image: Image) -> None:
+    drip = "while :; do { printf 'HTTP/1.1 200 OK'; sleep 60; } | nc -l -p 8080; done"
+    with engine.run("busybox", ["sh", "-c", drip], name="web") as web:
+        web.wait_for(ck.until.port(8080))
+        for condition in (ck.until.exec(["sleep", "60"]), ck.until.http(port=8080)):
+            began = time.monotonic()
+            with pytest.raises(ck.Timeout):
+                web.wait_for(condition, timeout=0.5)
+            assert time.monotonic() - began < 10
+        with pytest.raises(ck.InvalidArgument, match="condition 'healthy': expected one of ck.until"):
+            web.wait_for("healthy")  # type: ignore[arg-type]  # wrong on purpose
+
+
 def test_what_an_earlier_run_said_does_not_count(engine: Engine, image: Image) -> None:
     script = "[ -e /once ] || { touch /once; echo ready; }; exec sleep 60"
     with engine.run("busybox", ["sh", "-c", script], stop_signal="KILL") as it:

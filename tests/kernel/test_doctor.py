@@ -12,7 +12,7 @@ from containerkit import Engine, Image
 
 NEEDED = (
     "Linux 5.11", "namespaces", "overlayfs", "seccomp", "memory", "pids", "idmapped mounts", "libseccomp", "root",
-    "writable layers",
+    "writable layers", "mmdebstrap",
 )  # fmt: skip
 
 

@@ -71,10 +71,21 @@ def test_a_tag_names_one_image(engine: Engine, tree: Path) -> None:
     new = labelled(engine, tree, "new", tag="app")
     assert old != new and Image.get("app", engine=engine) == new
     assert (list(old.tags), list(new.tags)) == ([], ["app:latest"])
-    assert new.tag("registry:5000/app:2") is new
+    assert new.tag("registry:5000/app:2") == new
     assert list(new.tags) == ["app:latest", "registry:5000/app:2"]
     with pytest.raises(InvalidArgument, match="cannot have a digest"):
         new.tag(f"app@{new.id}")
+
+
+def test_force_takes_one_name_where_there_are_others(engine: Engine, tree: Path) -> None:
+    image = labelled(engine, tree, "x", tag="app:1").tag("other:2")
+    Image.get("app:1", engine=engine).remove(force=True)
+    assert image.tags == ("other:2",)
+    image.tag("third:3")
+    Image.get(image.id, engine=engine).remove(force=True)
+    assert len(engine.images) == 0
+    with pytest.raises(InvalidArgument, match="image None: expected a reference"):
+        image.diff(None)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_cell_that_is_run_again_makes_no_second_image(engine: Engine, tree: Path) -> None:

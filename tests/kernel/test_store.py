@@ -18,6 +18,8 @@ import pytest
 from containerkit import Engine, Image
 from containerkit.errors import InvalidArgument, NotFound, StorageError
 from containerkit.oci.manifest import Descriptor
+from containerkit.store import events
+from containerkit.store.database import Database
 from containerkit.store.ingest import Ingest
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
@@ -46,10 +48,10 @@ def contents(engine: Engine) -> dict[str, list[str]]:
 EMPTY: dict[str, list[str]] = {"tmp": [], "blobs": [], "layers": []}
 
 
-def python(engine: Engine, code: str) -> subprocess.Popen[str]:
-    """Another process that works on the same root, with ``engine``, ``ck`` and ``sys`` at hand."""
+def python(engine: Engine, code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another process that works on the same root, with ``engine``, ``ck`` and ``sys`` at hand; arguments from 3 on."""
     prelude = "import sys, io, os, time; import containerkit as ck; engine = ck.Engine(sys.argv[1], sys.argv[2])\n"
-    command = [sys.executable, "-c", prelude + code, str(engine.paths.root), str(engine.paths.run)]
+    command = [sys.executable, "-c", prelude + code, str(engine.paths.root), str(engine.paths.run), *arguments]
     root = Path(__file__).parents[2]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
 
@@ -115,7 +117,7 @@ ck.Image.import_(Slow(), engine=engine)
         "unpacking": """
 from containerkit.layers import apply
 def slow(self, entry): print(flush=True); time.sleep(60)
-apply._Tree.add = slow
+apply.Tree.add = slow
 ck.Image.import_("/etc/apt", engine=engine)
 """,
         "committing": """
@@ -158,7 +160,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(small: Engine) -> None:
     kept = Image.import_(tar_of({"small": b"x"}), tag="kept", engine=small)
     before = contents(small)
     # Too large as a blob; small enough as a blob, and too large unpacked.
-    for data in (os.urandom(5 << 20), bytes(20 << 20)):
+    for data in (os.urandom(5 << 20), b"x" * (20 << 20)):
         with pytest.raises(StorageError, match="no space left on device.*free some space"):
             Image.import_(tar_of({"large": data}), tag="kept", engine=small)
         assert contents(small) == before
@@ -231,6 +233,18 @@ def test_a_blob_is_what_was_announced_or_does_not_exist(engine: Engine) -> None:
     assert contents(engine) == EMPTY
 
 
+def test_what_is_too_large_for_a_manifest_is_not_read_into_memory(engine: Engine) -> None:
+    with engine.store.ingest() as ingest:
+        large = ingest.put(bytes(5 << 20), "")
+        with pytest.raises(StorageError, match=f"^blob {large.digest}: 5242880 bytes are too many for a manifest"):
+            ingest.read(large.digest)
+        ingest.publish(large.digest)
+    with pytest.raises(StorageError, match="too many"):
+        engine.store.blobs.read(large.digest)
+    engine.store.images.collect()
+    assert contents(engine) == EMPTY
+
+
 def test_an_image_whose_blobs_are_absent_is_refused(engine: Engine) -> None:
     image = Image.import_(tar_of({"x": b"1"}), engine=engine)
     manifest = json.loads(engine.store.blobs.read(image.digest))
@@ -266,20 +280,33 @@ def test_blobs_on_their_way_in_survive_a_removal(engine: Engine) -> None:
         assert ingest.read(waiting.digest) == b"waiting"
 
 
-def test_a_layer_taken_for_garbage_is_unpacked_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensure = Layers.ensure
-    calls: list[object] = []
+def test_a_layer_that_has_no_image_yet_is_no_garbage(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpack = Layers.unpack
+    seen: list[bool] = []
 
-    def taken(self: Layers, chain_ids: tuple[str, ...], *arguments: object) -> object:
-        found = ensure(self, chain_ids, *arguments)  # type: ignore[arg-type]  # handed on
-        if not calls:
-            engine.store.images.collect()  # as another process might, before the image has its row
-        calls.append(found)
-        return found
+    def and_collect(self: Layers, chain_id: str, *arguments: object) -> int:
+        stored = unpack(self, chain_id, *arguments)  # type: ignore[arg-type]  # handed on
+        engine.store.images.collect()  # as another process might, before the image has its row
+        seen.append(self.path(chain_id).exists())
+        return stored
 
-    monkeypatch.setattr(Layers, "ensure", taken)
+    monkeypatch.setattr(Layers, "unpack", and_collect)
     image = Image.import_(tar_of({"x": b"1"}), engine=engine)
-    assert len(calls) == 2 and contents(engine)["layers"] == [image._record.chain_ids[0].removeprefix("sha256:")]
+    assert seen == [True] and contents(engine)["layers"] == [image._record.chain_ids[0].removeprefix("sha256:")]
+    image.remove()
+    assert contents(engine) == EMPTY
+
+
+def test_an_image_that_is_removed_at_once_was_made_all_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def and_remove(database: Database) -> None:
+        monkeypatch.undo()
+        engine.store.images.remove("fleeting")  # as another process might, as soon as the image is there
+
+    monkeypatch.setattr(events, "tell", and_remove)
+    image = Image.import_(tar_of({"x": b"1"}), tag="fleeting", engine=engine)
+    assert image.id.startswith("sha256:") and len(engine.images) == 0 and contents(engine) == EMPTY
 
 
 def test_deep_and_foreign_trees_are_removed_without_leaving_them(engine: Engine, tmp_path: Path) -> None:
@@ -330,7 +357,7 @@ def test_the_root_is_an_image_layout(engine: Engine) -> None:
     assert named == {"one:1": image.digest, "quay.io/two:latest": image.digest, None: untagged.digest}
     for entry in entries:
         assert (root / "blobs/sha256" / entry["digest"][7:]).stat().st_size == entry["size"]
-    image.remove(force=True)
+    Image.get(image.id, engine=engine).remove(force=True)
     assert len(json.loads((root / "index.json").read_text())["manifests"]) == 1
 
 

@@ -5,6 +5,7 @@ The directory has ``busybox.tar``, and room for a store.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import containerkit as ck
 from containerkit import Engine
 from tests.bundles import Runtime, change
+from tests.tars import info, tar
 
 
 def everyday(engine: Engine, here: Path, users: int) -> None:
@@ -75,6 +77,55 @@ def files(engine: Engine, here: Path, users: int) -> None:
     assert ck.containers is not None and engine.prune().space_reclaimed > 0
 
 
+def commit(engine: Engine, here: Path, users: int) -> None:
+    """What a container has done, files of other users too, becomes an image; what it deletes of one is gone."""
+    script = (
+        "mkdir -m 700 /hers; echo secret >/hers/file; ln /hers/file /hers/again; rm /etc/group; rm -r /root;"
+        "mkdir /root; touch /root/new; mkfifo /fifo; chown -R $0:$0 /hers; chmod 4755 /hers/file;"
+        "touch /ready; sleep 60"
+    )
+    owner = 33 if users > 1 else 0
+    box = engine.run("busybox", ["sh", "-c", script, str(owner)], name="box", stop_timeout=0, tmpfs=["/a/place"])
+    box.wait_for(ck.until.file("/ready"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        running = box.commit("running")
+    from containerkit.linux.cgroups import delegated_parent
+
+    assert len(caught) == (delegated_parent() is None), [str(one.message) for one in caught]
+    assert box.status == "running"
+    changed = {str(change) for change in running.engine.images["busybox"].diff(running)}
+    assert {"D /etc/group", "A /hers/file", "A /fifo", "C /root"} <= changed and "A /a" not in changed, changed
+    box.stop()
+    box.path("/hers/more").write_text("from outside")
+    stopped = box.commit("stopped", changes=["CMD cat /hers/more"])
+    look = "stat -c '%u %h %a' /hers/file /hers; ls /etc /root; cat /hers/again"
+    expected = f"{owner} 2 4755\n{owner} 2 700\n/etc:\npasswd\n\n/root:\nnew\nsecret\n"
+    for image in (running, stopped):
+        assert image.call(["sh", "-c", look]).stdout == expected, image.call(["sh", "-c", look])
+    assert stopped.call().stdout == "from outside"
+    again = stopped.create(["sh", "-c", "rm -r /hers; ls /"], name="again").start()
+    again.wait()
+    assert "hers" not in again.commit("third").call("ls /").stdout.split()
+    assert list((here / "root/tmp").iterdir()) == []
+    for name in ("again", "box"):
+        engine.containers[name].remove()
+    for tag in ("running", "stopped", "third"):
+        engine.images[tag].remove()
+
+
+def debian(engine: Engine, here: Path, users: int) -> None:
+    """A Debian system takes several users; where there are some, its tool runs, and nothing is left of it."""
+    kind, told = (ck.NotFound, "package nosuchpackage: not found") if users > 1 else (ck.Unsupported, "subordinate ids")
+    try:
+        ck.Image.from_debian(packages=["nosuchpackage"], engine=engine)
+    except ck.ContainerkitError as error:
+        assert isinstance(error, kind) and told in str(error), error
+    else:
+        raise AssertionError("there is no such package")
+    assert list((here / "root/tmp").iterdir()) == []
+
+
 def users_and_groups(engine: Engine, here: Path, users: int) -> None:
     """Other users where there are subordinate ids; a clear refusal where there are none."""
     if users > 1:
@@ -128,6 +179,47 @@ def options(engine: Engine, here: Path, users: int) -> None:
     assert engine.call("busybox", "true", privileged=True) and engine.call("busybox", "true", pid="host")
 
 
+def archives(engine: Engine, here: Path, users: int) -> None:
+    """An image saved and loaded again, in another place; and what is wrong with one leaves nothing."""
+    elsewhere = Engine(here / "elsewhere")
+    for format in ("docker", "oci"):
+        engine.images.save(here / "box.tar.gz", "busybox", format=format)
+        (box,) = ck.Image.load(here / "box.tar.gz", engine=elsewhere)
+        assert box.id == engine.images["busybox"].id and box.tags == ("busybox:latest",)
+        assert elsewhere.call("busybox", "echo here").stdout == "here\n"
+        box.remove()
+    try:
+        ck.Image.load((here / "box.tar.gz").read_bytes()[:-5000], engine=elsewhere)
+    except ck.InvalidArgument as error:
+        assert "archive in memory: " in str(error), error
+    else:
+        raise AssertionError("half an archive was loaded")
+    assert not any(list(place.glob("[0-9a-f]*")) for place in (elsewhere.paths.layers, elsewhere.paths.tmp))
+
+
+def strangers(engine: Engine, here: Path, users: int) -> None:
+    """A layer with what an ordinary user cannot have: devices, root's programs, users that there are not."""
+    trusted = {"SCHILY.xattr.trusted.x": "y", "SCHILY.xattr.user.mine": "kept"}
+    data = tar(
+        info("root", mode=0o6755), info("hers", mode=0o6755, uid=33, gid=33),
+        info("nobodys", mode=0o4755, uid=4_000_000_000, gid=4_000_000_000),
+        info("disk", tarfile.BLKTYPE, devmajor=8, mode=0o666), info("zero", tarfile.CHRTYPE, devmajor=1, devminor=5),
+        info("attributes", pax_headers=trusted), info("gone/.wh.x"), info("d/.wh..wh..opq"),
+    )  # fmt: skip
+    image = ck.Image.import_(io.BytesIO(data), tag="strange", engine=engine)
+    (layer,) = engine.store.layers.ensure(image._record.chain_ids, image._record.layers)
+    found = {path.name: path.lstat() for path in layer.rglob("*")}
+    assert set(found) == {"root", "hers", "nobodys", "attributes", "gone", "x", "d"}, found
+    # On this machine nothing of it is root's, and what is this user's nobody else can reach.
+    assert all(one.st_uid not in (0, 33, 4_000_000_000) for one in found.values()), found
+    assert found["root"].st_uid == found["nobodys"].st_uid == os.getuid() and found["root"].st_mode & 0o7777 == 0o6755
+    assert (found["hers"].st_uid == os.getuid()) is (users == 1)
+    assert os.listxattr(layer / "attributes") == ["user.mine"]
+    for place in (engine.paths.root, engine.paths.layers, engine.paths.containers):
+        assert place.stat().st_mode & 0o077 == 0, place
+    image.remove()
+
+
 def two_processes(engine: Engine, here: Path, users: int) -> None:
     """A container of one process is entered, stopped and removed by another."""
     box = engine.run("busybox", "sleep 60", name="box", stop_timeout=0)
@@ -168,6 +260,20 @@ def doctor(engine: Engine, here: Path, users: int) -> None:
     from containerkit.linux.cgroups import delegated_parent
 
     assert found["delegated cgroup"].ok is (delegated_parent() is not None)
+    # Layers with files of other users, and of this one.
+    script = "mkdir -m 700 /hers; echo x >/hers/file" + ("; chown -R 33:33 /hers" if users > 1 else "")
+    box = engine.run("busybox", ["sh", "-c", script], name="box")
+    assert box.wait(timeout=10) == 0
+    image = box.commit("committed")
+    assert engine.doctor(verify=True)["layers"].ok, engine.doctor(verify=True)["layers"]
+    layers = engine.store.layers.ensure(image._record.chain_ids, image._record.layers)
+    (layers[0] / "etc/passwd").write_text("rotten")
+    finding = engine.doctor(verify=True)["layers"]
+    assert not finding.ok and "'./etc/passwd' has another" in finding.detail and not layers[0].exists(), finding
+    assert engine.call("committed", "cat /etc/passwd").stdout.startswith("root:")
+    assert engine.doctor(verify=True)["layers"].ok
+    box.remove()
+    image.remove()
 
 
 def runtime(engine: Engine, here: Path, users: int) -> None:

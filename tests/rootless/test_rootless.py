@@ -18,9 +18,13 @@ ROOT = Path(__file__).parents[2]
 SCENARIOS = (
     "everyday",
     "files",
+    "commit",
+    "debian",
     "users_and_groups",
     "limits",
     "options",
+    "archives",
+    "strangers",
     "two_processes",
     "killed",
     "doctor",

@@ -9,12 +9,13 @@ from pathlib import Path
 import containerkit
 
 PUBLIC = [
-    "AlreadyExists", "BuildError", "Change", "Container", "ContainerkitError", "Doctor", "Engine", "Event", "Finding",
-    "Healthcheck", "Image", "InvalidArgument", "InvalidState", "LogLine", "NotFound", "PermissionDenied", "Plan",
-    "Process", "ProcessFailed", "ProcessInfo", "Progress", "PruneReport", "Recording", "RegistryError", "Result",
-    "RuntimeFailure", "SearchResult", "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported",
-    "boot", "call", "containers", "default_engine", "doctor", "events", "images", "info", "login", "logout", "prune",
-    "pull", "run", "search", "set_default_engine", "until", "version",
+    "AlreadyExists", "BuildError", "Change", "Condition", "Container", "ContainerkitError", "Doctor", "Engine",
+    "Event", "Finding", "Healthcheck", "Image", "InvalidArgument", "InvalidState", "LayerDetails", "LayerEntry",
+    "LogLine", "NotFound", "PermissionDenied", "Plan", "Process", "ProcessFailed", "ProcessInfo", "Progress",
+    "PruneReport", "Recording", "RegistryError", "Result", "RuntimeFailure", "SearchResult", "SearchResults", "Stats",
+    "StorageError", "Timeout", "Unsupported", "Usage", "boot", "call", "containers", "default_engine", "doctor",
+    "events", "images", "info", "login", "logout", "prune", "pull", "run", "search", "set_default_engine", "until",
+    "version",
 ]  # fmt: skip
 
 
@@ -29,6 +30,11 @@ def test_public_names() -> None:
     for name in PUBLIC:
         assert getattr(containerkit, name) is not None
     assert set(PUBLIC) <= set(dir(containerkit))
+
+
+def test_an_engine_has_the_names_of_the_module() -> None:
+    verbs = {name for name in PUBLIC if name[0].islower()} - {"default_engine", "set_default_engine", "until"}
+    assert not {name for name in verbs if not hasattr(containerkit.Engine, name)}
 
 
 def test_no_module_takes_the_place_of_a_public_name() -> None:

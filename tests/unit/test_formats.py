@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -197,6 +198,21 @@ def test_moves_that_the_table_has_and_others(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         containers.find("web")
     containers.database.close()
+
+
+def test_a_database_is_made_though_another_process_is_making_it(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.2, other.rollback)
+    timer.start()
+    database = Database(path)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO tags VALUES ('x', 'y')")
+    timer.join()
+    assert len(other.execute("SELECT * FROM tags").fetchall()) == 1
+    other.close()
+    database.close()
 
 
 def test_threads_that_come_and_go_have_connections_of_their_own(tmp_path: Path) -> None:

@@ -75,6 +75,20 @@ def test_a_log_is_bounded_and_read_through_its_files(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["log", "log.1", "log.2", "one"] and texts(tmp_path / "one")[-1] == 9999
 
 
+@pytest.mark.parametrize("max_size", [64 << 10, (64 << 10) + 7, 100_000, 256 << 10, 300_000])
+def test_no_file_of_a_log_is_larger_than_it_may_be_however_much_comes_at_once(tmp_path: Path, max_size: int) -> None:
+    path = tmp_path / "log"
+    data = os.urandom(1 << 20)
+    writer = log.LogWriter(str(path), max_size, 100)
+    for size in (log.READ_SIZE, 65_520, 1, 65_536, 65_505, log.READ_SIZE, 300_000):
+        writer.write(1, data[:size])
+        assert max(file.stat().st_size for file in tmp_path.iterdir()) <= max_size
+    writer.close()
+    with logfiles.LogFiles(str(path)) as files:
+        found = b"".join(chunk.data for reader in files.readers() for chunk in reader)
+    assert found == b"".join(data[:size] for size in (log.READ_SIZE, 65_520, 1, 65_536, 65_505, log.READ_SIZE, 300_000))
+
+
 @pytest.mark.parametrize("bounds", [{}, {"max_size": 256 << 10, "max_file": 100}])
 def test_since_until_and_tail(tmp_path: Path, clock: list[int], bounds: dict[str, int]) -> None:
     path = tmp_path / "log"

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from containerkit.configuration import Registries
 from containerkit.errors import InvalidArgument
 from containerkit.oci import changes, codec
 from containerkit.oci import digest as digests
 from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ContainerConfig, ImageConfig, format_time, parse_time
 from containerkit.oci.reference import Reference
+from containerkit.registry.names import candidates
 
 HEX = "0123456789abcdef" * 4
 
@@ -33,6 +35,17 @@ HEX = "0123456789abcdef" * 4
         ("Upper/thing", "Upper/thing:latest", "Upper/thing:latest"),
         ("[fe80::1]:5000/x", "[fe80::1]:5000/x:latest", "[fe80::1]:5000/x:latest"),
         ("a__b--c.d", "docker.io/library/a__b--c.d:latest", "a__b--c.d:latest"),
+        ("127.0.0.1:5000/x", "127.0.0.1:5000/x:latest", "127.0.0.1:5000/x:latest"),
+        ("xn--bcher-kva.example/x", "xn--bcher-kva.example/x:latest", "xn--bcher-kva.example/x:latest"),
+        # Without a slash there is no registry: a name with a dot, or a tag that looks like a port.
+        ("localhost", "docker.io/library/localhost:latest", "localhost:latest"),
+        ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),
+        ("registry.lan", "docker.io/library/registry.lan:latest", "registry.lan:latest"),
+        ("docker.io", "docker.io/library/docker.io:latest", "docker.io:latest"),
+        ("r.lan:5000/x@sha256:" + HEX, f"r.lan:5000/x@sha256:{HEX}", f"r.lan:5000/x@sha256:{HEX}"),
+        ("r.lan:5000/a/b:1@sha256:" + HEX, f"r.lan:5000/a/b:1@sha256:{HEX}", f"r.lan:5000/a/b:1@sha256:{HEX}"),
+        ("x:" + "a" * 128, "docker.io/library/x:" + "a" * 128, "x:" + "a" * 128),
+        ("x:_1.-", "docker.io/library/x:_1.-", "x:_1.-"),
         (f"x@sha256:{HEX}", f"docker.io/library/x@sha256:{HEX}", f"x@sha256:{HEX}"),
         (f"x:1@sha256:{HEX}", f"docker.io/library/x:1@sha256:{HEX}", f"x:1@sha256:{HEX}"),
     ],
@@ -60,6 +73,27 @@ def test_references_are_completed_as_docker_does(text: str, full: str, familiar:
         ("reg_istry.io:x/y", "not a registry's name"),
         (HEX, "image id"),
         ("a" * 250, "longer than 255"),
+        ("r.lan:5000/Team/App:V1", "did you mean r.lan:5000/team/app?"),
+        ("https://registry.lan/x", "an address, not a name"),
+        ("registry.lan/", "not a reference"),
+        ("/x", "not a reference"),
+        ("r.lan//x", "not a reference"),
+        ("a/_b", "not a reference"),
+        ("a___b", "not a reference"),
+        ("a..b", "not a reference"),
+        ("a-", "not a reference"),
+        ("a b", "not a reference"),
+        ("caf\xe9", "not a reference"),
+        ("r.lan:/x", "not a registry's name"),
+        ("r.lan:x/y", "not a registry's name"),
+        ("-r.lan/x", "not a registry's name"),
+        ("r..lan/x", "not a registry's name"),
+        ("[::1/x", "not a registry's name"),
+        ("x:1:2", "not a tag"),
+        ("x:a/b", "not a registry's name"),
+        ("x@sha512:" + "a" * 128, "not a sha256 digest"),
+        ("x@sha256:" + "A" * 64, "not a sha256 digest"),
+        (f"x@sha256:{HEX}@sha256:{HEX}", "not a sha256 digest"),
         ("x\n", "not a reference"),
         ("x:1\n", "not a tag"),
     ],
@@ -77,6 +111,41 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
     except InvalidArgument:
         return
     assert Reference.parse(found.full) == found == Reference.parse(found.familiar)
+
+
+# -- short names -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("app", ["r.lan:5000/app:latest", "[fd00::1]/app:latest", "docker.io/library/app:latest"]),
+        ("team/app:1", ["r.lan:5000/team/app:1", "[fd00::1]/team/app:1", "docker.io/team/app:1"]),
+        (f"app@sha256:{HEX}", [f"r.lan:5000/app@sha256:{HEX}", f"[fd00::1]/app@sha256:{HEX}",
+                               f"docker.io/library/app@sha256:{HEX}"]),
+        # Whoever names a registry means it.
+        ("docker.io/app", ["docker.io/library/app:latest"]),
+        ("docker.io/library/app", ["docker.io/library/app:latest"]),
+        ("index.docker.io/app", ["docker.io/library/app:latest"]),
+        ("quay.io/app", ["quay.io/app:latest"]),
+        ("localhost/app", ["localhost/app:latest"]),
+        ("r.lan:5000/app", ["r.lan:5000/app:latest"]),
+    ],
+)  # fmt: skip
+def test_short_names_may_be_of_additional_registries(text: str, found: list[str]) -> None:
+    names = candidates(text, Registries(additional=("r.lan:5000", "[fd00::1]")))
+    assert [name.full for name in names] == found
+    assert [name.full for name in candidates(text, Registries())] == found[-1:]
+
+
+@pytest.mark.parametrize(
+    "registry", ["registry", "r.lan/team", "", "a b", "https://r.lan", "r.lan:x", "index.docker.io"]
+)
+def test_an_additional_registry_that_is_no_host_is_refused(registry: str) -> None:
+    # "registry/app" would be somebody's image on docker.io.
+    with pytest.raises(InvalidArgument, match=r"^configuration: registries.additional: "):
+        candidates("app", Registries(additional=(registry,)))
+    assert candidates("quay.io/app", Registries(additional=(registry,)))[0].domain == "quay.io"
 
 
 def test_chain_ids_follow_the_specification() -> None:

@@ -17,23 +17,8 @@ from hypothesis import strategies as st
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import compression, pack, tar
 from containerkit.layers.tar import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry, Limits, Reader
-
-
-def archive(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=form) as file:
-        for info, data in members:
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def info(name: str, kind: bytes = tarfile.REGTYPE, **values: object) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type = kind
-    for key, value in values.items():
-        setattr(made, key, value)
-    return made
+from tests.tars import info
+from tests.tars import tar as archive
 
 
 def read(data: bytes, limits: Limits | None = None) -> list[tuple[Entry, bytes]]:
@@ -135,7 +120,7 @@ def test_bounds_hold() -> None:
 
 
 def test_sparse_files_are_refused_by_name() -> None:
-    with pytest.raises(Unsupported, match="holes: a sparse file"):
+    with pytest.raises(Unsupported, match="entry 'holes': a sparse file"):
         read(tar.header(Entry("holes", b"S")) + tar.END)
 
 
@@ -176,3 +161,14 @@ def test_several_frames_are_one_stream() -> None:
         assert pack.repack(io.BytesIO(data), io.BytesIO(), "import").diff_id == pack.repack(
             io.BytesIO(plain), io.BytesIO(), "import"
         ).diff_id  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_an_archive_is_known_by_its_first_block(form: int) -> None:
+    data = archive((info("x"), b"hello"), form=form)
+    assert tar.begins_archive(data) and tar.begins_archive(data[:512])
+    assert tar.begins_archive(tar.END) and tar.begins_archive(tar.header(Entry("x")))
+    changed = bytearray(data)
+    changed[0] ^= 1
+    for other in (b"", data[:511], b"{" + bytes(600), b'{"architecture":"amd64"}' * 30, bytes(changed)):
+        assert not tar.begins_archive(other)

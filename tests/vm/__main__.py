@@ -8,6 +8,8 @@ from tests.vm import machine
 
 if __name__ == "__main__":
     try:
-        sys.exit(machine.run(sys.argv[1:] or machine.TESTS))
+        if len(sys.argv) > 1:
+            sys.exit(machine.run(sys.argv[1:], machine.CHOSEN_LIMIT))
+        sys.exit(machine.run(machine.TESTS))
     except machine.Unavailable as problem:
         sys.exit(f"vm: {problem}")

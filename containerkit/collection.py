@@ -1,0 +1,156 @@
+"""What an engine has of each noun: collections to go through, to look things up in, and to see as tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from containerkit.errors import ContainerkitError
+from containerkit.views import frames, html, text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from containerkit.container import Container
+    from containerkit.engine import Engine
+    from containerkit.image import Image
+    from containerkit.progress import Choice
+
+
+class _Collection:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+
+class ImageCollection(_Collection):
+    """The local images: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``save()``."""
+
+    def __iter__(self) -> Iterator[Image]:
+        from containerkit.image import Image
+
+        return iter(Image.list(engine=self._engine))
+
+    def __len__(self) -> int:
+        return len(self._engine.store.images.list())
+
+    def __getitem__(self, reference: str) -> Image:
+        from containerkit.image import Image
+
+        return Image.get(reference, engine=self._engine)
+
+    def __contains__(self, reference: object) -> bool:
+        return _contains(self, reference)
+
+    def save(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        *images: str | Image,
+        format: Literal["docker", "oci"] = "docker",
+        compression: Literal["none", "gzip", "zstd"] | None = None,
+        progress: Choice = "auto",
+    ) -> None:
+        """Write images as one archive, what they share once; as ``docker save``.
+
+        Args:
+            path: the archive's, where it appears when it is whole; or a file open for writing bytes.
+            images: references, ids or images; none for every image that has a tag. A reference is saved with that tag,
+                anything else with all its tags.
+            format: ``"docker"`` for what every docker, podman and skopeo loads, with layers uncompressed; ``"oci"`` for
+                an OCI layout with everything as it is stored: digests stay (podman loads those of one tag only).
+            compression: of the whole archive; default: as the path ends (``.tar.gz``, ``.tgz``, ``.tar.zst``). All
+                others read plain ones; docker 20.10 no zstd, podman 4.3 and skopeo 1.9 no gzip of docker's format.
+            progress: ``"auto"``: a widget in a notebook, bars on a terminal; True, False, or a Progress.
+
+        Raises:
+            NotFound: no such image.
+            InvalidArgument: nothing to save.
+            StorageError: a blob is damaged, or the disk is full. Nothing is left of a failed save.
+        """
+        from containerkit.archives import save
+        from containerkit.progress import choose
+
+        names = [image if isinstance(image, str) else image.id for image in images]
+        store = self._engine.store
+        save.save(store, path, save.select(store, names), format, compression, choose(progress))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per image and tag, sorted by tag."""
+        rows = [
+            {"image": tag, "id": i.short_id, "size": i.size, "created": i.created}
+            for i in self
+            for tag in (i.tags or ("<none>",))
+        ]
+        return sorted(rows, key=lambda row: (row["image"], row["id"]))
+
+    def frame(self, *, usage: bool = False) -> pandas.DataFrame:
+        """The images as a pandas frame: image, id, size (bytes), created (UTC).
+
+        Args:
+            usage: with what each takes on the disk, in bytes: ``disk`` in all, and ``unique``: what is free without it.
+        """
+        if not usage:
+            return frames.frame(self.rows(), ("image", "id", "size", "created"))
+        from containerkit.store.usage import of_images
+
+        found = {id.removeprefix("sha256:")[:12]: one for id, one in of_images(self._engine.store).items()}
+        rows = [
+            {**row, "disk": found[row["id"]].total, "unique": found[row["id"]].unique}
+            for row in self.rows()
+            if row["id"] in found
+        ]
+        return frames.frame(rows, ("image", "id", "size", "disk", "unique", "created"))
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
+
+
+class ContainerCollection(_Collection):
+    """The containers, newest first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
+
+    _COLUMNS = ("name", "image", "command", "status", "exit_code", "created", "id")
+
+    def __iter__(self) -> Iterator[Container]:
+        from containerkit.container import Container
+
+        return iter(Container.list(all=True, engine=self._engine))
+
+    def __len__(self) -> int:
+        from containerkit import listing
+
+        return len(listing.records(self._engine.store, all=True))
+
+    def __getitem__(self, name_or_id: str) -> Container:
+        from containerkit.container import Container
+
+        return Container.get(name_or_id, engine=self._engine)
+
+    def __contains__(self, name: object) -> bool:
+        return _contains(self, name)
+
+    def rows(self, *, all: bool = True, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """A row per container, sorted by name; without ``all``, of those that run."""
+        from containerkit import listing
+
+        found = listing.records(self._engine.store, all=all, filters=filters)
+        return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
+
+    def frame(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> pandas.DataFrame:
+        """The containers as a pandas frame; without ``all``, those that run. ``filters`` as for ``Container.list``."""
+        return frames.frame(self.rows(all=all, filters=filters), self._COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), self._COLUMNS, empty="no containers")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), self._COLUMNS, empty="no containers")
+
+
+def _contains(collection: ImageCollection | ContainerCollection, key: object) -> bool:
+    try:
+        return isinstance(key, str) and collection[key] is not None
+    except ContainerkitError:
+        return False

@@ -1,0 +1,87 @@
+"""Real servers and an engine for the tests with peers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containerkit import Engine, Image
+from tests import busybox, leftovers, servers
+from tests.peers.programs import Docker, dockerd
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Every test ends as it began."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: run the tests as root to see it")
+    before = leftovers.look()
+    yield
+    found = leftovers.left(before)
+    assert not found, "left behind:\n" + "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return busybox.build_tar(tmp_path_factory.mktemp("busybox") / "busybox.tar")
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Registry]:
+    """docker-registry on loopback, without TLS."""
+    with servers.registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Registry]:
+    """docker-registry behind nginx, with TLS of a private CA, and passwords."""
+    with servers.private_registry(tmp_path_factory.mktemp("private")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """A dockerd of the tests' own."""
+    with dockerd(tmp_path_factory.mktemp("docker")) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own: nobody's logins are read or changed."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+def make_engine(place: Path, **configuration: object) -> Engine:
+    return Engine(root=place / "root", run=place / "run", configuration=configuration)
+
+
+@pytest.fixture
+def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
+    engine = make_engine(tmp_path / "here")
+    yield engine
+    for container in engine.containers:
+        container.remove(force=True)
+    engine.close()
+
+
+@pytest.fixture
+def elsewhere(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
+    """Another machine's engine."""
+    engine = make_engine(tmp_path / "elsewhere")
+    yield engine
+    for container in engine.containers:
+        container.remove(force=True)
+    engine.close()
+
+
+@pytest.fixture
+def image(engine: Engine, busybox_tar: Path) -> Image:
+    return Image.import_(busybox_tar, tag="busybox", changes=['CMD ["echo", "from afar"]'], engine=engine)
