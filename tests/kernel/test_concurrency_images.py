@@ -171,6 +171,7 @@ def test_a_pull_that_is_killed_goes_on_and_no_half_of_it_is_seen(engine: Engine,
         time.sleep(chance.uniform(0.05, 0.6))
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        time.sleep(0.2)  # the stub may hear of its last requests only now
         _went_on(stub, layers, before)
         assert len(engine.images) == 0 and there(engine)["missing"] == set()
     stub.rate, before, stub.asked = 0, sizes(engine), []
