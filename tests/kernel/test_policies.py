@@ -139,7 +139,12 @@ def test_a_killed_monitor_of_a_restarting_container(engine: Engine, image: Image
     record = engine.store.containers.read(container.id)
     assert record is not None and record.monitor is not None
     os.kill(record.monitor, signal.SIGKILL)
-    assert eventually(lambda: container.status == "exited") and container.exit_code == 1
+    assert eventually(lambda: not os.path.exists(f"/proc/{record.monitor}"))
+    left = engine.store.containers.read(container.id)
+    assert left is not None
+    # On a slow machine the next run may just have begun: then it is that one which was killed.
+    code = 1 if left.state == "restarting" else 137
+    assert eventually(lambda: container.status == "exited") and container.exit_code == code
 
 
 def test_a_health_check_tells_starting_healthy_and_unhealthy(engine: Engine, image: Image) -> None:
