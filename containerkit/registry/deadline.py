@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from containerkit.errors import RegistryError, Timeout
+
+R = TypeVar("R")
 
 
 class Wire(Protocol):
@@ -81,3 +84,21 @@ class Deadline:
         """Wait; the end, or a call-off, comes in between."""
         self._off.wait(self.left(seconds))
         self.check()
+
+
+def side_by_side(jobs: Sequence[Callable[[], R]], most: int, deadline: Deadline) -> list[R]:
+    """Do these jobs, at most so many at once, each in a thread; their results, in their order.
+
+    The first that fails, or an interrupt, calls the whole call off; what it raised is raised once all have stopped.
+    """
+    with ThreadPoolExecutor(most, "containerkit-registry") as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            deadline.call_off()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -31,6 +30,7 @@ from containerkit.oci.manifest import Descriptor, Platform
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
 from containerkit.registry.connections import Broken, Denied
+from containerkit.registry.deadline import side_by_side
 from containerkit.registry.repository import Repository
 from containerkit.registry.sessions import Session
 from containerkit.store import downloads
@@ -182,24 +182,7 @@ class _Pull:
             self._progress.item(_key(layer), "waiting", 0, layer.size)
             # The same layer twice in one image (empty ones) is fetched once; unpacked it is under two chain ids.
             jobs.setdefault(layer.digest, _Layer(self, repository, layer, chain_id, parent))
-        self._run(list(jobs.values()))
-
-    def _run(self, jobs: list[Callable[[], None]]) -> None:
-        with ThreadPoolExecutor(_DOWNLOADS, "containerkit-pull") as pool:
-            futures = [pool.submit(job) for job in jobs]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = [error for future in done if (error := future.exception()) is not None]
-            except BaseException:
-                self._stop(pool)
-                raise
-            if failed:
-                self._stop(pool)
-                raise failed[0]
-
-    def _stop(self, pool: ThreadPoolExecutor) -> None:
-        self._session.deadline.call_off()
-        pool.shutdown(wait=True, cancel_futures=True)
+        side_by_side(list(jobs.values()), _DOWNLOADS, self._session.deadline)
 
     # -- what a layer's thread uses ----------------------------------------------------------------------------------
 

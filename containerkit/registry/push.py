@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -12,6 +11,7 @@ from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
+from containerkit.registry.deadline import side_by_side
 from containerkit.registry.recompress import recompressed
 from containerkit.registry.repository import Repository
 from containerkit.registry.sessions import Session
@@ -73,19 +73,9 @@ def _push(
     known = sorted({source for found in sources.values() for source in found})
     repository = session.repository(host, reference.path, pushes=True, sources=known)
     jobs = [_Blob(source, repository, blob, sources[blob.digest], progress) for blob in blobs.values()]
-    with ThreadPoolExecutor(_UPLOADS, "containerkit-push") as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [error for future in done if (error := future.exception()) is not None]
-            if failed:
-                raise failed[0]
-        except BaseException:
-            session.deadline.call_off()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    sent = side_by_side(jobs, _UPLOADS, session.deadline)
     repository.put_manifest(reference.tag, record.manifest.media_type, data)
-    return sum(future.result() for future in futures)
+    return sum(sent)
 
 
 @dataclass(frozen=True)

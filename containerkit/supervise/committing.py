@@ -29,9 +29,6 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.supervise import ending, pausing, specs
 
-#: Seconds that no start takes.
-_START_TAKES = 30.0
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -145,7 +142,7 @@ def _undisturbed(store: Store, record: ContainerRecord, *, pause: bool) -> Itera
 
 def _hold(store: Store, record: ContainerRecord, stack: contextlib.ExitStack) -> ContainerRecord:
     """The container as it is now: running, or with its lease in our hands, so that nobody starts or removes it."""
-    deadline = time.monotonic() + _START_TAKES
+    deadline = time.monotonic() + ending.START_TAKES
     while (now := ending.current(store, record.id)) is not None:
         if now.state in ALIVE:
             return now

@@ -17,7 +17,7 @@ from containerkit.store.store import Store
 from containerkit.supervise import control, messages, pausing, recover
 
 #: Seconds that no start takes.
-_START_TAKES = 30.0
+START_TAKES = 30.0
 #: Seconds that nobody holds a lease only to see how a container ended.
 _LOOK_TAKES = 2.0
 
@@ -107,7 +107,7 @@ def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:
 
 def _take(store: Store, record: ContainerRecord, force: bool) -> int | None:
     """The lease of the container once it does not run; None when it is gone."""
-    deadline = time.monotonic() + (_START_TAKES if force else _LOOK_TAKES)
+    deadline = time.monotonic() + (START_TAKES if force else _LOOK_TAKES)
     now: ContainerRecord | None = record
     while now is not None:
         if now.state in ALIVE:

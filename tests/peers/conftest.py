@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,23 +64,27 @@ def make_engine(place: Path, **configuration: object) -> Engine:
     return Engine(root=place / "root", run=place / "run", configuration=configuration)
 
 
-@pytest.fixture
-def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
-    engine = make_engine(tmp_path / "here")
+@contextmanager
+def emptied(place: Path) -> Iterator[Engine]:
+    """An engine whose containers are removed at the end."""
+    engine = make_engine(place)
     yield engine
     for container in engine.containers:
         container.remove(force=True)
     engine.close()
+
+
+@pytest.fixture
+def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
+    with emptied(tmp_path / "here") as engine:
+        yield engine
 
 
 @pytest.fixture
 def elsewhere(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     """Another machine's engine."""
-    engine = make_engine(tmp_path / "elsewhere")
-    yield engine
-    for container in engine.containers:
-        container.remove(force=True)
-    engine.close()
+    with emptied(tmp_path / "elsewhere") as engine:
+        yield engine
 
 
 @pytest.fixture
