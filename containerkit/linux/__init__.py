@@ -17,5 +17,6 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``cgroups``        v1, v2 and hybrid behind one interface
 ``loopback``       lo up
 ``inotify``        a file has grown
+``loop``           poll: descriptors and moments, with what to do then
 =================  ==========================================================================
 """

@@ -19,7 +19,7 @@ One ``run`` walks through the files like this::
     client.py      starts the spawner when there is none, sends
     spawner.py     fork
     monitor.py     runtime.create, row (state running), runtime start, reply "started"
-    loop.py        the monitor waits here, for descriptors and moments:
+    linux/loop.py  the monitor waits here, for descriptors and moments:
       streams.py     output goes into the log (log.py) and to whoever is attached; input stays open
       control.py     others speak to the monitor: attach, close the input, stay ended
       health.py      probes

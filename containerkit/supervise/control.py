@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from containerkit.errors import ContainerkitError
 from containerkit.linux.files import short_path
-from containerkit.supervise.loop import Loop
+from containerkit.linux.loop import Loop
 from containerkit.supervise.messages import (
     Attach,
     Attached,

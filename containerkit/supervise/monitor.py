@@ -29,7 +29,7 @@ from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
 from containerkit.supervise.health import Health, Prober
 from containerkit.supervise.log import LogWriter
-from containerkit.supervise.loop import Loop
+from containerkit.linux.loop import Loop
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
 from containerkit.supervise.pausing import Holds
 from containerkit.supervise.streams import Streams

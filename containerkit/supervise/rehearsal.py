@@ -28,7 +28,7 @@ from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.supervise import messages
 from containerkit.supervise.log import LogWriter
-from containerkit.supervise.loop import Loop
+from containerkit.linux.loop import Loop
 from containerkit.supervise.streams import Streams
 
 _SPEC = Spec(

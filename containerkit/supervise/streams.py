@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 from containerkit.supervise.log import READ_SIZE, LogWriter
-from containerkit.supervise.loop import GONE, WRITABLE, Loop
+from containerkit.linux.loop import GONE, WRITABLE, Loop
 
 _MiB = 1 << 20
 #: Bytes that are kept for a client that does not read.
