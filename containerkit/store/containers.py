@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.linux.process import boot_id
-from containerkit.store import events
+from containerkit.store import events, networks
 from containerkit.store.database import Database
+from containerkit.store.networks import PublishedPort, Wish, ports_of
 
 #: (state, move) → state. A move that is not here is refused.
 MOVES: dict[tuple[str, str], str] = {
@@ -77,6 +78,12 @@ class ContainerRecord(NamedTuple):
     stopped: int = 0
     restarts: int = 0
     health: str = ""
+    ports: str = "[]"
+
+    @property
+    def published(self) -> list[PublishedPort]:
+        """Its published ports, while it runs."""
+        return ports_of(self.ports)
 
     @property
     def status(self) -> str:
@@ -109,11 +116,19 @@ class Containers:
         command: Sequence[str],
         spec: Mapping[str, Any],
         auto_remove: bool,
+        wishes: Sequence[Wish] = (),
+        *,
+        starts: bool = False,
     ) -> ContainerRecord:
         """A new row in state ``creating``.
 
+        Args:
+            wishes: the networks it is on.
+            starts: it is made to be started: its addresses are leased.
+
         Raises:
             AlreadyExists: the name is taken.
+            InvalidState: a network has no address for it.
             NotFound: the image has been removed meanwhile.
         """
         now = time.time()
@@ -129,6 +144,9 @@ class Containers:
                     " status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'creating')",
                     row,
                 )
+                networks.attach(connection, id, wishes)
+                if starts and wishes:
+                    networks.lease(connection, id, name)
                 events.add(connection, "container", "create", id, name, {"image": image_reference, **labels})
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(
@@ -184,6 +202,11 @@ class Containers:
             if state is None:
                 shown = _SHOWN.get(row["status"], row["status"])
                 raise InvalidState(f"container {row['name']}: cannot {move}: it is {shown}")
+            if state not in OWNED:
+                networks.release(connection, id)
+                values["ports"] = "[]"
+            elif state == "starting":
+                networks.lease(connection, id, row["name"])
             _assign(connection, id, {"status": state, **values})
             if move in _ACTIONS:
                 told = {"exitCode": values["exit_code"]} if "exit_code" in values and move != "run" else {}
@@ -235,6 +258,7 @@ class Containers:
             row = connection.execute(f"DELETE FROM containers WHERE id = ? RETURNING {_TOLD}", (id,)).fetchone()
             if row is None:
                 return
+            networks.detach(connection, id)
             if exit_code is not None:
                 _event(connection, "die", id, row, {"exitCode": exit_code})
             _event(connection, "destroy", id, row, {})

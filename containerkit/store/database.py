@@ -20,7 +20,7 @@ from containerkit.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 3
+_VERSION = 4
 #: Seconds that a write waits for its turn.
 _PATIENCE = 30.0
 SCHEMA = """
@@ -69,8 +69,10 @@ CREATE TABLE IF NOT EXISTS containers (
     error    TEXT NOT NULL DEFAULT '',
     stopped  INTEGER NOT NULL DEFAULT 0,            -- by hand: its restart policy rests until it is started again
     restarts INTEGER NOT NULL DEFAULT 0,            -- by its restart policy, since somebody started it
-    health   TEXT NOT NULL DEFAULT ''               -- JSON (store/containers.py: Health); empty for none
+    health   TEXT NOT NULL DEFAULT '',              -- JSON (store/containers.py: Health); empty for none
+    ports    TEXT NOT NULL DEFAULT '[]'             -- JSON: what is published while it runs (store/networks.py)
 );
+CREATE INDEX IF NOT EXISTS containers_nocase ON containers(name COLLATE NOCASE);
 CREATE INDEX IF NOT EXISTS containers_image ON containers(image);
 CREATE TABLE IF NOT EXISTS events (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,6 +84,39 @@ CREATE TABLE IF NOT EXISTS events (
     attributes TEXT NOT NULL          -- JSON
 );
 CREATE INDEX IF NOT EXISTS events_id ON events(id);
+CREATE TABLE IF NOT EXISTS networks (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    id       TEXT NOT NULL UNIQUE,
+    name     TEXT NOT NULL UNIQUE,
+    driver   TEXT NOT NULL,
+    interface TEXT NOT NULL,          -- the bridge, or what containers' interfaces are on top of
+    subnets  TEXT NOT NULL,           -- JSON: [[subnet, gateway, range], …]
+    internal INTEGER NOT NULL,
+    options  TEXT NOT NULL,           -- JSON
+    labels   TEXT NOT NULL,           -- JSON
+    created  REAL NOT NULL,
+    last     INTEGER NOT NULL DEFAULT 0   -- of its range: what was leased last
+);
+CREATE TABLE IF NOT EXISTS endpoints (
+    container TEXT NOT NULL,
+    network  TEXT NOT NULL,           -- its id; the network may be gone
+    place    INTEGER NOT NULL,        -- eth0, eth1 …
+    wanted   TEXT, wanted6 TEXT,      -- addresses that were asked for
+    wanted_mac TEXT NOT NULL DEFAULT '',
+    aliases  TEXT NOT NULL,           -- JSON
+    address  TEXT, address6 TEXT, mac TEXT,   -- leased; NULL otherwise
+    PRIMARY KEY (container, network)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS endpoints_address ON endpoints(network, address) WHERE address IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS endpoints_address6 ON endpoints(network, address6) WHERE address6 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS endpoints_wanted ON endpoints(network, wanted) WHERE wanted IS NOT NULL;
+CREATE TABLE IF NOT EXISTS aliases (
+    network  TEXT NOT NULL,
+    alias    TEXT NOT NULL COLLATE NOCASE,
+    container TEXT NOT NULL,
+    PRIMARY KEY (network, alias, container)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS aliases_container ON aliases(container);
 """
 
 

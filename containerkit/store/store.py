@@ -17,6 +17,7 @@ from containerkit.store.images import ImageRecord, Images
 from containerkit.store.ingest import Ingest, Written
 from containerkit.store.layers import Layers
 from containerkit.store.leases import Leases
+from containerkit.store.networks import Networks
 from containerkit.store.paths import Paths
 from containerkit.store.snapshots import Snapshots
 
@@ -32,6 +33,7 @@ class Store:
         self.images = Images(self.database, self.blobs, self.layers, paths)
         self.snapshots = Snapshots(paths, self.layers)
         self.containers = Containers(self.database)
+        self.networks = Networks(self.database)
         self.events = Events(self.database)
         self.leases = Leases(paths.leases)
 

@@ -1,0 +1,28 @@
+"""Where this network namespace knows ways to: proc_net(5)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+
+def host_routes() -> list[tuple[str, str]]:
+    """Subnets that this network namespace has ways to, with the link; not the default ones (proc_net(5))."""
+    found = []
+    with open("/proc/net/route") as file:
+        for line in file.read().splitlines()[1:]:
+            link, target, _, _, _, _, _, mask, *_ = line.split()
+            bits = bin(int(mask, 16)).count("1")
+            if bits:
+                found.append((f"{socket.inet_ntoa(struct.pack('=I', int(target, 16)))}/{bits}", link))
+    try:
+        with open("/proc/net/ipv6_route") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        target, bits, *_, link = line.split()
+        # Not the default, not what is local to every link, not multicast, not single addresses.
+        if 8 < int(bits, 16) < 128 and not target.startswith("fe80"):
+            found.append((f"{socket.inet_ntop(socket.AF_INET6, bytes.fromhex(target))}/{int(bits, 16)}", link))
+    return found

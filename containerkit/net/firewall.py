@@ -1,0 +1,195 @@
+"""The firewall: one table, laid once; what comes and goes with a container are elements of its maps.
+
+What it says: containers of one bridge reach each other, others only through what they publish; what is published is
+translated, the client's address is kept; nobody from outside reaches into a bridge; of an internal network nothing gets
+out; what leaves has this machine's address.
+
+Other tables are not looked at and not touched. A packet that another table drops stays dropped: see ``doctor()``.
+
+Sources: nft(8); Netfilter's hooks and their order, include/uapi/linux/netfilter_ipv4.h.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from containerkit.errors import RuntimeFailure
+from containerkit.linux import nftables
+
+# Maps by what a port was published at: an address of this machine, or all of them. Bridges by what is allowed there.
+_RULES = """
+    set bridges { type ifname; }
+    set leaving { type ifname; }
+    set internal { type ifname; }
+    set within { type ifname . ifname; }
+    set hairpins { type ifname . ifname; }
+    map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+    map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+    map at6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+    chain before {
+        type filter hook prerouting priority raw; policy accept;
+        # The bridges may route 127.0.0.0/8, for answers; nobody there may ask this machine's loopback.
+        iifname @bridges ip daddr 127.0.0.0/8 drop
+    }
+    chain published {
+        dnat ip to ip daddr . meta l4proto . th dport map @at4
+        dnat ip to meta l4proto . th dport map @any4
+        # ::1 cannot leave the loopback: the relay has it.
+        ip6 daddr != ::1 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6
+        ip6 daddr != ::1 dnat ip6 to meta l4proto . th dport map @any6
+    }
+    chain prerouting {
+        type nat hook prerouting priority dstnat; policy accept;
+        fib daddr type local jump published
+    }
+    chain output {
+        type nat hook output priority -100; policy accept;
+        fib daddr type local jump published
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname @bridges ip saddr 127.0.0.0/8 masquerade
+        # To itself or a neighbour by way of a published port: the answer has to come back here.
+        iifname . oifname @hairpins ct status dnat masquerade
+        oifname @bridges accept
+        iifname @leaving masquerade
+    }
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        oifname @bridges jump into
+        iifname @internal drop
+    }
+    chain into {
+        ct state established,related accept
+        iifname . oifname @within accept
+        iifname @internal drop
+        ct status dnat accept
+        drop
+    }
+    chain input {
+        type filter hook input priority filter; policy accept;
+        iifname @internal ct state new drop
+    }
+"""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """What the firewall knows of a bridge.
+
+    Args:
+        internal: nothing of it gets out.
+        among: its containers reach each other.
+        masquerade: what leaves has this machine's address.
+    """
+
+    name: str
+    internal: bool = False
+    among: bool = True
+    masquerade: bool = True
+
+    def elements(self) -> list[str]:
+        """Its elements, as ``SET { ELEMENT }``."""
+        found = [f'bridges {{ "{self.name}" }}', f'hairpins {{ "{self.name}" . "{self.name}" }}']
+        if self.internal:
+            found.append(f'internal {{ "{self.name}" }}')
+        elif self.masquerade:
+            found.append(f'leaving {{ "{self.name}" }}')
+        if self.among:
+            found.append(f'within {{ "{self.name}" . "{self.name}" }}')
+        return found
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What comes to ``host_port`` of ``host_ip`` (empty: of every address) goes to ``port`` of ``address``."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    address: str
+    port: int
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether both ends speak the same IP; what cannot be translated is relayed."""
+        return not self.host_ip or (":" in self.host_ip) == (":" in self.address)
+
+    def element(self, *, with_target: bool = True) -> str:
+        """As ``MAP { KEY : TARGET }``."""
+        version = 6 if ":" in self.address else 4
+        key = f"{self.protocol} . {self.host_port}"
+        name = f"any{version}"
+        if self.host_ip:
+            name, key = f"at{version}", f"{self.host_ip} . {key}"
+        target = f" : {self.address} . {self.port}" if with_target else ""
+        return f"{name} {{ {key}{target} }}"
+
+
+def table_of(root: str) -> str:
+    """The name of the table of the engine with that root."""
+    return f"containerkit_{zlib.crc32(root.encode()):08x}"
+
+
+class Firewall:
+    """The table of one engine, in the network namespace that the caller is in."""
+
+    def __init__(self, root: str) -> None:
+        self.table = table_of(root)
+
+    def is_laid(self) -> bool:
+        """Whether the table is there."""
+        return nftables.has_table(self.table)
+
+    def lay(self, bridges: Iterable[Bridge], translations: Iterable[Translation]) -> None:
+        """Lay the table anew, with all that belongs into it, in one transaction."""
+        name = f"inet {self.table}"
+        # Made first: what is not there cannot be deleted.
+        commands = [f"table {name} {{ }}", f"delete table {name}", f"table {name} {{{_RULES}}}"]
+        commands += [f"add element {name} {element}" for bridge in bridges for element in bridge.elements()]
+        commands += [f"add element {name} {one.element()}" for one in translations]
+        nftables.run("\n".join(commands))
+
+    def add(self, translations: Iterable[Translation]) -> None:
+        """Translate these, too.
+
+        Raises:
+            RuntimeFailure: the table is not there, or another one is in the way.
+        """
+        self._run("add", [one.element() for one in translations])
+
+    def add_bridge(self, bridge: Bridge) -> None:
+        """Let a bridge in."""
+        self._run("add", bridge.elements())
+
+    def remove(self, translations: Iterable[Translation], *, linger: bool = False) -> bool:
+        """Translate these no more. False: they were not there, all or some.
+
+        Args:
+            linger: this process is about to end (see ``nftables.run``).
+        """
+        try:
+            self._run("delete", [one.element(with_target=False) for one in translations], linger=linger)
+        except RuntimeFailure:
+            return False
+        return True
+
+    def remove_bridge(self, bridge: Bridge) -> bool:
+        """Forget a bridge. False: it was not there."""
+        try:
+            self._run("delete", bridge.elements())
+        except RuntimeFailure:
+            return False
+        return True
+
+    def take_down(self) -> None:
+        """Remove the table; one that is not there is no error."""
+        nftables.run(f"table inet {self.table} {{ }}\ndelete table inet {self.table}")
+
+    def _run(self, verb: str, elements: list[str], *, linger: bool = False) -> None:
+        if elements:
+            commands = [f"{verb} element inet {self.table} {element}" for element in elements]
+            nftables.run("\n".join(commands), linger=linger)

@@ -1,0 +1,286 @@
+"""Bridges and cables: links of the kernel, as the rows want them.
+
+A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named after
+its network and address: of two that would have one address, the kernel makes only one, and the one that was left over by
+a namespace that is still dying is cut.
+
+Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from containerkit.errors import RuntimeFailure, reason
+from containerkit.linux import loopback, netlink
+from containerkit.linux.namespaces import network_of
+
+_SIOCGIFADDR = 0x8915
+_VXLAN_PORT = 4789
+
+
+@dataclass(frozen=True)
+class Vxlan:
+    """A bridge that goes on at other hosts: its number, and where they are.
+
+    Args:
+        local: this host's address towards them; empty: as routes say.
+        link: the link that leads there; empty: as routes say.
+        port: of UDP.
+    """
+
+    number: int
+    peers: tuple[str, ...]
+    local: str = ""
+    link: str = ""
+    port: int = _VXLAN_PORT
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What containers of one network are plugged into.
+
+    Args:
+        kind: ``bridge`` or ``macvlan``.
+        name: the bridge, or the link that macvlans are on top of.
+        network: the network's id.
+        gateways: (address, bits of the subnet) that the bridge has.
+        mtu: of every link, 0 for the kernel's choice.
+        isolated: its containers do not see each other.
+        is_ours: we make it, and remove it.
+        mode: of a macvlan.
+    """
+
+    kind: str
+    name: str
+    network: str
+    gateways: tuple[tuple[str, int], ...] = ()
+    mtu: int = 0
+    isolated: bool = False
+    is_ours: bool = True
+    mode: str = "bridge"
+    vxlan: Vxlan | None = None
+
+
+@dataclass(frozen=True)
+class Plug:
+    """A container's end of a cable.
+
+    Args:
+        segment: where the other end is.
+        name: ``eth0``.
+        addresses: (address, bits of its subnet), leased.
+        mac: its hardware address.
+        routes: gateways of its default routes.
+    """
+
+    segment: Segment
+    name: str
+    addresses: tuple[tuple[str, int], ...]
+    mac: str
+    routes: tuple[str, ...] = field(default=())
+
+    @property
+    def cable(self) -> str:
+        """The name of the end on this machine: 15 characters at most."""
+        address = self.addresses[0][0]
+        if ":" in address:
+            return f"ck{self.segment.network[:5]}{socket.inet_pton(socket.AF_INET6, address)[-4:].hex()}"
+        return f"ck{self.segment.network[:5]}{socket.inet_aton(address).hex()}"
+
+
+# -- bridges -----------------------------------------------------------------------------------------------------------
+
+
+def address_of(name: str) -> str:
+    """The first IPv4 address of a link; empty when it has none or is not there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
+        try:
+            answer = fcntl.ioctl(handle, _SIOCGIFADDR, struct.pack("16s24x", name.encode()[:15]))
+        except OSError:
+            return ""
+    return socket.inet_ntoa(answer[20:24])
+
+
+def is_ready(segment: Segment) -> bool:
+    """Whether containers can be plugged in: the bridge is there, and is the one that is meant."""
+    if segment.kind == "macvlan" or not segment.is_ours:
+        return bool(netlink.index_of(segment.name))
+    first = next((address for address, _ in segment.gateways if ":" not in address), "")
+    return address_of(segment.name) == first if first else bool(netlink.index_of(segment.name))
+
+
+def make(segment: Segment) -> None:
+    """Make the bridge, and whatever of it is missing.
+
+    Raises:
+        RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
+    """
+    if segment.kind == "macvlan" or not segment.is_ours:
+        raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
+    try:
+        if netlink.index_of(segment.name) and not is_ready(segment):
+            _refuse_foreign(segment)
+        with netlink.Netlink() as kernel:
+            _make_bridge(kernel, segment)
+            if segment.vxlan is not None:
+                _make_vxlan(kernel, segment, segment.vxlan)
+        # For answers to 127.0.0.1, which was translated: only ours, and the firewall keeps others out.
+        _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
+        _forward(segment)
+    except OSError as error:
+        raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
+
+
+def _refuse_foreign(segment: Segment) -> None:
+    held = address_of(segment.name)
+    if held or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge"):
+        what = f"has the address {held}" if held else "is no bridge"
+        raise RuntimeFailure(f"network: link {segment.name}: is there already, and {what}: it is somebody else's")
+
+
+def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
+    # Its address is its own: it would change with its ports, and neighbours would lose it.
+    first = socket.inet_pton(_family(segment.gateways[0][0]), segment.gateways[0][0])
+    mac = "02:6b:" + first[-4:].hex(":")
+    kernel.run(netlink.new_link(segment.name, "bridge", mac=mac, mtu=segment.mtu, exist_ok=True))
+    index = netlink.index_of(segment.name)
+    kernel.run(
+        *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),
+        netlink.set_link(segment.name, up=True),
+    )
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _make_vxlan(kernel: netlink.Netlink, segment: Segment, vxlan: Vxlan) -> None:
+    data = [
+        netlink.attribute(netlink.IFLA_VXLAN_ID, vxlan.number),
+        netlink.attribute(netlink.IFLA_VXLAN_PORT, struct.pack("!H", vxlan.port)),
+    ]
+    if vxlan.local:
+        data.append(netlink.attribute(netlink.IFLA_VXLAN_LOCAL, socket.inet_aton(vxlan.local)))
+    if vxlan.link:
+        data.append(netlink.attribute(netlink.IFLA_VXLAN_LINK, netlink.index_of(vxlan.link)))
+    name = tunnel_of(segment)
+    master = netlink.index_of(segment.name)
+    kernel.run(netlink.new_link(name, "vxlan", data, master=master, mtu=segment.mtu, exist_ok=True))
+    kernel.run(*(netlink.flood_to(netlink.index_of(name), peer) for peer in vxlan.peers))
+
+
+def tunnel_of(segment: Segment) -> str:
+    """The name of the vxlan on a bridge."""
+    return f"ckx{segment.network[:10]}"
+
+
+def _forward(segment: Segment) -> None:
+    """Let this machine route for its containers."""
+    if _read("ipv4/ip_forward") == "0":
+        _write("ipv4/ip_forward", "1")
+    if any(":" in address for address, _ in segment.gateways) and _read("ipv6/conf/all/forwarding") == "0":
+        # A router takes no advertisements any more: whoever took some until now goes on.
+        for name in os.listdir("/proc/sys/net/ipv6/conf"):
+            if name not in ("all", "lo") and _read(f"ipv6/conf/{name}/accept_ra") == "1":
+                _write(f"ipv6/conf/{name}/accept_ra", "2")
+        _write("ipv6/conf/all/forwarding", "1")
+
+
+def _read(name: str) -> str:
+    try:
+        with open(f"/proc/sys/net/{name}") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _write(name: str, value: str) -> None:
+    with open(f"/proc/sys/net/{name}", "w") as file:
+        file.write(value)
+
+
+def remove(segment: Segment) -> None:
+    """Remove what :func:`make` made."""
+    if segment.kind == "macvlan" or not segment.is_ours:
+        return
+    with netlink.Netlink() as kernel:
+        if segment.vxlan is not None:
+            kernel.run(netlink.delete_link(tunnel_of(segment)))
+        if is_ready(segment):
+            kernel.run(netlink.delete_link(segment.name))
+
+
+# -- cables ------------------------------------------------------------------------------------------------------------
+
+
+def plug_in(pid: int, plugs: Sequence[Plug]) -> None:
+    """Connect the network namespace of ``pid``: links, addresses, routes, in this order.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    with netlink.Netlink() as kernel:
+        for plug in plugs:
+            _lay(kernel, pid, plug)
+    with network_of(pid):
+        configure(plugs)
+
+
+def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
+    segment = plug.segment
+    if segment.kind == "macvlan":
+        mode = netlink.attribute(netlink.IFLA_MACVLAN_MODE, netlink.MACVLAN_MODES[segment.mode])
+        link = netlink.index_of(segment.name)
+        # Two containers' eth0 would be one name, while they are still here: it gets its name over there.
+        kernel.run(
+            netlink.new_link(plug.name, "macvlan", [mode], link=link, mac=plug.mac, mtu=segment.mtu, up=False, pid=pid)
+        )
+        return
+    peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
+    index = netlink.index_of(segment.name)
+    cable = netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)
+    try:
+        kernel.run(cable)
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        kernel.run(netlink.delete_link(plug.cable))
+        kernel.run(cable)
+    if segment.isolated:
+        kernel.run(netlink.isolate(netlink.index_of(plug.cable)))
+
+
+def configure(plugs: Sequence[Plug]) -> None:
+    """The container's part: its links up, with addresses and routes. To be called in its namespace."""
+    loopback.bring_up()
+    with netlink.Netlink() as kernel:
+        wishes = []
+        for plug in plugs:
+            index = netlink.index_of(plug.name)
+            wishes += [netlink.add_address(index, address, bits) for address, bits in plug.addresses]
+            wishes.append(netlink.set_link(plug.name, up=True))
+            wishes += [netlink.default_route(gateway, index) for gateway in plug.routes]
+        kernel.run(*wishes)
+
+
+def unplug(pid: int, names: Sequence[str]) -> None:
+    """Take links away from the network namespace of ``pid``; those that are not there are no error."""
+    with network_of(pid), netlink.Netlink() as kernel:
+        kernel.run(*(netlink.delete_link(name) for name in names))
+
+
+def put_back(segment: Segment, cables: Sequence[str]) -> None:
+    """Plug cables that are still there into a bridge that had gone."""
+    index = netlink.index_of(segment.name)
+    with netlink.Netlink() as kernel, contextlib.suppress(OSError):
+        kernel.run(*(netlink.set_link(name, master=index, up=True, absent_ok=True) for name in cables))
+        if segment.isolated:
+            kernel.run(*(netlink.isolate(found) for name in cables if (found := netlink.index_of(name))))
