@@ -151,15 +151,23 @@ def add_address(index: int, address: str, prefix: int) -> Message:
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, (), f"address {address}/{prefix}")
 
 
-def default_route(gateway: str, index: int, *, delete: bool = False) -> Message:
+def default_route(gateway: str, index: int) -> Message:
     """The way to everywhere."""
     family, raw = _family(gateway)
-    body = struct.pack(
-        "=BBBBBBBBI", family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0
-    ) + attribute(RTA_GATEWAY, raw) + attribute(RTA_OIF, index)  # fmt: skip
-    if delete:
-        return Message(RTM_DELROUTE, 0, body, (errno.ESRCH, errno.ENODEV), f"route by {gateway}")
+    body = _route(family) + attribute(RTA_GATEWAY, raw) + attribute(RTA_OIF, index)
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, (), f"route by {gateway}")
+
+
+def delete_default_route(is_v6: bool, index: int) -> Message:
+    """No way to everywhere by that link; that there is none is no error."""
+    body = _route(socket.AF_INET6 if is_v6 else socket.AF_INET) + attribute(RTA_OIF, index)
+    return Message(RTM_DELROUTE, 0, body, (errno.ESRCH, errno.ENODEV), f"route by link {index}")
+
+
+def _route(family: int) -> bytes:
+    return struct.pack(
+        "=BBBBBBBBI", family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0
+    )  # fmt: skip
 
 
 def flood_to(index: int, peer: str) -> Message:

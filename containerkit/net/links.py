@@ -284,3 +284,13 @@ def put_back(segment: Segment, cables: Sequence[str]) -> None:
         kernel.run(*(netlink.set_link(name, master=index, up=True, absent_ok=True) for name in cables))
         if segment.isolated:
             kernel.run(*(netlink.isolate(found) for name in cables if (found := netlink.index_of(name))))
+
+
+def route(plugs: Sequence[Plug]) -> None:
+    """The default routes as ``plugs`` want them, and no others. To be called in the container's namespace."""
+    with netlink.Netlink() as kernel:
+        wanted = {(gateway, plug.name) for plug in plugs for gateway in plug.routes}
+        for plug in plugs:
+            for address, _ in plug.addresses:
+                kernel.run(*(netlink.delete_default_route(":" in address, netlink.index_of(plug.name)),))
+        kernel.run(*(netlink.default_route(gateway, netlink.index_of(name)) for gateway, name in sorted(wanted)))

@@ -1,0 +1,344 @@
+"""A container's networks, as its monitor keeps them: cables, published ports, names.
+
+::
+
+    take_ports      before anything else: what is taken is known at once
+    connect         while the init mounts: cables, addresses, the resolver's sockets
+    publish         once the row says which ports: whoever finds the monitor killed knows what to undo
+    refresh         a network more or less, while it runs
+    disconnect      the run has ended; ports stay taken while the restart policy waits
+    close
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.linux import nftables
+from containerkit.linux.loop import Loop
+from containerkit.linux.namespaces import network_of
+from containerkit.net import links, publishing
+from containerkit.net.firewall import Firewall, Translation
+from containerkit.net.links import Plug, Segment
+from containerkit.net.publishing import Bound, Wanted
+from containerkit.net.relay import Relay
+from containerkit.net.resolver import Resolver
+from containerkit.store.containers import ALIVE, Containers
+from containerkit.store.database import Database
+from containerkit.store.networks import Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
+from containerkit.supervise import segments
+
+#: Where containers ask for names.
+RESOLVER = ("127.0.0.11", 53)
+_REDIRECT = """
+table ip containerkit_resolver {{
+    chain output {{
+        type nat hook output priority -100; policy accept;
+        ip daddr {address} udp dport 53 dnat to {address}:{udp}
+        ip daddr {address} tcp dport 53 dnat to {address}:{tcp}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Networked:
+    """What a monitor is told of its container's networks; the rest is in their rows.
+
+    Args:
+        root: of the engine, whose firewall it is.
+        lock: a file: held by whoever makes bridges or lays the firewall.
+        ports: what shall be published.
+        has_names: it has a resolver.
+        servers: who the resolver asks what it does not know.
+        links: (alias, container): names that only this container has for others.
+        serves_names: it has a name server of its own, at port 53.
+    """
+
+    root: str
+    lock: str
+    ports: tuple[Wanted, ...] = ()
+    has_names: bool = False
+    servers: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    serves_names: bool = False
+
+
+class Names:
+    """What the resolver knows: the rows, as they are at this moment."""
+
+    def __init__(self, networks: Networks, links: Sequence[tuple[str, str]]) -> None:
+        self._networks = networks
+        self._links = {alias.lower(): name for alias, name in links}
+        self.records: list[NetworkRecord] = []
+
+    def addresses(self, name: str) -> list[str] | None:
+        """Those of the container of that name, alias or short id, on a network that we are on, too."""
+        ids = [record.id for record in self.records]
+        name = self._links.get(name.lower(), name)
+        found = self._networks.resolve(ids, name)
+        head, _, network = name.rpartition(".")
+        if found is None and head:
+            ids = [record.id for record in self.records if record.name.lower() == network.lower()]
+            found = self._networks.resolve(ids, head) if ids else None
+        return found
+
+    def name_of(self, address: str) -> str | None:
+        """Whose address that is."""
+        return self._networks.name_of([record.id for record in self.records], address)
+
+
+class Networking:
+    """The networks of one container, from its monitor's side."""
+
+    def __init__(self, loop: Loop, database: Database, id: str, request: Networked) -> None:
+        self._loop, self._database, self._id, self._request = loop, database, id, request
+        self._networks = Networks(database)
+        self._firewall = Firewall(request.root)
+        self._names = Names(self._networks, request.links)
+        self._bound: list[Bound] = []
+        self._relays: list[Relay] = []
+        self._resolver: Resolver | None = None
+        self._plugs: list[Plug] = []
+        self._laid: list[Translation] = []
+        #: What is published, for the row.
+        self.ports: list[PublishedPort] = []
+
+    # -- start -------------------------------------------------------------------------------------------------------
+
+    def take_ports(self) -> None:
+        """Bind what shall be published; what is bound already stays.
+
+        Raises:
+            RuntimeFailure: a port is taken.
+        """
+        if not self._bound and self._request.ports:
+            self._bound = publishing.bind(self._request.ports, self._holder)
+
+    def _holder(self, protocol: str, host_ip: str, port: int) -> str:
+        for name, _, ports in _published(self._database):
+            for one in ports:
+                if (one.protocol, one.host_port) == (protocol, port) and (
+                    not host_ip or not one.host_ip or one.host_ip == host_ip
+                ):
+                    return name
+        return ""
+
+    def connect(self, pid: int) -> None:
+        """Plug the network namespace of ``pid`` in.
+
+        Raises:
+            RuntimeFailure: a bridge cannot be made.
+            OSError: the kernel refuses.
+        """
+        endpoints = self._networks.of_container(self._id)
+        self._plugs = segments.plugs(endpoints)
+        self._names.records = _records(endpoints)
+        self._prepare(self._names.records)
+        links.plug_in(pid, self._plugs)
+        self._answer(pid)
+        self._lead_to(segments.serving(endpoints))
+
+    def _prepare(self, records: Sequence[NetworkRecord]) -> None:
+        """Have bridges and the firewall there."""
+        bridged = [record for record in records if segments.bridge(record) is not None]
+        missing = [one for one in map(segments.segment, records) if not links.is_ready(one)]
+        if not missing and (not bridged or self._firewall.is_laid()):
+            return
+        with _locked(self._request.lock):
+            for one in missing:
+                make(self._networks, self._request.root, one)
+            if bridged and not self._firewall.is_laid():
+                lay(self._database, self._request.root)
+
+    def _answer(self, pid: int) -> None:
+        """The resolver, at an address of the container's own loopback."""
+        if not self._request.has_names:
+            return
+        wanted = (RESOLVER[0], 0) if self._request.serves_names else RESOLVER
+        with network_of(pid):
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            udp.bind(wanted)
+            tcp.bind(wanted)
+            tcp.listen(16)
+            if self._request.serves_names:
+                places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
+                nftables.run(_REDIRECT.format(address=RESOLVER[0], **places))
+        self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
+
+    def _upstreams(self) -> Sequence[str]:
+        """Nobody, where every network is internal."""
+        return () if all(record.internal for record in self._names.records) else self._request.servers
+
+    def _lead_to(self, endpoint: Endpoint | None) -> None:
+        self.ports = [
+            PublishedPort(
+                bound.wanted.protocol, bound.wanted.host_ip, bound.host_port, bound.wanted.port,
+                (endpoint.address if endpoint else None) or "", (endpoint.address6 if endpoint else None) or "",
+            )
+            for bound in self._bound
+        ]  # fmt: skip
+
+    def publish(self) -> None:
+        """Let what comes to the ports through.
+
+        Raises:
+            RuntimeFailure: the firewall cannot be laid.
+        """
+        wanted = segments.translations(self.ports)
+        if wanted != self._laid:
+            self._translate(wanted)
+        for relay in self._relays:
+            relay.close()
+        self._relays = [
+            Relay(self._loop, bound.socket, (target, bound.wanted.port))
+            for bound, port in zip(self._bound, self.ports, strict=True)
+            if (target := port.address or port.address6)
+        ]
+
+    def _translate(self, wanted: list[Translation]) -> None:
+        gone = [one for one in self._laid if one not in wanted]
+        if gone:
+            self._firewall.remove(gone)
+        try:
+            self._firewall.add(wanted)
+        except RuntimeFailure:
+            # Somebody has removed the table, or something of a killed monitor is left in it.
+            with _locked(self._request.lock):
+                lay(self._database, self._request.root)
+            self._firewall.add(wanted)
+        self._laid = wanted
+
+    # -- while it runs -----------------------------------------------------------------------------------------------
+
+    def refresh(self, pid: int) -> None:
+        """Do what the rows say that is not so yet: networks that it has been connected to, or taken off.
+
+        Raises:
+            RuntimeFailure, OSError: as :meth:`connect`.
+        """
+        endpoints = self._networks.of_container(self._id)
+        wanted = segments.plugs(endpoints)
+        records = _records(endpoints)
+        self._prepare(records)
+        there = {plug.name: plug for plug in self._plugs}
+        links.unplug(pid, [name for name in there if name not in {plug.name for plug in wanted}])
+        links.plug_in(pid, [plug for plug in wanted if plug.name not in there])
+        with network_of(pid):
+            links.route(wanted)
+        self._plugs, self._names.records = wanted, records
+        if self._resolver is not None:
+            self._resolver.upstreams = self._upstreams()
+        self._lead_to(segments.serving(endpoints))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """The run has ended: nothing of its namespace is held any more."""
+        if self._resolver is not None:
+            self._resolver.close()
+            self._resolver = None
+        for relay in self._relays:
+            relay.close()
+        self._relays = []
+
+    def close(self) -> None:
+        """Give the ports back. This process is about to end."""
+        self.disconnect()
+        if self._laid:
+            self._firewall.remove(self._laid, linger=True)
+            self._laid = []
+        for bound in self._bound:
+            bound.socket.close()
+        self._bound = []
+
+
+def _records(endpoints: Sequence[Endpoint]) -> list[NetworkRecord]:
+    return [endpoint.network for endpoint in endpoints if endpoint.network is not None and endpoint.mac is not None]
+
+
+# -- what all containers share -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make(networks: Networks, root: str, segment: Segment) -> None:
+    """Make a bridge, under the lock: with its place in the firewall, and the cables that hung on it before."""
+    if links.is_ready(segment):
+        return
+    links.make(segment)
+    record = networks.read(segment.network)
+    bridge = None if record is None else segments.bridge(record)
+    firewall = Firewall(root)
+    if bridge is not None and firewall.is_laid():
+        firewall.add_bridge(bridge)
+    there = [plug.cable for one in networks.of_network(segment.network) for plug in segments.plugs([one])]
+    links.put_back(segment, there)
+
+
+def lay(database: Database, root: str) -> None:
+    """Lay the firewall anew, under the lock, as the rows say: all networks, and what is published."""
+    bridges = [bridge for record in Networks(database).list() if (bridge := segments.bridge(record)) is not None]
+    ports = [port for _, _, found in _published(database) for port in found]
+    Firewall(root).lay(bridges, segments.translations(ports))
+
+
+def _published(database: Database) -> Iterator[tuple[str, str, list[PublishedPort]]]:
+    """Name, id and published ports of the containers that live."""
+    for record in Containers(database).list():
+        if record.state in ALIVE and record.ports != "[]":
+            yield record.name, record.id, ports_of(record.ports)
+
+
+def restore(database: str, root: str, lock: str) -> None:
+    """Everything as the rows say: bridges of networks that are in use, their cables, the firewall."""
+    rows = Database(database)
+    networks = Networks(rows)
+    with _locked(lock):
+        for record in {one.network for one in networks.leased() if one.network is not None}:
+            try:
+                make(networks, root, segments.segment(record))
+            except ContainerkitError:
+                if record.driver != "macvlan":
+                    raise
+        lay(rows, root)
+
+
+def forget(root: str, ports: Sequence[PublishedPort]) -> None:
+    """What a killed monitor had published is translated no more."""
+    firewall = Firewall(root)
+    if firewall.is_laid():
+        for one in segments.translations(ports):
+            firewall.remove([one])
+
+
+def take_down(root: str, lock: str, record: NetworkRecord) -> None:
+    """Remove a network's bridge, and what the firewall knows of it."""
+    with _locked(lock):
+        links.remove(segments.segment(record))
+        bridge, firewall = segments.bridge(record), Firewall(root)
+        if bridge is not None and firewall.is_laid():
+            firewall.remove_bridge(bridge)
+
+
+def take_down_firewall(root: str, lock: str) -> None:
+    """Remove the table; it is laid again when it is needed."""
+    with _locked(lock):
+        firewall = Firewall(root)
+        if firewall.is_laid():
+            firewall.take_down()
