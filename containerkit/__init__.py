@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         search,
         version,
     )
-    from containerkit.options import Healthcheck
+    from containerkit.options import Healthcheck, PortMapping
     from containerkit.process import Process
     from containerkit.progress import Progress
     from containerkit.recording import Recording
@@ -112,8 +112,9 @@ _HOMES = {
         "results",
     ),
     "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
-    "Process": "process", "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats",
-    "Condition": "conditions", "LayerEntry": "layers.listing", "Usage": "store.usage", "until": "conditions",
+    "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
+    "Recording": "recording", "Stats": "stats", "Condition": "conditions",
+    "LayerEntry": "layers.listing", "Usage": "store.usage", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
@@ -137,6 +138,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "Plan",
+    "PortMapping",
     "Process",
     "ProcessFailed",
     "ProcessInfo",

@@ -3,8 +3,8 @@
 Options are written as a person writes them (:class:`RunOptions`) and kept as the machine needs them
 (:class:`Settings`): bytes, seconds, lists. Whatever cannot be right is refused here, before anything is touched.
 
-``values`` has the grammar of single values, ``policies`` and ``devices`` that of the larger ones, ``readers`` the table
-of which option is read how.
+``values`` has the grammar of single values, ``policies``, ``devices``, ``ports`` and ``networks`` that of the larger
+ones, ``readers`` the table of which option is read how.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from containerkit.errors import InvalidArgument, Unsupported
-from containerkit.options import readers
+from containerkit.options import networks, readers
 from containerkit.options.devices import DeviceMapping, Rates
+from containerkit.options.networks import Networks, network_name
 from containerkit.options.policies import Healthcheck, LogOptions, RestartPolicy
+from containerkit.options.ports import Exposed, PortMapping, Ports
 from containerkit.options.values import (
     Command,
     Duration,
@@ -33,9 +35,9 @@ from containerkit.options.values import (
 )
 
 __all__ = [
-    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "ResourceOptions", "RestartPolicy",
-    "RunOptions", "Settings", "Size", "command", "container_name", "duration", "environment", "settings",
-    "shows_options", "signal_number", "size", "update",
+    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "PortMapping", "ResourceOptions",
+    "RestartPolicy", "RunOptions", "Settings", "Size", "command", "container_name", "duration", "environment",
+    "network_name", "settings", "shows_options", "signal_number", "size", "update",
 ]  # fmt: skip
 
 
@@ -89,8 +91,16 @@ class RunOptions(ResourceOptions, total=False):
     Namespaces: ``pid``, ``uts``, ``ipc``, ``cgroupns`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``userns``
     (``"host"``; ``"remap"``: its root is an ordinary user of the host; ``"container:NAME"``: the users of that one).
 
-    Files: ``tmpfs`` (``{"/run": "size=64m"}`` or paths). Network: ``network`` (``"none"``: loopback only, ``"host"``,
-    ``"container:NAME"``).
+    Files: ``tmpfs`` (``{"/run": "size=64m"}`` or paths).
+
+    Network: ``network`` (``"bridge"``, which is the default; a network's name, a network, or a list of these;
+    ``"none"``: loopback only; ``"host"``; ``"container:NAME"``); ``network_aliases`` (more names there); ``ip`` (an
+    address, or an IPv4 and an IPv6 one, on the first network); ``mac_address``; ``ports`` (``["8080:80"]``,
+    ``{80: 8080}``, ``{"53/udp": ("127.0.0.1", None)}``, ``PortMapping``; None is any free port); ``expose``
+    (``[80, "53/udp"]``) and ``publish_all`` (those on any free port); ``links`` (``["db:alias"]``).
+
+    Names: ``add_hosts`` (``["name:1.2.3.4"]``, ``{"name": "host-gateway"}``); ``dns`` (servers' addresses);
+    ``dns_search`` (domains; ``["."]`` for none); ``dns_options`` (``["ndots:2"]``).
     """
 
     name: str
@@ -135,7 +145,18 @@ class RunOptions(ResourceOptions, total=False):
     ipc: str
     cgroupns: str
     userns: str
-    network: str
+    network: Networks
+    network_aliases: Sequence[str]
+    ip: str | Sequence[str]
+    mac_address: str
+    ports: Ports
+    publish_all: bool
+    expose: Exposed
+    links: Mapping[str, str] | Sequence[str]
+    add_hosts: Mapping[str, str] | Sequence[str]
+    dns: Sequence[str]
+    dns_search: Sequence[str]
+    dns_options: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -197,7 +218,19 @@ class Settings:
     ipc: str = "private"
     cgroupns: str = "private"
     userns: str = "host"
-    network: str = "none"
+    network: str = "bridge"  # it is on networks; else "none", "host" or "container:NAME"
+    networks: tuple[str, ...] = ("bridge",)
+    network_aliases: tuple[str, ...] = ()
+    ip: tuple[str, ...] = ()
+    mac_address: str = ""
+    ports: tuple[PortMapping, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
 
     def written(self) -> dict[str, Any]:
         """Those that were given, as JSON takes them."""
@@ -219,6 +252,9 @@ _RICH: dict[str, Callable[[Any], Any]] = {
     "log_options": LogOptions._make,
     "healthcheck": lambda found: Healthcheck(tuple(found[0]), *found[1:]),
     "devices": lambda found: tuple(map(DeviceMapping._make, found)),
+    "ports": lambda found: tuple(map(PortMapping._make, found)),
+    "links": lambda found: tuple(map(tuple, found)),
+    "add_hosts": lambda found: tuple(map(tuple, found)),
 }
 
 #: Options that are not the container's, but say how it is made.
@@ -237,6 +273,8 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
     for name, value in options.items():
         if name not in _OF_THE_CALL and value is not None:
             values[name] = _reader(name)(value, name)
+    if "network" in values:
+        values["network"], values["networks"] = values["network"]
     values["env"] = extra + values.get("env", ())
     found = Settings(**values)
     _check_together(found)
@@ -245,7 +283,7 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
 
 def _reader(name: str) -> Callable[[Any, str], Any]:
     if name in readers.LATER:
-        raise Unsupported(f"option {name}: volumes and networks come with a later version")
+        raise Unsupported(f"option {name}: volumes come with a later version")
     reader = readers.READERS.get(name)
     if reader is None:
         near = difflib.get_close_matches(name, [*readers.READERS, *_OF_THE_CALL], 1)
@@ -284,6 +322,7 @@ def _check_together(found: Settings) -> None:
         raise InvalidArgument("memory_reservation: cannot be above memory")
     if found.remove and found.restart.name != "no":
         raise InvalidArgument("restart: cannot be combined with remove: what is removed cannot start again")
+    networks.check_together(found)
 
 
 F = TypeVar("F", bound=Callable[..., Any])

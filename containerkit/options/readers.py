@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from containerkit.errors import InvalidArgument
-from containerkit.options import devices, policies, values
+from containerkit.options import devices, networks, policies, ports, values
 from containerkit.options.values import container_name, duration, environment, signal_number, size
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
@@ -177,7 +177,11 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "cap_drop": values.texts, "privileged": _flag, "security_opt": values.texts, "read_only": _flag,
     "sysctls": _mapping, "cgroup_parent": _cgroup_parent, "tmpfs": _tmpfs, "devices": devices.devices,
     "device_cgroup_rules": devices.rules,
-    "network": _joinable("none", "host"), "pid": _joinable("private", "host"), "uts": _joinable("private", "host"),
+    "network": networks.network, "network_aliases": networks.aliases, "ip": networks.addresses,
+    "dns": networks.servers, "dns_search": networks.search, "dns_options": networks.dns_options,
+    "add_hosts": networks.add_hosts, "links": networks.links, "ports": ports.ports, "publish_all": _flag,
+    "expose": ports.expose, "mac_address": networks.mac_address,
+    "pid": _joinable("private", "host"), "uts": _joinable("private", "host"),
     "ipc": _joinable("private", "shareable", "host"), "cgroupns": _joinable("private", "host"),
     "userns": _joinable("host", "remap"),
 }  # fmt: skip
@@ -189,8 +193,5 @@ RESOURCES = frozenset({
     "device_write_iops", "restart",
 })  # fmt: skip
 
-#: Options of ``docker run`` that belong to volumes and networks, which this version does not have yet.
-LATER = frozenset({
-    "network_aliases", "ip", "dns", "dns_search", "dns_options", "add_hosts", "links", "ports", "publish_all", "expose",
-    "mac_address", "volumes", "volumes_from", "mounts",
-})  # fmt: skip
+#: Options of ``docker run`` that belong to volumes, which this version does not have yet.
+LATER = frozenset({"volumes", "volumes_from", "mounts"})

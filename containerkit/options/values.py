@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,6 +125,15 @@ def container_name(value: str) -> str:
             f"name {value!r}: use letters, digits, _ . - and at least two, beginning with a letter or digit"
         )
     return value
+
+
+def ip_address(text: str) -> str:
+    """An IPv4 or IPv6 address as the kernel writes it, ``""`` when the text is none."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        return socket.inet_ntop(family, socket.inet_pton(family, text))
+    except (OSError, ValueError):
+        return ""
 
 
 def environment(value: Mapping[str, str] | Sequence[str], option: str = "env") -> tuple[str, ...]:

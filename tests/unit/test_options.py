@@ -89,7 +89,6 @@ def test_env_files(tmp_path: object) -> None:
         ({"user": "a b"}, "user 'a b'"),
         ({"hostname": "a b"}, "hostname 'a b'"),
         ({"tmpfs": ["run"]}, "must be an absolute path"),
-        ({"network": "bridge"}, "network 'bridge'"),
         ({"ulimits": {"nofile": (1, 2, 3)}}, "expected a whole number or"),
         ({"remove": "yes"}, "remove 'yes': expected True or False"),
         ({"cap_add": "ALL"}, "cap_add 'ALL': expected a list"),

@@ -57,7 +57,9 @@ def test_the_least_start() -> None:
 
 
 def test_a_container_s_whole_start_in_order() -> None:
-    spec = configure("f" * 64, settings("true", {"memory": "64m"}), ContainerConfig(), Identity(0, 0))
+    spec = configure(
+        "f" * 64, settings("true", {"memory": "64m", "network": "none"}), ContainerConfig(), Identity(0, 0)
+    )
     found = kinds(spec, Mount("/", "overlay", "overlay", ("lowerdir=/l", "upperdir=/u", "workdir=/w")))
     in_order = [
         "CreateCgroup", "Clone", "JoinCgroup", "UnshareCgroup", "RaiseLoopback", "SetPropagation", "MountOverlay",
