@@ -7,7 +7,9 @@ of the two. Everything is optional::
     root = "/var/lib/containerkit"        # CONTAINERKIT_ROOT
     run = "/run/containerkit"             # CONTAINERKIT_RUN
     platform = "linux/amd64"              # CONTAINERKIT_PLATFORM: of pulled images; default: this machine's
-    bridge = "ck0"                        # CONTAINERKIT_BRIDGE: what containers' networks hang on
+    bridge = "ck0"                        # CONTAINERKIT_BRIDGE: the default network's; taken as it is when it is there
+    bridge_address = "10.1.0.1/24"        # CONTAINERKIT_BRIDGE_ADDRESS: its address and subnet; default: a free one
+    bridge_mtu = "1400"                   # CONTAINERKIT_BRIDGE_MTU: bytes; default: the kernel's
 
     [log]
     max_size = "10m"                      # CONTAINERKIT_LOG_MAX_SIZE
@@ -79,6 +81,8 @@ class Configuration:
     run: str = ""
     platform: str = ""
     bridge: str = ""
+    bridge_address: str = ""
+    bridge_mtu: str = ""
     log: Log = Log()
     registries: Registries = Registries()
 
@@ -150,6 +154,8 @@ def _member(current: Any, wanted: Any, where: str, name: str) -> Any:
         return getattr(log_options({member: wanted}, f"{where}: log"), member)
     if not isinstance(wanted, str):
         raise _refusal(where, name, "a text", wanted)
+    if name == "bridge_mtu" and wanted and not (wanted.isdigit() and 68 <= int(wanted) <= 65535):
+        raise _refusal(where, name, "a text with a number of bytes from 68 to 65535", wanted)
     if name == "platform" and wanted:
         try:
             platforms.parse(wanted)
@@ -182,7 +188,8 @@ def _from_environment(found: Configuration) -> Configuration:
 
 #: Variable, less its prefix → the member it sets.
 _VARIABLES = {
-    "ROOT": "root", "RUN": "run", "PLATFORM": "platform", "BRIDGE": "bridge", "LOG_MAX_SIZE": "log.max_size",
+    "ROOT": "root", "RUN": "run", "PLATFORM": "platform", "BRIDGE": "bridge", "BRIDGE_ADDRESS": "bridge_address",
+    "BRIDGE_MTU": "bridge_mtu", "LOG_MAX_SIZE": "log.max_size",
     "LOG_MAX_FILE": "log.max_file", "INSECURE_REGISTRIES": "registries.insecure",
     "ADD_REGISTRIES": "registries.additional", "CERTS": "registries.certs", "MIRRORS": "registries.mirrors",
 }  # fmt: skip

@@ -39,6 +39,7 @@ from containerkit.supervise import (
     ending,
     launch,
     messages,
+    networks,
     pausing,
     recover,
     rootfs,
@@ -115,18 +116,21 @@ class Container:
     @classmethod
     def _create(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
         chosen = cls._settle(engine, command, options)
+        wishes = networks.wishes(engine.store, engine.configuration, chosen)
         record = launch.create(
-            engine.store, image._record, image._reference, chosen, replace=bool(options.get("replace"))
+            engine.store, image._record, image._reference, chosen, wishes, replace=bool(options.get("replace"))
         )
         return cls(engine, record.id, record.name)
 
     @classmethod
     def _run(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
         chosen = cls._settle(engine, command, options)
+        wishes = networks.wishes(engine.store, engine.configuration, chosen)
         with _descriptor(sessions.stdin_of(None)) as stdin:
             running = launch.run(
-                engine.store, image._record, image._reference, chosen, stdin, replace=bool(options.get("replace"))
-            )
+                engine.store, image._record, image._reference, chosen, wishes, stdin,
+                replace=bool(options.get("replace")),
+            )  # fmt: skip
         running.wait_started(engine.store)
         running.channel.close()
         return cls(engine, running.record.id, running.record.name)
@@ -148,9 +152,10 @@ class Container:
         # Its output is the result: all of it.
         whole = LogOptions(max_size=-1, max_file=1)
         chosen = cls._settle(engine, command, {**options, "remove": True, "log_options": whole})
+        wishes = networks.wishes(engine.store, engine.configuration, chosen)
         with _descriptor(sessions.stdin_of(input)) as stdin:
             running = launch.run(
-                engine.store, image._record, image._reference, chosen, stdin,
+                engine.store, image._record, image._reference, chosen, wishes, stdin,
                 replace=bool(options.get("replace")), with_log=True,
             )  # fmt: skip
         began = time.monotonic()

@@ -143,6 +143,11 @@ def _packed(address: str) -> bytes:
         return b""
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    return bool(_packed(text))
+
+
 def _is_reachable(address: str) -> bool:
     """Whether it means the same in a container: not the host's loopback, and not by way of an interface of the host."""
     packed = _packed(address).removeprefix(b"\0" * 10 + b"\xff\xff")

@@ -109,6 +109,18 @@ def address_of(name: str) -> str:
     return socket.inet_ntoa(answer[20:24])
 
 
+def free_name() -> str:
+    """A name that no bridge has: ``ck0``, ``ck1`` …"""
+    return next(name for number in range(1 << 16) if not netlink.index_of(name := f"ck{number}"))
+
+
+def is_foreign(segment: Segment) -> bool:
+    """Whether a link of that name is there that cannot be ours."""
+    if not segment.is_ours or not netlink.index_of(segment.name) or is_ready(segment):
+        return False
+    return bool(address_of(segment.name)) or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge")
+
+
 def is_ready(segment: Segment) -> bool:
     """Whether containers can be plugged in: the bridge is there, and is the one that is meant."""
     if segment.kind == "macvlan" or not segment.is_ours:
@@ -126,8 +138,9 @@ def make(segment: Segment) -> None:
     if segment.kind == "macvlan" or not segment.is_ours:
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        if netlink.index_of(segment.name) and not is_ready(segment):
-            _refuse_foreign(segment)
+        if is_foreign(segment):
+            held = address_of(segment.name) or "no bridge"
+            raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
         with netlink.Netlink() as kernel:
             _make_bridge(kernel, segment)
             if segment.vxlan is not None:
@@ -137,13 +150,6 @@ def make(segment: Segment) -> None:
         _forward(segment)
     except OSError as error:
         raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
-
-
-def _refuse_foreign(segment: Segment) -> None:
-    held = address_of(segment.name)
-    if held or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge"):
-        what = f"has the address {held}" if held else "is no bridge"
-        raise RuntimeFailure(f"network: link {segment.name}: is there already, and {what}: it is somebody else's")
 
 
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:

@@ -109,6 +109,23 @@ def _network(text: str, subject: str) -> Net:
         raise InvalidArgument(f"{subject} {text!r}: {error}") from error
 
 
+def around(address: str, bits: str, subject: str) -> str:
+    """The subnet of so many bits that ``address`` is in.
+
+    Raises:
+        InvalidArgument: not an address, or no such subnet.
+    """
+    try:
+        return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
+    except ValueError as error:
+        raise InvalidArgument(f"{subject}: {error}") from error
+
+
+def holds(net: str, address: str) -> bool:
+    """Whether an address is in a subnet; an empty one is in none."""
+    return bool(address) and ipaddress.ip_address(address) in ipaddress.ip_network(net)
+
+
 def clash(net: str, others: Iterable[str]) -> str:
     """The first of ``others`` that shares addresses with ``net``; empty for none."""
     own = ipaddress.ip_network(net)

@@ -148,7 +148,7 @@ class Networks:
         with self.database.transaction() as connection:
             connection.execute("UPDATE networks SET interface = ? WHERE id = ?", (interface, id))
 
-    def delete(self, id: str, *, unless_used: bool = True) -> None:
+    def delete(self, id: str) -> None:
         """Forget a network; what it is made of is the caller's to remove, before.
 
         Raises:
@@ -158,8 +158,7 @@ class Networks:
             row = connection.execute("SELECT name, driver FROM networks WHERE id = ?", (id,)).fetchone()
             if row is None:
                 return
-            if unless_used:
-                _refuse_used(connection, id, row["name"])
+            _refuse_used(connection, id, row["name"])
             connection.execute("DELETE FROM networks WHERE id = ?", (id,))
             events.add(connection, "network", "destroy", id, row["name"], {"type": row["driver"]})
         events.tell(self.database)
@@ -177,6 +176,11 @@ class Networks:
             f"{_JOINED} WHERE e.network = ? AND coalesce(e.address, e.address6) IS NOT NULL", (id,)
         )
         return [_endpoint(row) for row in rows]
+
+    def has_members(self, id: str) -> bool:
+        """Whether a container is on that network, running or not."""
+        found = self.database.connection().execute("SELECT 1 FROM endpoints WHERE network = ? LIMIT 1", (id,))
+        return found.fetchone() is not None
 
     def leased(self) -> list[Endpoint]:
         """Every endpoint that has an address now."""

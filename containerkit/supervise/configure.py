@@ -82,12 +82,15 @@ def environment_of(
 
 
 def configure(
-    id: str, settings: Settings, image: ContainerConfig, who: Identity, place: Place | None = None
-) -> rs.Spec:
+    id: str, settings: Settings, image: ContainerConfig, who: Identity, place: Place | None = None, *,
+    hostname: str = "", files: Mapping[str, str] | None = None,
+) -> rs.Spec:  # fmt: skip
     """The configuration of a container.
 
     Args:
-        id: the container's id; its first 12 digits are the default host name.
+        id: the container's id.
+        hostname: its host name; default: the first 12 digits of the id.
+        files: what of the host's is mounted where in the container: path there → path here.
         settings: the caller's options.
         image: the image's config.
         who: the user, resolved against the container's files.
@@ -95,9 +98,9 @@ def configure(
     """
     place = place or Place()
     uids, gids = _maps(settings, place)
-    own_network = settings.network == "none"
+    own_network = settings.network in ("none", "bridge")
     # Somebody else's uts namespace has its name.
-    hostname = (settings.hostname or id[:12]) if settings.uts == "private" else ""
+    hostname = (hostname or settings.hostname or id[:12]) if settings.uts == "private" else ""
     nodes, rules = devices.mapped(settings.devices)
     if settings.privileged:
         nodes += devices.everything()
@@ -106,7 +109,7 @@ def configure(
         process=_process(settings, image, who, hostname),
         hostname=hostname,
         domainname=settings.domainname,
-        mounts=_mounts(settings, place),
+        mounts=(*_mounts(settings, place), *(rs.Mount(*one) for one in _binds(files or {}))),
         annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
@@ -180,7 +183,7 @@ def _namespaces(settings: Settings) -> Iterator[rs.Namespace]:
 
 def choices(settings: Settings) -> dict[str, str]:
     """Namespace → private, shareable, host or ``container:NAME``."""
-    network = "private" if settings.network == "none" else settings.network
+    network = "private" if settings.network in ("none", "bridge") else settings.network
     return {
         "uts": settings.uts, "ipc": settings.ipc, "pid": settings.pid, "cgroup": settings.cgroupns, "network": network,
         "user": "host" if settings.userns == "remap" else settings.userns,
@@ -202,6 +205,23 @@ def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None) -> rs.
     if users is not None:
         linux = replace(linux, uid_mappings=users.uid_mappings, gid_mappings=users.gid_mappings)
     return replace(spec, linux=linux)
+
+
+def with_environment(spec: rs.Spec, settings: Settings, image: ContainerConfig, below: Mapping[str, str]) -> rs.Spec:
+    """With other variables below those that the image and the caller give."""
+    inherited = dict(pair.partition("=")[::2] for pair in spec.process.env)
+    own = environment_of(settings.env, tuple(image.env or ()), inherited.get("HOME", "/"), spec.hostname, settings.tty)
+    known = [pair.partition("=")[0] for pair in own]
+    found = (*own, *(f"{name}={value}" for name, value in below.items() if name not in known))
+    return replace(spec, process=replace(spec.process, env=found))
+
+
+def share_names(spec: rs.Spec, hostname: str, files: Mapping[str, str]) -> rs.Spec:
+    """With the host name and the files of another container, whose network it joins."""
+    if not files:
+        return spec
+    mounts = tuple(replace(one, source=files.get(one.destination, one.source)) for one in spec.mounts)
+    return replace(spec, hostname=hostname if spec.hostname else "", mounts=mounts)
 
 
 def _process(settings: Settings, image: ContainerConfig, who: Identity, hostname: str) -> rs.Process:
@@ -273,12 +293,17 @@ def _mounts(settings: Settings, place: Place) -> tuple[rs.Mount, ...]:
         mounts = [replace(mount, options=tuple(o for o in mount.options if o != "gid=5")) for mount in mounts]
     if place.is_rootless:
         # Only the owner of a network namespace mounts sysfs for it, and of a pid namespace procfs.
-        joined = {"/sys": settings.network != "none", "/proc": settings.pid != "private"}
+        joined = {"/sys": settings.network not in ("none", "bridge"), "/proc": settings.pid != "private"}
         mounts = [_of_host(mount) if joined.get(mount.destination) else mount for mount in mounts]
     for path, options in (settings.tmpfs or {}).items():
         given = tuple(option for option in options.split(",") if option)
         mounts.append(rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given)))
     return tuple(mounts)
+
+
+def _binds(files: Mapping[str, str]) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    for destination, source in files.items():
+        yield destination, "bind", source, ("bind", "rprivate")
 
 
 def _of_host(mount: rs.Mount) -> rs.Mount:

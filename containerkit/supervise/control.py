@@ -20,6 +20,8 @@ from containerkit.supervise.messages import (
     Failed,
     Held,
     HoldStill,
+    Refresh,
+    Refreshed,
     StayEnded,
     receive_reply,
     send_reply,
@@ -53,13 +55,15 @@ class Control:
         streams: those of the container's present run; they change with each.
         stay_ended: what to do when somebody does not want it started again.
         holds: those who want it still.
+        refresh: what to do when its networks are others.
     """
 
     def __init__(
-        self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None], holds: Holds
-    ) -> None:
+        self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None], holds: Holds,
+        refresh: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._loop, self._path = loop, path
-        self._streams, self._stay_ended, self._holds = streams, stay_ended, holds
+        self._streams, self._stay_ended, self._holds, self._refresh = streams, stay_ended, holds, refresh
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._connections: dict[int, tuple[socket.socket, list[Client]]] = {}
         with short_path(path) as address:
@@ -89,6 +93,8 @@ class Control:
             self._stay_ended()
         elif isinstance(word, HoldStill):
             self._hold(connection)
+        elif isinstance(word, Refresh):
+            self._renew(connection)
         else:
             self._hang_up(connection)
 
@@ -107,6 +113,14 @@ class Control:
             send_reply(connection, Failed.of(error, "monitor"))
         else:
             send_reply(connection, Held())
+
+    def _renew(self, connection: socket.socket) -> None:
+        try:
+            self._refresh()
+        except (ContainerkitError, OSError) as error:
+            send_reply(connection, Failed.of(error, "network"))
+        else:
+            send_reply(connection, Refreshed())
 
     def _hang_up(self, connection: socket.socket) -> None:
         self._holds.leave(connection.fileno())

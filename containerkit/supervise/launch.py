@@ -28,14 +28,15 @@ from containerkit.layers import lookup
 from containerkit.linux import process, seccomp_cache
 from containerkit.linux.namespaces import KINDS
 from containerkit.oci import users as accounts
-from containerkit.oci.runtime_spec import Linux
+from containerkit.oci.runtime_spec import Linux, User
 from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
+from containerkit.store.networks import Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configure, ending, messages, names, recover, specs
+from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, specs
 from containerkit.supervise.client import spawner
 
 
@@ -102,12 +103,15 @@ class Running:
 
 
 def reserve(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, replace: bool
-) -> tuple[ContainerRecord, int]:
+    store: Store, image: ImageRecord, reference: str, settings: Settings, wishes: Sequence[Wish], *,
+    replace: bool, starts: bool,
+) -> tuple[ContainerRecord, int]:  # fmt: skip
     """A row in state ``creating`` and its lease.
 
     Args:
+        wishes: the networks it is on.
         replace: remove the container that has the name, however often another one takes it.
+        starts: it is to be started: its addresses are leased.
 
     Raises:
         AlreadyExists: the name is taken by a living or ended container.
@@ -124,7 +128,7 @@ def reserve(
             name = settings.name or names.random_name()
             try:
                 return store.containers.insert(
-                    id, name, image.id, reference, command, settings.written(), settings.remove
+                    id, name, image.id, reference, command, settings.written(), settings.remove, wishes, starts=starts
                 ), lease
             except AlreadyExists:
                 if replace:
@@ -160,8 +164,13 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
         place = configure.Place.here()
         if place.cgroup is None and configure.asks_for_limits(settings):
             _warn_of_limits()
-        spec = bundle.validate(configure.configure(record.id, settings, image.config.config, who, place))
         path = specs.directory(store, record.id)
+        spec = bundle.validate(
+            configure.configure(
+                record.id, settings, image.config.config, who, place, hostname=etc.hostname_of(settings, record.id),
+                files={there: f"{path}/{name}" for name, there in etc.FILES.items()},
+            )
+        )
         specs.write(store, record.id, spec)
         # There from the beginning, so that it can be followed before the first start.
         os.close(os.open(f"{path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
@@ -209,10 +218,11 @@ def identity_in(
 
 
 def create(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, *, replace: bool = False
-) -> ContainerRecord:
-    """A container in state ``created``."""
-    record, lease = reserve(store, image, reference, settings, replace)
+    store: Store, image: ImageRecord, reference: str, settings: Settings, wishes: Sequence[Wish], *,
+    replace: bool = False,
+) -> ContainerRecord:  # fmt: skip
+    """A container in state ``created``, on the networks of ``wishes``."""
+    record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=False)
     try:
         write_bundle(store, record, image, settings)
         store.containers.move(record.id, "create")
@@ -229,6 +239,7 @@ def run(
     image: ImageRecord,
     reference: str,
     settings: Settings,
+    wishes: Sequence[Wish],
     stdin: int,
     *,
     replace: bool = False,
@@ -237,10 +248,11 @@ def run(
     """Create and start in one: if it cannot be started, nothing is left of it.
 
     Args:
+        wishes: the networks it is on.
         stdin: a descriptor for the program's standard input; stays the caller's.
         with_log: open the log before the start: the container may be gone, log and all, right after.
     """
-    record, lease = reserve(store, image, reference, settings, replace)
+    record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=True)
     log = -1
     try:
         write_bundle(store, record, image, settings)
@@ -270,7 +282,12 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
         raise InvalidState(f"container {record.name}: cannot start: it is running")
     try:
         store.containers.move(record.id, "start", stopped=0, restarts=0)
-        return _request(store, record, image, lease, stdin, fresh=False)
+        try:
+            return _request(store, record, image, lease, stdin, fresh=False)
+        except BaseException:
+            # What it needs is not there, or it could not be asked for: as before.
+            store.containers.move(record.id, "fail" if record.started is None else "exit")
+            raise
     finally:
         os.close(lease)
 
@@ -280,6 +297,7 @@ def _request(
 ) -> Running:
     settings = Settings.read(record.options)
     _join(store, record, settings)
+    endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     request = messages.Start(
@@ -297,8 +315,24 @@ def _request(
         remove=bool(record.auto_remove),
         stdin_open=settings.stdin_open,
         health=configure.probe(settings.healthcheck),
+        networked=networks.networked(store, settings, image.config.config, endpoints),
     )
     return Running(record, spawner.request(request, (lease, stdin)), fresh)
+
+
+def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> list[Endpoint]:
+    """Write down what it is called and who it knows; where it is."""
+    endpoints = store.networks.of_container(record.id)
+    networks.check(record, settings, endpoints)
+    if settings.network.startswith("container:"):
+        return endpoints  # it has the other's files
+    links = linking.targets(store, record, settings)
+    spec = specs.read(store, record.id)
+    if links and any(one.network is not None and one.network.name == etc.DEFAULT_NETWORK for one in endpoints):
+        found = linking.environment(store, record, links)
+        specs.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
+    etc.write(store, record, settings, spec.linux.host_ids(User()))
+    return endpoints
 
 
 def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
@@ -309,8 +343,9 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
         InvalidState: it does not run.
         InvalidArgument: it has users of its own, and these are not shared.
     """
-    paths = {}
+    paths, files = {}, {}
     users: Linux | None = None
+    hostname = ""
     for kind, choice in configure.choices(settings).items():
         if choice.startswith("container:"):
             other = recover.truth(store, store.containers.find(choice.partition(":")[2]))
@@ -325,8 +360,12 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
                 )
             if kind == "user":
                 users = theirs
+            if kind == "network":
+                hostname = specs.read(store, other.id).hostname
+                files = {there: f"{specs.directory(store, other.id)}/{name}" for name, there in etc.FILES.items()}
     if paths:
-        specs.write(store, record.id, configure.join(specs.read(store, record.id), paths, users))
+        spec = configure.join(specs.read(store, record.id), paths, users)
+        specs.write(store, record.id, configure.share_names(spec, hostname, files))
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:

@@ -22,6 +22,8 @@ Whoever wants something of a running container speaks to its monitor's control s
      |<---------------- attached + its input ----|     until the connection is closed
      |-- close_input --------------------------->|
      |-- stay_ended ---------------------------->|     a stop, also while it waits for its next start
+     |-- refresh ------------------------------->|     its networks are others, in its rows
+     |<------------------- refreshed | failed ---|
      |-- hold_still ---------------------------->|
      |<------------------------ held | failed ---|     paused until the connection is closed
 """
@@ -36,6 +38,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
+from containerkit.net.publishing import Wanted
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process, Spec
 
@@ -53,6 +56,29 @@ class Probe:
     retries: int
     start_period: float
     start_interval: float
+
+
+@dataclass(frozen=True)
+class Networked:
+    """What a monitor is told of its container's networks; the rest is in their rows.
+
+    Args:
+        root: of the engine, whose firewall it is.
+        lock: a file: held by whoever makes bridges or lays the firewall.
+        ports: what shall be published.
+        has_names: it has a resolver.
+        servers: who the resolver asks what it does not know.
+        links: (alias, container): names that only this container has for others.
+        serves_names: it has a name server of its own, at port 53.
+    """
+
+    root: str
+    lock: str
+    ports: tuple[Wanted, ...] = ()
+    has_names: bool = False
+    servers: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    serves_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +104,7 @@ class Start:
     remove: bool = False
     stdin_open: bool = False
     health: Probe | None = None
+    networked: Networked | None = None
     kind: str = "start"
 
 
@@ -260,17 +287,31 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Refresh:
+    """Its networks are others now. The answer is ``Refreshed``, or ``Failed``."""
+
+    kind: str = "refresh"
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """They are as the rows say."""
+
+    kind: str = "refreshed"
+
+
+@dataclass(frozen=True)
 class Worked:
     """The function has been called, and its result lies ready."""
 
     kind: str = "worked"
 
 
-Reply = Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | HoldStill | Held | Worked
-_REPLIES: dict[str, Any] = {
-    one.kind: one
-    for one in (Started, Failed, Exited, Signal, Attach, Attached, CloseInput, StayEnded, HoldStill, Held, Worked)
-}
+Reply = (
+    Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | HoldStill | Held | Worked
+    | Refresh | Refreshed
+)  # fmt: skip
+_REPLIES: dict[str, Any] = {one.kind: one for one in Reply.__args__}
 
 
 def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] = ()) -> None:

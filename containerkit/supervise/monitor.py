@@ -24,6 +24,7 @@ from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
+from containerkit.store.networks import written_ports
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
@@ -31,6 +32,7 @@ from containerkit.supervise.health import Health, Prober
 from containerkit.supervise.log import LogWriter
 from containerkit.linux.loop import Loop
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
+from containerkit.supervise.networking import Networking
 from containerkit.supervise.pausing import Holds
 from containerkit.supervise.streams import Streams
 
@@ -66,6 +68,7 @@ class Monitor:
         self.loop = Loop()
         self.streams = Streams(self.loop, self.log)
         self.control: Control | None = None
+        self.networking = self._networking()
         self.prober: Prober | None = None
         self.child: create.Child
         self.oom: OomNotice | None = None
@@ -78,21 +81,33 @@ class Monitor:
         self.wait = 0.0
         self.last: Exited | None = None
 
+    def _networking(self) -> Networking | None:
+        wanted = self.request.networked
+        return None if wanted is None else Networking(self.loop, self.database, self.request.id, wanted)
+
     # -- start -------------------------------------------------------------------------------------------------------
 
     def start(self, stdin: int) -> bool:
         """Bring the container up; False when it failed, which then has been reported and undone."""
         try:
+            if self.networking is not None:
+                self.networking.take_ports()
             self._create(stdin)
         except (ContainerkitError, OSError) as error:
             self._failed(error)
             return False
         try:
-            # The mounts go on in the init while the pids are written down here.
+            # The mounts go on in the init while its networks are set up, and the pids written down, here.
+            if self.networking is not None:
+                self.networking.connect(self.child.pid)
             self._write_down()
+            if self.networking is not None:
+                self.networking.publish()
             if self.control is None:
                 holds = Holds(self.containers, self.request.id, lambda: self.child.cgroup)
-                self.control = Control(self.loop, self.request.control, lambda: self.streams, self._stay_ended, holds)
+                self.control = Control(
+                    self.loop, self.request.control, lambda: self.streams, self._stay_ended, holds, self._refresh
+                )
             self.child.start()
         except (ContainerkitError, OSError) as error:
             self.child.discard()
@@ -132,6 +147,7 @@ class Monitor:
             error="",
             restarts=self.restarts,
             health=Health().dumps() if self.request.health is not None else "",
+            ports=written_ports(self.networking.ports) if self.networking is not None else "[]",
             **process_columns(
                 self.child.pid, process.start_time(self.child.pid), os.getpid(), process.start_time(os.getpid())
             ),
@@ -193,6 +209,13 @@ class Monitor:
     def _stay_ended(self) -> None:
         self.stays_ended = True
 
+    def _refresh(self) -> None:
+        """Its networks are others: as the rows say."""
+        if self.networking is not None:
+            self.networking.refresh(self.child.pid)
+            self.containers.amend(self.request.id, ports=written_ports(self.networking.ports))
+            self.networking.publish()
+
     def _entry(self) -> Enter:
         pid, process_spec = self.child.pid, self.spec.process
         return Enter.of(self.spec, pid, process.start_time(pid) or 0, self.request.bundle, process_spec)
@@ -223,6 +246,8 @@ class Monitor:
             self.oom.close()
             self.oom = None
         oom_killed = self._end_cgroup()
+        if self.networking is not None:
+            self.networking.disconnect()
         self.streams.finish()
         self.last = Exited(process.exit_code(status), self.finished - self.began, oom_killed)
         if oom_killed and not self.ran_out:
@@ -311,6 +336,8 @@ class Monitor:
         self.containers.move(self.request.id, move, pid=None, **columns)
 
     def _close(self) -> None:
+        if self.networking is not None:
+            self.networking.close()
         if self.control is not None:
             self.control.close()
             self.control = None

@@ -17,7 +17,6 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import nftables
@@ -26,13 +25,14 @@ from containerkit.linux.namespaces import network_of
 from containerkit.net import links, publishing
 from containerkit.net.firewall import Firewall, Translation
 from containerkit.net.links import Plug, Segment
-from containerkit.net.publishing import Bound, Wanted
+from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
 from containerkit.store.networks import Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
 from containerkit.supervise import segments
+from containerkit.supervise.messages import Networked
 
 #: Where containers ask for names.
 RESOLVER = ("127.0.0.11", 53)
@@ -45,29 +45,6 @@ table ip containerkit_resolver {{
     }}
 }}
 """
-
-
-@dataclass(frozen=True)
-class Networked:
-    """What a monitor is told of its container's networks; the rest is in their rows.
-
-    Args:
-        root: of the engine, whose firewall it is.
-        lock: a file: held by whoever makes bridges or lays the firewall.
-        ports: what shall be published.
-        has_names: it has a resolver.
-        servers: who the resolver asks what it does not know.
-        links: (alias, container): names that only this container has for others.
-        serves_names: it has a name server of its own, at port 53.
-    """
-
-    root: str
-    lock: str
-    ports: tuple[Wanted, ...] = ()
-    has_names: bool = False
-    servers: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
-    serves_names: bool = False
 
 
 class Names:

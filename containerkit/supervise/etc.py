@@ -1,0 +1,117 @@
+"""A container's ``/etc/hosts``, ``/etc/resolv.conf`` and ``/etc/hostname``: files in its bundle, mounted over its own.
+
+They are written at each start, and again when its networks or those it is linked to change: in place, for what is mounted
+is the file, not its name.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from containerkit.net import etcfiles
+from containerkit.options import Settings
+from containerkit.store import rights
+from containerkit.store.containers import ContainerRecord
+from containerkit.store.networks import Endpoint
+from containerkit.store.store import Store
+from containerkit.supervise import segments, specs
+
+#: In the bundle → in the container.
+FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
+DEFAULT_NETWORK = "bridge"
+
+
+def hostname_of(settings: Settings, id: str) -> str:
+    """Its host name: of a container on the host's network the host's, else its own or the id's first 12 digits."""
+    if settings.hostname:
+        return settings.hostname
+    return socket.gethostname() if settings.network == "host" else id[:12]
+
+
+def host_servers() -> str:
+    """The host's resolv.conf; empty when there is none."""
+    return _read("/etc/resolv.conf")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def has_resolver(settings: Settings, endpoints: Sequence[Endpoint]) -> bool:
+    """Whether it asks its monitor for names: on networks that have them, and where only the host reaches its servers."""
+    if not endpoints:
+        return False
+    if any(one.network is not None and one.network.name != DEFAULT_NETWORK for one in endpoints):
+        return True
+    if settings.dns:
+        return False
+    text = host_servers()
+    return bool(etcfiles.upstreams(text)) and not etcfiles.resolv_conf(text).count("nameserver")
+
+
+def texts(
+    store: Store, record: ContainerRecord, settings: Settings, endpoints: Sequence[Endpoint]
+) -> dict[str, str]:
+    """What the files say."""
+    hostname = hostname_of(settings, record.id)
+    names = etcfiles.own_names(hostname, settings.domainname)
+    own = [(address, names) for one in endpoints for address in (one.address, one.address6) if address]
+    return {
+        "hosts": etcfiles.hosts(own, extra=_extra(settings, endpoints), links=_linked(store, settings, endpoints)),
+        "resolv.conf": etcfiles.resolv_conf(
+            host_servers(), servers=settings.dns, search=settings.dns_search, options=settings.dns_options,
+            resolver=has_resolver(settings, endpoints),
+        ),
+        "hostname": etcfiles.hostname(hostname),
+    }  # fmt: skip
+
+
+def _extra(settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str, str]]:
+    gateway = next((route for plug in segments.plugs(endpoints) for route in plug.routes), "127.0.0.1")
+    found = [(name, gateway if address == "host-gateway" else address) for name, address in settings.add_hosts]
+    if settings.network == "host":
+        found += [(name, line[0]) for line in map(str.split, _read("/etc/hosts").splitlines())
+                  if line and not line[0].startswith(("#", "127.", "::1", "f"))
+                  for name in line[1:]]  # fmt: skip
+    return found
+
+
+def _linked(store: Store, settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str, tuple[str, ...]]]:
+    """Those it is linked to, at the addresses that they have on a network of its."""
+    found = []
+    mine = {one.network_id for one in endpoints}
+    for name, alias in settings.links:
+        other = store.containers.find(name)
+        for one in store.networks.of_container(other.id):
+            if one.network_id in mine:
+                found += [(a, (alias, other.id[:12], other.name)) for a in (one.address, one.address6) if a]
+    return found
+
+
+def write(store: Store, record: ContainerRecord, settings: Settings, owner: tuple[int, ...] | None) -> None:
+    """Write the files of a container, as its rows say.
+
+    Args:
+        owner: the host's user and group that its root is, where it has users of its own.
+    """
+    endpoints = store.networks.of_container(record.id)
+    found = texts(store, record, settings, endpoints)
+    rights.call(_write, specs.directory(store, record.id), found, owner)
+
+
+def _write(directory: str, found: dict[str, str], owner: tuple[int, ...] | None) -> None:
+    for name, text in found.items():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(os.path.join(directory, name), flags, 0o644)
+        try:
+            os.write(descriptor, text.encode())
+            if owner is not None:
+                os.fchown(descriptor, *owner[:2])
+        finally:
+            os.close(descriptor)
