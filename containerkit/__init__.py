@@ -10,9 +10,11 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ================================  ==================================================================
 ``notebook/``                     widgets (public names only)
 ``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
+``network``
 ``engine`` ``collection``         one root directory: the default engine; its collections as tables
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
+``net/``                          bridges, addresses, published ports, names
 ``archives/``                     images as one file: docker-archives, OCI layouts
 ``registry/``                     images from and to afar: the distribution protocol
 ``store/``                        what is on disk: blobs, images, layers, containers, leases
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from containerkit.conditions import Condition, until
+    from containerkit.connections import Endpoint
     from containerkit.container import Container
     from containerkit.engine import Engine, default_engine, set_default_engine
     from containerkit.errors import (
@@ -65,12 +68,14 @@ if TYPE_CHECKING:
         info,
         login,
         logout,
+        networks,
         prune,
         pull,
         run,
         search,
         version,
     )
+    from containerkit.network import Network
     from containerkit.options import Healthcheck, PortMapping
     from containerkit.process import Process
     from containerkit.progress import Progress
@@ -101,7 +106,7 @@ _HOMES = {
         "errors",
     ),
     **dict.fromkeys(
-        ("boot", "call", "containers", "doctor", "events", "images", "info", "login", "logout", "prune", "pull", "run",
+        ("boot", "call", "containers", "doctor", "events", "images", "info", "login", "logout", "networks", "prune", "pull", "run",
          "search", "version"),
         "module",
     ),
@@ -111,8 +116,8 @@ _HOMES = {
          "SearchResults"),
         "results",
     ),
-    "Change": "layers.diff", "Container": "container", "Event": "event", "Healthcheck": "options", "Image": "image",
-    "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
+    "Change": "layers.diff", "Container": "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options", "Image": "image",
+    "Network": "network", "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
     "Recording": "recording", "Stats": "stats", "Condition": "conditions",
     "LayerEntry": "layers.listing", "Usage": "store.usage", "until": "conditions",
 }  # fmt: skip
@@ -125,6 +130,7 @@ __all__ = [
     "Container",
     "ContainerkitError",
     "Doctor",
+    "Endpoint",
     "Engine",
     "Event",
     "Finding",
@@ -135,6 +141,7 @@ __all__ = [
     "LayerDetails",
     "LayerEntry",
     "LogLine",
+    "Network",
     "NotFound",
     "PermissionDenied",
     "Plan",
@@ -165,6 +172,7 @@ __all__ = [
     "info",
     "login",
     "logout",
+    "networks",
     "prune",
     "pull",
     "run",
@@ -183,7 +191,7 @@ def __getattr__(name: str) -> Any:
 
     value = getattr(import_module(f"containerkit.{home}"), name)
     # Collections depend on the default engine, which can change: they are asked for each time.
-    if name not in ("containers", "images"):
+    if name not in ("containers", "images", "networks"):
         globals()[name] = value
     return value
 

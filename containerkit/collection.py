@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
     from containerkit.image import Image
+    from containerkit.network import Network
     from containerkit.progress import Choice
 
 
@@ -149,7 +150,59 @@ class ContainerCollection(_Collection):
         return html.table(self.rows(), self._COLUMNS, empty="no containers")
 
 
-def _contains(collection: ImageCollection | ContainerCollection, key: object) -> bool:
+class NetworkCollection(_Collection):
+    """The networks, the built-in ones first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``restore()``."""
+
+    _COLUMNS = ("name", "driver", "subnet", "gateway", "internal", "containers", "id")
+
+    def __iter__(self) -> Iterator[Network]:
+        from containerkit.network import Network
+
+        return iter(Network.list(engine=self._engine))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, name_or_id: str) -> Network:
+        from containerkit.network import Network
+
+        return Network.get(name_or_id, engine=self._engine)
+
+    def __contains__(self, name: object) -> bool:
+        return _contains(self, name)
+
+    def restore(self) -> None:
+        """Make the kernel what the store says: bridges, cables and the firewall, after somebody has removed them.
+
+        Raises:
+            RuntimeFailure: the kernel refuses.
+        """
+        from containerkit.supervise import networks
+
+        networks.restore(self._engine.store)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per network."""
+        return [
+            {
+                "name": one.name, "driver": one.driver, "subnet": one.subnet, "gateway": one.gateway,
+                "internal": one.internal, "containers": len(one._members()), "id": one.id[:12],
+            }
+            for one in self
+        ]  # fmt: skip
+
+    def frame(self) -> pandas.DataFrame:
+        """The networks as a pandas frame: name, driver, subnet, gateway, internal, containers (that run), id."""
+        return frames.frame(self.rows(), self._COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), self._COLUMNS, empty="no networks")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), self._COLUMNS, empty="no networks")
+
+
+def _contains(collection: ImageCollection | ContainerCollection | NetworkCollection, key: object) -> bool:
     try:
         return isinstance(key, str) and collection[key] is not None
     except ContainerkitError:

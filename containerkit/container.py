@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from containerkit import conditions, files, inspection, listing, logs, template
+from containerkit import conditions, connections, files, inspection, listing, logs, template
 from containerkit import engine as engines
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
@@ -53,6 +53,7 @@ from containerkit.views import html
 
 if TYPE_CHECKING:
     from containerkit.conditions import Condition
+    from containerkit.connections import Endpoint
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.layers.diff import Change
@@ -249,6 +250,30 @@ class Container:
         return self._record().restarts
 
     @property
+    def ip_address(self) -> str | None:
+        """Its address on the first of its networks, while it runs (IPv4, else IPv6)."""
+        found = next(iter(self.networks.values()), None)
+        return None if found is None else found.ip_address or found.ip6_address
+
+    @property
+    def networks(self) -> dict[str, Endpoint]:
+        """The networks that it is on, by name, in the order of its interfaces."""
+        return connections.of(self._engine.store, self._record())
+
+    @property
+    def ports(self) -> dict[str, builtins.list[tuple[str, int]]]:
+        """What it publishes while it runs: ``{"80/tcp": [("0.0.0.0", 8080)]}``, addresses and ports of the host."""
+        return connections.ports(self._record())
+
+    def port(self, port: int | str) -> builtins.list[tuple[str, int]]:
+        """Where one of its ports is published: addresses and ports of the host; as ``docker port``.
+
+        Args:
+            port: 80, or ``"53/udp"``.
+        """
+        return connections.port(self._record(), port)
+
+    @property
     def labels(self) -> dict[str, str]:
         """The image's labels and its own."""
         return dict(Settings.read(self._record().options).labels or {})
@@ -285,7 +310,7 @@ class Container:
         Raises:
             InvalidArgument: a template that cannot be carried out.
         """
-        found = inspection.container(self._record(), self._spec(), self._file("log"))
+        found = inspection.container(self._engine.store, self._record(), self._spec(), self._file("log"))
         return found if format is None else template.render(format, found)
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -302,6 +327,7 @@ class Container:
             running = launch.start(self._engine.store, record, self.image._record, stdin)
         running.wait_started(self._engine.store)
         running.channel.close()
+        networks.tell_linked(self._engine.store, record)
         return self
 
     def kill(self, signal: str | int = "KILL") -> Container:
@@ -737,6 +763,11 @@ class Container:
             "command": configure.describe_command(record.command),
             "status": record.status if record.exit_code is None else f"{record.status} ({record.exit_code})",
         }
+        addresses = {name: one.ip_address or one.ip6_address for name, one in self.networks.items()}
+        if any(addresses.values()):
+            rows["networks"] = ", ".join(f"{name} {address}" for name, address in addresses.items() if address)
+        if published := connections.ports(record):
+            rows["ports"] = ", ".join(f"{ip}:{port} → {key}" for key, hosts in published.items() for ip, port in hosts)
         return html.card(f"container {record.name}", record.status, rows)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import options as opts
-from containerkit.collection import ContainerCollection, ImageCollection
+from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection
 from containerkit.configuration import Configuration
 from containerkit.errors import (
     InvalidArgument,
@@ -116,6 +116,11 @@ class Engine:
     def containers(self) -> ContainerCollection:
         """The containers, ended ones too."""
         return ContainerCollection(self)
+
+    @property
+    def networks(self) -> NetworkCollection:
+        """The networks, the built-in ones too."""
+        return NetworkCollection(self)
 
     @shows_options
     def run(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
@@ -256,12 +261,12 @@ class Engine:
         filters: Filters | None = None,
         follow: bool = False,
     ) -> Iterator[Event]:
-        """What happened to containers and images, whichever process did it, oldest first.
+        """What happened to containers, images and networks, whichever process did it, oldest first.
 
         Args:
             since, until: a datetime or epoch seconds.
-            filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``type``; a value, or a list of which
-                one has to match.
+            filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``network``, ``type``; a value, or a
+                list of which one has to match.
             follow: go on with what happens from now on (or from ``since``), until ``until``.
         """
         from containerkit.event import events
@@ -269,15 +274,17 @@ class Engine:
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 
     def prune(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
-        """Remove the containers that do not run, and the images that have no name and no container.
+        """Remove the containers that do not run, the images that have no name and no container, and the networks that
+        no container is on. The default network's bridge goes, too; it is made anew when it is needed.
 
         Args:
             all: images with names, too, when no container was made from them; and downloads that were broken off.
-            filters: only containers like that, as for ``Container.list``, and no images.
+            filters: only containers like that, as for ``Container.list``, and no images or networks.
         """
         from containerkit import listing
         from containerkit.container import Container
         from containerkit.store import downloads, rights, trees
+        from containerkit.supervise import networks
         from containerkit.store.containers import OWNED
 
         names, freed = [], 0
@@ -292,26 +299,30 @@ class Engine:
             names.append(record.name)
             freed += size
         images: list[str] = []
+        unused: list[str] = []
         if filters is None:
+            unused = networks.prune(self.store)
             images, space = self.store.images.prune(all=all)
             freed += space
             if all:
                 freed += downloads.sweep(self.paths.downloads, 0)
-        return PruneReport(tuple(sorted(names)), tuple(sorted(images)), freed)
+        return PruneReport(tuple(sorted(names)), tuple(sorted(images)), tuple(sorted(unused)), freed)
 
     def boot(self) -> list[Container]:
         """Start what should run after a reboot: containers with restart policy ``always``, and ``unless-stopped``.
 
-        Those that run already, and those that somebody had stopped (with ``unless-stopped``), are left alone.
+        Those that run already, and those that somebody had stopped (with ``unless-stopped``), are left alone. Whom
+        others are linked to, or whose namespaces they join, starts before these.
 
         Returns:
             The containers that were started.
         """
         from containerkit import listing
         from containerkit.container import Container
+        from containerkit.supervise import linking
 
         started = []
-        for record in listing.records(self.store, all=True):
+        for record in linking.in_order(listing.records(self.store, all=True)):
             policy = record.options.get("restart", ["no"])[0]
             wanted = policy == "always" or (policy == "unless-stopped" and not record.stopped)
             if wanted and record.state == "exited":

@@ -25,7 +25,7 @@ def _time(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def container(record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
+def container(store: Store, record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
     """The members of ``docker inspect`` that this version can fill, under the same names."""
     settings = Settings.read(record.options)
     return {
@@ -41,7 +41,73 @@ def container(record: ContainerRecord, spec: Spec, log: str) -> dict[str, Any]:
         "Config": _config(record, spec, settings),
         "HostConfig": _host_config(record, spec, settings),
         "Mounts": [codec.encode(mount) for mount in spec.mounts if mount.type == "bind"],
-        "NetworkSettings": {"Networks": {settings.network: {}}},
+        "NetworkSettings": _network_settings(store, record, settings),
+    }
+
+
+def _network_settings(store: Store, record: ContainerRecord, settings: Settings) -> dict[str, Any]:
+    published = connections.ports(record)
+    exposed = dict.fromkeys((*settings.expose, *(f"{one.container_port}/{one.protocol}" for one in settings.ports)))
+    rows = store.networks.of_container(record.id)
+    endpoints = {row.network.name: _endpoint(row) for row in rows if row.network is not None}
+    first: dict[str, Any] = next(iter(endpoints.values()), {})
+    return {
+        "Ports": {
+            key: [{"HostIp": ip, "HostPort": str(port)} for ip, port in published[key]] if key in published else None
+            for key in dict.fromkeys((*published, *exposed))
+        },
+        "IPAddress": first.get("IPAddress", ""),
+        "Gateway": first.get("Gateway", ""),
+        "MacAddress": first.get("MacAddress", ""),
+        "Networks": endpoints or {settings.network: {}},
+    }
+
+
+def _endpoint(row: Endpoint) -> dict[str, Any]:
+    assert row.network is not None
+    by_kind = {":" in net: (gateway, int(net.rpartition("/")[2])) for net, gateway, _ in row.network.subnets}
+    gateway, bits = by_kind.get(False, ("", 0))
+    gateway6, bits6 = by_kind.get(True, ("", 0))
+    return {
+        "NetworkID": row.network_id,
+        "Aliases": list(row.aliases) or None,
+        "IPAddress": row.address or "",
+        "IPPrefixLen": bits if row.address else 0,
+        "Gateway": gateway if row.address else "",
+        "GlobalIPv6Address": row.address6 or "",
+        "GlobalIPv6PrefixLen": bits6 if row.address6 else 0,
+        "IPv6Gateway": gateway6 if row.address6 else "",
+        "MacAddress": row.mac or "",
+        "IPAMConfig": {"IPv4Address": row.wanted, "IPv6Address": row.wanted6},
+    }
+
+
+def network(store: Store, record: NetworkRecord | None, id: str, driver: str) -> dict[str, Any]:
+    """The members of ``docker network inspect`` that this version can fill, under the same names."""
+    if record is None:
+        return {"Name": id, "Id": id, "Driver": driver, "Internal": False, "Containers": {}}
+    members = {}
+    for row in store.networks.of_network(record.id):
+        found, its = store.containers.read(row.container), _endpoint(row)
+        if found is not None:
+            members[row.container] = {
+                "Name": found.name,
+                "MacAddress": its["MacAddress"],
+                "IPv4Address": f"{its['IPAddress']}/{its['IPPrefixLen']}" if row.address else "",
+                "IPv6Address": f"{its['GlobalIPv6Address']}/{its['GlobalIPv6PrefixLen']}" if row.address6 else "",
+            }
+    configurations = [{"Subnet": net, "Gateway": gateway, "IPRange": part} for net, gateway, part in record.subnets]
+    return {
+        "Name": record.name,
+        "Id": record.id,
+        "Created": _time(record.created),
+        "Driver": record.driver,
+        "EnableIPv6": any(":" in net for net, _, _ in record.subnets),
+        "IPAM": {"Driver": "default", "Config": [{k: v for k, v in one.items() if v} for one in configurations]},
+        "Internal": bool(record.internal),
+        "Containers": members,
+        "Options": record.options,
+        "Labels": record.labels,
     }
 
 
@@ -111,7 +177,14 @@ def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dic
             for one in settings.devices
         ],
         "DeviceCgroupRules": list(settings.device_cgroup_rules) or None,
-        "NetworkMode": settings.network,
+        "NetworkMode": settings.networks[0] if settings.network == "bridge" else settings.network,
+        "PortBindings": _bindings(settings),
+        "PublishAllPorts": settings.publish_all,
+        "Links": [f"/{name}:/{record.name}/{alias}" for name, alias in settings.links] or None,
+        "Dns": list(settings.dns),
+        "DnsSearch": list(settings.dns_search),
+        "DnsOptions": list(settings.dns_options),
+        "ExtraHosts": [f"{name}:{address}" for name, address in settings.add_hosts] or None,
         "Privileged": settings.privileged,
         "ReadonlyRootfs": settings.read_only,
         "CapAdd": list(settings.cap_add) or None,
@@ -140,6 +213,15 @@ def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dic
         "MaskedPaths": list(linux.masked_paths),
         "ReadonlyPaths": list(linux.readonly_paths),
     }
+
+
+def _bindings(settings: Settings) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in settings.ports:
+        last = "" if one.host_port_end is None else f"-{one.host_port_end}"
+        bound = {"HostIp": one.host_ip, "HostPort": f"{one.host_port or ''}{last}"}
+        found.setdefault(f"{one.container_port}/{one.protocol}", []).append(bound)
+    return found
 
 
 def _mode(choice: str, default: str = "private") -> str:

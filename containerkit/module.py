@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from containerkit.collection import ContainerCollection, ImageCollection
+from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection
 from containerkit.engine import default_engine
 from containerkit.options import Command, Duration, RunOptions, shows_options
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 images: ImageCollection
 containers: ContainerCollection
+networks: NetworkCollection
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("images", "containers"):
+    if name in ("images", "containers", "networks"):
         return getattr(default_engine(), name)
     raise AttributeError(name)
 

@@ -289,10 +289,12 @@ class PruneReport:
 
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     space_reclaimed: int = 0
 
     def __repr__(self) -> str:
-        counts = ((len(self.containers), "container"), (len(self.images), "image"))
+        counts = [(len(self.containers), "container"), (len(self.images), "image")]
+        counts += [(len(self.networks), "network")] if self.networks else []
         what = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
         return f"PruneReport({what}, {text.size(self.space_reclaimed)} reclaimed)"
 

@@ -18,11 +18,10 @@ from collections.abc import Iterable, Sequence
 NETLINK_ROUTE = 0
 NLMSG_ERROR = 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 1, 4, 0x100, 0x200, 0x400, 0x800
-RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH = 16, 17, 19, 20, 24, 25, 28
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH = 16, 17, 20, 24, 25, 28
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_PID = 1, 3, 4, 5, 10, 18, 19
-IFLA_PROTINFO = 12
-IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
-IFLA_MACVLAN_MODE, IFLA_BRPORT_ISOLATED = 1, 33
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, VETH_INFO_PEER = 1, 2, 4, 5, 1
+IFLA_MACVLAN_MODE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT = 1, 3, 4, 15
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_F_NODAD = 1, 2, 4, 8, 0x02
 RTA_OIF, RTA_GATEWAY = 4, 5
@@ -117,10 +116,17 @@ def set_link(name: str, *, up: bool | None = None, master: int | None = None, ab
     return Message(RTM_NEWLINK, 0, body, (errno.ENODEV,) if absent_ok else (), f"link {name}")
 
 
-def isolate(index: int) -> Message:
-    """Let a port of a bridge see none but those that are not isolated (bridge(8), "isolated")."""
-    own = attribute(IFLA_PROTINFO, [attribute(IFLA_BRPORT_ISOLATED, b"\1")])
-    return Message(RTM_SETLINK, 0, _LINK.pack(socket.AF_BRIDGE, 0, index, 0, 0) + own, (), f"link {index}")
+def set_port(name: str, *, isolated: bool = False, hairpin: bool = False) -> Message:
+    """How a link behaves as a port of its bridge.
+
+    Args:
+        isolated: it sees none but those that are not isolated (bridge(8), "isolated").
+        hairpin: what came from it may go back to it (bridge(8), "hairpin").
+    """
+    data = [attribute(IFLA_BRPORT_MODE, bytes([hairpin])), attribute(IFLA_BRPORT_ISOLATED, bytes([isolated]))]
+    information = [attribute(IFLA_INFO_SLAVE_KIND, "bridge"), attribute(IFLA_INFO_SLAVE_DATA, data)]
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, information)
+    return Message(RTM_NEWLINK, 0, body, (), f"link {name}")
 
 
 def delete_link(name: str) -> Message:

@@ -24,7 +24,8 @@ _RULES = """
     set leaving { type ifname; }
     set internal { type ifname; }
     set within { type ifname . ifname; }
-    set hairpins { type ifname . ifname; }
+    set hairpins4 { type ipv4_addr . ifname; flags interval; }
+    set hairpins6 { type ipv6_addr . ifname; flags interval; }
     map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
     map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
     map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
@@ -52,8 +53,10 @@ _RULES = """
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
         oifname @bridges ip saddr 127.0.0.0/8 masquerade
-        # To itself or a neighbour by way of a published port: the answer has to come back here.
-        iifname . oifname @hairpins ct status dnat masquerade
+        # To itself or a neighbour by way of a published port: the answer has to come back here. By the address: where
+        # bridges' packets pass the firewall (module br_netfilter), they have no incoming link by now.
+        ip saddr . oifname @hairpins4 ct status dnat masquerade
+        ip6 saddr . oifname @hairpins6 ct status dnat masquerade
         oifname @bridges accept
         iifname @leaving masquerade
     }
@@ -81,19 +84,22 @@ class Bridge:
     """What the firewall knows of a bridge.
 
     Args:
+        nets: its subnets.
         internal: nothing of it gets out.
         among: its containers reach each other.
         masquerade: what leaves has this machine's address.
     """
 
     name: str
+    nets: tuple[str, ...] = ()
     internal: bool = False
     among: bool = True
     masquerade: bool = True
 
     def elements(self) -> list[str]:
         """Its elements, as ``SET { ELEMENT }``."""
-        found = [f'bridges {{ "{self.name}" }}', f'hairpins {{ "{self.name}" . "{self.name}" }}']
+        found = [f'bridges {{ "{self.name}" }}']
+        found += [f'hairpins{6 if ":" in net else 4} {{ {net} . "{self.name}" }}' for net in self.nets]
         if self.internal:
             found.append(f'internal {{ "{self.name}" }}')
         elif self.masquerade:

@@ -16,7 +16,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
@@ -79,13 +79,16 @@ class Plug:
         addresses: (address, bits of its subnet), leased.
         mac: its hardware address.
         routes: gateways of its default routes.
+        hairpin: its bridge may send back to it what came from it: to a port that it publishes itself, where bridges'
+            packets pass the firewall, too (module br_netfilter).
     """
 
     segment: Segment
     name: str
     addresses: tuple[tuple[str, int], ...]
     mac: str
-    routes: tuple[str, ...] = field(default=())
+    routes: tuple[str, ...] = ()
+    hairpin: bool = False
 
     @property
     def cable(self) -> str:
@@ -252,16 +255,16 @@ def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
         return
     peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
-    cable = netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)
+    cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
+    if segment.isolated or plug.hairpin:
+        cable.append(netlink.set_port(plug.cable, isolated=segment.isolated, hairpin=plug.hairpin))
     try:
-        kernel.run(cable)
+        kernel.run(*cable)
     except OSError as error:
         if error.errno != errno.EEXIST:
             raise
         kernel.run(netlink.delete_link(plug.cable))
-        kernel.run(cable)
-    if segment.isolated:
-        kernel.run(netlink.isolate(netlink.index_of(plug.cable)))
+        kernel.run(*cable)
 
 
 def configure(plugs: Sequence[Plug]) -> None:
@@ -289,7 +292,7 @@ def put_back(segment: Segment, cables: Sequence[str]) -> None:
     with netlink.Netlink() as kernel, contextlib.suppress(OSError):
         kernel.run(*(netlink.set_link(name, master=index, up=True, absent_ok=True) for name in cables))
         if segment.isolated:
-            kernel.run(*(netlink.isolate(found) for name in cables if (found := netlink.index_of(name))))
+            kernel.run(*(netlink.set_port(name, isolated=True) for name in cables if netlink.index_of(name)))
 
 
 def route(plugs: Sequence[Plug]) -> None:

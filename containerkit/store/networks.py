@@ -17,6 +17,10 @@ from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.store import events
 from containerkit.store.database import Database
 
+#: The network of containers that name no other.
+DEFAULT_NETWORK = "bridge"
+
+
 class NetworkRecord(NamedTuple):
     """One row. ``created`` in epoch seconds."""
 

@@ -14,13 +14,12 @@ from containerkit.net import etcfiles
 from containerkit.options import Settings
 from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
-from containerkit.store.networks import Endpoint
+from containerkit.store.networks import DEFAULT_NETWORK, Endpoint
 from containerkit.store.store import Store
 from containerkit.supervise import segments, specs
 
 #: In the bundle → in the container.
 FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
-DEFAULT_NETWORK = "bridge"
 
 
 def hostname_of(settings: Settings, id: str) -> str:

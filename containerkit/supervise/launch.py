@@ -33,7 +33,7 @@ from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
-from containerkit.store.networks import Endpoint, Wish
+from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, specs
@@ -328,7 +328,7 @@ def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: S
         return endpoints  # it has the other's files
     links = linking.targets(store, record, settings)
     spec = specs.read(store, record.id)
-    if links and any(one.network is not None and one.network.name == etc.DEFAULT_NETWORK for one in endpoints):
+    if links and any(one.network is not None and one.network.name == DEFAULT_NETWORK for one in endpoints):
         found = linking.environment(store, record, links)
         specs.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
     etc.write(store, record, settings, spec.linux.host_ids(User()))

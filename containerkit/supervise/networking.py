@@ -30,7 +30,7 @@ from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
-from containerkit.store.networks import Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
+from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
 from containerkit.supervise import segments
 from containerkit.supervise.messages import Networked
 
@@ -115,9 +115,9 @@ class Networking:
             OSError: the kernel refuses.
         """
         endpoints = self._networks.of_container(self._id)
-        self._plugs = segments.plugs(endpoints)
         self._names.records = _records(endpoints)
         self._prepare(self._names.records)
+        self._plugs = segments.plugs(endpoints, publishes=bool(self._bound))
         links.plug_in(pid, self._plugs)
         self._answer(pid)
         self._lead_to(segments.serving(endpoints))
@@ -135,8 +135,9 @@ class Networking:
                 lay(self._database, self._request.root)
 
     def _answer(self, pid: int) -> None:
-        """The resolver, at an address of the container's own loopback."""
-        if not self._request.has_names:
+        """The resolver, at an address of the container's own loopback; it is there once it is needed."""
+        is_needed = self._request.has_names or any(one.name != DEFAULT_NETWORK for one in self._names.records)
+        if self._resolver is not None or not is_needed:
             return
         wanted = (RESOLVER[0], 0) if self._request.serves_names else RESOLVER
         with network_of(pid):
@@ -202,7 +203,7 @@ class Networking:
             RuntimeFailure, OSError: as :meth:`connect`.
         """
         endpoints = self._networks.of_container(self._id)
-        wanted = segments.plugs(endpoints)
+        wanted = segments.plugs(endpoints, publishes=bool(self._bound))
         records = _records(endpoints)
         self._prepare(records)
         there = {plug.name: plug for plug in self._plugs}
@@ -211,6 +212,7 @@ class Networking:
         with network_of(pid):
             links.route(wanted)
         self._plugs, self._names.records = wanted, records
+        self._answer(pid)
         if self._resolver is not None:
             self._resolver.upstreams = self._upstreams()
         self._lead_to(segments.serving(endpoints))

@@ -17,14 +17,14 @@ from containerkit.linux.routes import host_routes
 from containerkit.net import etcfiles, links
 from containerkit.net.publishing import Wanted
 from containerkit.oci.image_config import ContainerConfig
+from containerkit.oci.runtime_spec import User
 from containerkit.options import Settings
 from containerkit.store import addresses
 from containerkit.store.addresses import Subnet
-from containerkit.store.containers import ContainerRecord
-from containerkit.store.networks import Endpoint, NetworkRecord, Wish, summary
+from containerkit.store.containers import ALIVE, ContainerRecord
+from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import etc, linking, names, networking, segments, worker
-from containerkit.supervise.etc import DEFAULT_NETWORK
+from containerkit.supervise import control, etc, linking, messages, names, networking, segments, specs, worker
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -320,7 +320,7 @@ def networked(
     store: Store, settings: Settings, image: ContainerConfig, endpoints: Sequence[Endpoint]
 ) -> Networked | None:
     """What its monitor is told; None when it is on no network."""
-    if not endpoints:
+    if settings.network != "bridge":
         return None
     return Networked(
         root=str(store.paths.root),
@@ -355,3 +355,61 @@ def check(record: ContainerRecord, settings: Settings, endpoints: Sequence[Endpo
         raise Unsupported(
             f"container {record.name}: ports: on a macvlan it has an address of the outer network: it is reached there"
         )
+
+
+# -- while it runs -----------------------------------------------------------------------------------------------------
+
+
+def connect(store: Store, record: ContainerRecord, wish: Wish) -> None:
+    """Put a container on one more network.
+
+    Raises:
+        InvalidState: its network is the host's, none or another container's; no address is free.
+        RuntimeFailure: it could not be done; it is not on that network then.
+    """
+    settings = Settings.read(record.options)
+    if settings.network != "bridge":
+        raise InvalidState(f"container {record.name}: cannot connect: its network is {settings.network!r}")
+    runs = record.state in ALIVE
+    store.networks.connect(record.id, record.name, wish, runs=runs)
+    if runs:
+        try:
+            _refresh(store, record, settings)
+        except BaseException:
+            store.networks.disconnect(record.id, wish.network)
+            raise
+
+
+def disconnect(store: Store, record: ContainerRecord, network: NetworkRecord) -> None:
+    """Take a container off a network.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    if not store.networks.disconnect(record.id, network.id):
+        raise NotFound(f"container {record.name}: is not on network {network.name}")
+    if record.state in ALIVE:
+        _refresh(store, record, Settings.read(record.options))
+
+
+def _refresh(store: Store, record: ContainerRecord, settings: Settings) -> None:
+    """Have its monitor do what the rows say, and its files say it."""
+    try:
+        with control.connect(store.paths.control(record.id)) as connection:
+            messages.send_reply(connection, messages.Refresh())
+            reply, _ = messages.receive_reply(connection)
+    except OSError:
+        reply = None
+    if isinstance(reply, messages.Failed):
+        raise reply.error(f"container {record.name}")
+    if reply is not None:
+        etc.write(store, record, settings, specs.read(store, record.id).linux.host_ids(User()))
+
+
+def tell_linked(store: Store, record: ContainerRecord) -> None:
+    """Its address may be another one now: those that are linked to it, and run, learn it."""
+    for other in store.containers.list():
+        if other.state in ALIVE and other.id != record.id and '"links"' in other.spec:
+            settings = Settings.read(other.options)
+            if any(name in (record.name, record.id) for name, _ in settings.links):
+                etc.write(store, other, settings, specs.read(store, other.id).linux.host_ids(User()))

@@ -51,13 +51,18 @@ def bridge(record: NetworkRecord) -> Bridge | None:
     if record.driver == "macvlan":
         return None
     options = record.options
+    nets = tuple(net for net, _, _ in record.subnets)
     return Bridge(
-        record.interface, bool(record.internal), _is_on(options, "icc"), _is_on(options, "masquerade")
+        record.interface, nets, bool(record.internal), _is_on(options, "icc"), _is_on(options, "masquerade")
     )
 
 
-def plugs(endpoints: Sequence[Endpoint]) -> list[Plug]:
-    """The cables of a container whose addresses are leased. The first network with a way out has the default route."""
+def plugs(endpoints: Sequence[Endpoint], *, publishes: bool = False) -> list[Plug]:
+    """The cables of a container whose addresses are leased. The first network with a way out has the default route.
+
+    Args:
+        publishes: it has published ports.
+    """
     found: list[Plug] = []
     routed: set[bool] = set()
     for endpoint in endpoints:
@@ -75,7 +80,7 @@ def plugs(endpoints: Sequence[Endpoint]) -> list[Plug]:
                 routed.add(is_v6)
                 routes.append(gateway)
         name = f"eth{endpoint.place}"
-        found.append(Plug(segment(record), name, tuple(addresses), endpoint.mac, tuple(routes)))
+        found.append(Plug(segment(record), name, tuple(addresses), endpoint.mac, tuple(routes), publishes))
     return found
 
 
