@@ -55,10 +55,10 @@ class Loop:
 
     def turn(self) -> None:
         """Wait for something, and do what is to be done then."""
-        for descriptor, events in self._poll.poll(self._patience()):
-            # One that an earlier one of this turn has removed is not asked any more.
-            act = self._acts.get(descriptor)
-            if act is not None:
+        ready = self._poll.poll(self._patience())
+        for descriptor, events, act in [(*one, self._acts[one[0]]) for one in ready]:
+            # One that an earlier one of this turn has removed is not asked any more, nor is a new one of its number.
+            if self._acts.get(descriptor) is act:
                 act(events)
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:

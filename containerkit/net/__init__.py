@@ -17,7 +17,8 @@ Of rows these modules know nothing but the values they are given; the kernel the
     firewall.py     one transaction: an element for each published port
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
                     passed on
-    resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar
+    resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
+                    forwarding.py passes on what others know
 
 The monitor is the container's resolver and its relay: both go with it, and there is no other process to lose. A network
 namespace takes the cable with it; addresses and elements go in the monitor's last steps, or in those of whoever finds
