@@ -284,8 +284,8 @@ class Engine:
         from containerkit import listing
         from containerkit.container import Container
         from containerkit.store import downloads, rights, trees
-        from containerkit.supervise import networks
         from containerkit.store.containers import OWNED
+        from containerkit.supervise import networks
 
         names, freed = [], 0
         for record in listing.records(self.store, all=True, filters=filters):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from containerkit import connections
 from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
@@ -16,6 +17,8 @@ from containerkit.options import Settings
 from containerkit.results import LayerDetails, Plan, Step
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
+from containerkit.store.networks import Endpoint, NetworkRecord
+from containerkit.store.store import Store
 from containerkit.supervise.health import Health
 
 

@@ -11,6 +11,7 @@ from containerkit import engine as engines
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
 from containerkit.options import network_name
 from containerkit.options.networks import aliases as read_aliases
+from containerkit.store.networks import DEFAULT_NETWORK
 from containerkit.supervise import networks
 from containerkit.views import html
 
@@ -49,7 +50,7 @@ class Network:
         engine = engine or engines.default_engine()
         if name_or_id in _MODES:
             return cls(engine, name_or_id, name_or_id)
-        if name_or_id == networks.DEFAULT_NETWORK:
+        if name_or_id == DEFAULT_NETWORK:
             record = networks.default(engine.store, engine.configuration)
         else:
             record = engine.store.networks.find(name_or_id)
@@ -59,8 +60,8 @@ class Network:
     def list(cls, *, engine: Engine | None = None) -> list[Network]:
         """All networks: the built-in ones, then the others by name."""
         engine = engine or engines.default_engine()
-        others = sorted(r.name for r in engine.store.networks.list() if r.name != networks.DEFAULT_NETWORK)
-        return [cls.get(name, engine=engine) for name in (networks.DEFAULT_NETWORK, *_MODES, *others)]
+        others = sorted(r.name for r in engine.store.networks.list() if r.name != DEFAULT_NETWORK)
+        return [cls.get(name, engine=engine) for name in (DEFAULT_NETWORK, *_MODES, *others)]
 
     @classmethod
     def create(
@@ -81,8 +82,8 @@ class Network:
         """A new network. Its containers find each other by name, and are apart from those of other networks.
 
         Args:
-            driver: ``"bridge"``; ``"macvlan"`` (its containers are hosts of the outer network); ``"vxlan"`` (one network
-                over several hosts).
+            driver: ``"bridge"``; ``"macvlan"`` (its containers are hosts of the outer network); ``"vxlan"`` (one
+                network over several hosts).
             subnet: ``"10.1.0.0/24"``, an IPv6 one, or one of each; default: a free one.
             gateway: this machine's address in it; default: the first.
             ip_range: the part of the subnet whose addresses are given to containers.
@@ -101,7 +102,7 @@ class Network:
         engine = engine or engines.default_engine()
         network_name(name)
         try:
-            if name in (*_MODES, networks.DEFAULT_NETWORK):
+            if name in (*_MODES, DEFAULT_NETWORK):
                 raise AlreadyExists(f"network {name}: is built in")
             record = networks.create(
                 engine.store, name, driver=driver, subnets=_texts(subnet), gateways=_texts(gateway),

@@ -1,8 +1,7 @@
 """Links, addresses and routes: rtnetlink(7), by hand, for the path of a start.
 
-A library's high-level calls cost a millisecond each, and importing it a hundred; several messages in one sendmsg(2) cost
-the kernel's work alone. What is only looked at, when somebody wants to see it, is read by a library
-(:mod:`containerkit.linux.netview`).
+A library's high-level calls cost a millisecond each, and importing it a hundred; several messages in one sendmsg(2)
+cost the kernel's work alone. What is only looked at, when somebody wants to see it, is read by a library (netview.py).
 
 Sources: netlink(7), rtnetlink(7), veth(4), include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,if_bridge}.h.
 """
@@ -204,6 +203,8 @@ class Netlink:
         Raises:
             OSError: the first that failed; the others have been tried too.
         """
+        if not messages:
+            return
         first, parts = self._count + 1, []
         for message in messages:
             self._count += 1
@@ -221,7 +222,7 @@ class Netlink:
                     (code,) = struct.unpack_from("=i", data, 16)
                     message = messages[number - first]
                     if code and -code not in message.ignored and problem is None:
-                        problem = OSError(-code, os.strerror(-code), message.subject)
+                        problem = OSError(-code, f"{message.subject}: {os.strerror(-code)}")
                 data = data[(length + 3) & ~3 :]
         if problem is not None:
             raise problem

@@ -11,8 +11,9 @@ def host_routes() -> list[tuple[str, str]]:
     found = []
     with open("/proc/net/route") as file:
         for line in file.read().splitlines()[1:]:
-            link, target, _, _, _, _, _, mask, *_ = line.split()
-            bits = bin(int(mask, 16)).count("1")
+            columns = line.split()
+            link, target, mask = columns[0], columns[1], columns[7]
+            bits = int(mask, 16).bit_count()
             if bits:
                 found.append((f"{socket.inet_ntoa(struct.pack('=I', int(target, 16)))}/{bits}", link))
     try:
@@ -21,8 +22,9 @@ def host_routes() -> list[tuple[str, str]]:
     except FileNotFoundError:
         return found
     for line in lines:
-        target, bits, *_, link = line.split()
+        columns = line.split()
+        target, prefix, link = columns[0], int(columns[1], 16), columns[-1]
         # Not the default, not what is local to every link, not multicast, not single addresses.
-        if 8 < int(bits, 16) < 128 and not target.startswith("fe80"):
-            found.append((f"{socket.inet_ntop(socket.AF_INET6, bytes.fromhex(target))}/{int(bits, 16)}", link))
+        if 8 < prefix < 128 and not target.startswith("fe80"):
+            found.append((f"{socket.inet_ntop(socket.AF_INET6, bytes.fromhex(target))}/{prefix}", link))
     return found

@@ -1,17 +1,16 @@
 """What containers are connected to: bridges, addresses, ports, names.
 
-Words: a *network* is a row (store/networks.py) and, when it is first needed, a bridge on this machine with the gateway's
-address. An *endpoint* is one container on one network: its address, leased while the container lives, and its names
-there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A *publication* is a
+Words: a *network* is a row (store/networks.py) and, when it is first needed, a bridge on this machine with the
+gateway's address. An *endpoint* is one container on one network: its address, leased while the container lives, and its
+names there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A *publication* is a
 port of the host that leads to a port of a container. The *firewall* is one nftables table of ours per engine.
 
 Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/netlink.py`` and
 ``linux/nftables.py``. One start walks through the files like this::
 
-    addresses.py    (in the SDK's process) a free address of the subnet; subnets that clash with nothing
-    etcfiles.py     /etc/hosts, /etc/resolv.conf, /etc/hostname, as texts
-    publishing.py   (in the monitor, from here on) sockets bound to the host's ports: what is taken is known at once, and
-                    nobody else can take what is free
+    etcfiles.py     (in the SDK's process) /etc/hosts, /etc/resolv.conf, /etc/hostname, as texts
+    publishing.py   (in the monitor, from here on) sockets bound to the host's ports: what is taken is known at once,
+                    and nobody else can take what is free
     links.py        one batch of messages: a veth pair, one end on the bridge, one in the container; then one in the
                     container: addresses, routes. The bridge is made when it is not there.
     firewall.py     one transaction: an element for each published port

@@ -1,8 +1,8 @@
 """Bridges and cables: links of the kernel, as the rows want them.
 
-A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named after
-its network and address: of two that would have one address, the kernel makes only one, and the one that was left over by
-a namespace that is still dying is cut.
+A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named
+after its network and address: of two that would have one address, the kernel makes only one, and the one that was left
+over by a namespace that is still dying is cut.
 
 Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
 """

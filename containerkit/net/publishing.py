@@ -1,8 +1,8 @@
 """Sockets bound to the ports of the host that are published.
 
-A port is taken by binding it: whoever else wants it, container or not, of this user or another, is refused by the kernel
-from then on, and what is in the way is known before anything starts. What the firewall translates never comes to these
-sockets; what it cannot is relayed from them.
+A port is taken by binding it: whoever else wants it, container or not, of this user or another, is refused by the
+kernel from then on, and what is in the way is known before anything starts. What the firewall translates never comes to
+these sockets; what it cannot is relayed from them.
 """
 
 from __future__ import annotations

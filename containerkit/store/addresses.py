@@ -146,7 +146,7 @@ def choose(taken: Sequence[str], seed: str) -> Subnet:
     for candidate in _candidates(zlib.crc32(seed.encode())):
         if not any(candidate.overlaps(one) for one in used):
             return Subnet(str(candidate), str(candidate[1]))
-    raise InvalidArgument("network: no free subnet is left: name one, as subnet=\"10.20.30.0/24\"")
+    raise InvalidArgument('network: no free subnet is left: name one, as subnet="10.20.30.0/24"')
 
 
 def _candidates(seed: int) -> Iterator[ipaddress.IPv4Network]:

@@ -7,6 +7,7 @@ and none is lost however a container ends.
 
 from __future__ import annotations
 
+import builtins
 import json
 import sqlite3
 import time
@@ -87,7 +88,7 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
     values = tuple(row)
     network = None if values[10] is None else NetworkRecord._make(values[10:])
     aliases = tuple(json.loads(values[6]))
-    return Endpoint(values[0], values[1], network, *values[2:6], aliases, *values[7:10])
+    return Endpoint._make((*values[:2], network, *values[2:6], aliases, *values[7:10]))
 
 
 class Networks:
@@ -142,7 +143,7 @@ class Networks:
         row = self.database.connection().execute("SELECT * FROM networks WHERE id = ?", (id,)).fetchone()
         return None if row is None else NetworkRecord._make(row)
 
-    def list(self) -> list[NetworkRecord]:
+    def list(self) -> builtins.list[NetworkRecord]:
         """All rows, in the order of creation."""
         rows = self.database.connection().execute("SELECT * FROM networks ORDER BY number")
         return [NetworkRecord._make(row) for row in rows]
@@ -169,12 +170,12 @@ class Networks:
 
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
-    def of_container(self, container: str) -> list[Endpoint]:
+    def of_container(self, container: str) -> builtins.list[Endpoint]:
         """Where a container is, in order."""
         rows = self.database.connection().execute(f"{_JOINED} WHERE e.container = ? ORDER BY e.place", (container,))
         return [_endpoint(row) for row in rows]
 
-    def of_network(self, id: str) -> list[Endpoint]:
+    def of_network(self, id: str) -> builtins.list[Endpoint]:
         """Who is there now, by address: those with a lease."""
         rows = self.database.connection().execute(
             f"{_JOINED} WHERE e.network = ? AND coalesce(e.address, e.address6) IS NOT NULL", (id,)
@@ -186,16 +187,18 @@ class Networks:
         found = self.database.connection().execute("SELECT 1 FROM endpoints WHERE network = ? LIMIT 1", (id,))
         return found.fetchone() is not None
 
-    def leased(self) -> list[Endpoint]:
+    def leased(self) -> builtins.list[Endpoint]:
         """Every endpoint that has an address now."""
         rows = self.database.connection().execute(f"{_JOINED} WHERE coalesce(e.address, e.address6) IS NOT NULL")
         return [_endpoint(row) for row in rows]
 
-    def resolve(self, networks: Sequence[str], name: str) -> list[str] | None:
+    def resolve(self, networks: Sequence[str], name: str) -> builtins.list[str] | None:
         """The addresses, on those networks, of whoever runs and has that name, alias or short id; None for nobody."""
         marks = ",".join("?" * len(networks))
-        rows = self.database.connection().execute(
-            f"""
+        rows = (
+            self.database.connection()
+            .execute(
+                f"""
             SELECT e.address, e.address6 FROM endpoints e JOIN containers c ON c.id = e.container
             WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND e.container IN (
                 SELECT id FROM containers WHERE name = ? COLLATE NOCASE
@@ -203,8 +206,10 @@ class Networks:
                 UNION SELECT container FROM aliases WHERE network IN ({marks}) AND alias = ?)
             ORDER BY e.address, e.address6
             """,
-            (*networks, name, name, name.lower(), name.lower() + "g", *networks, name),
-        ).fetchall()
+                (*networks, name, name, name.lower(), name.lower() + "g", *networks, name),
+            )
+            .fetchall()
+        )
         if not rows:
             return None
         return list(dict.fromkeys(address for row in rows for address in row if address is not None))
@@ -212,14 +217,18 @@ class Networks:
     def name_of(self, networks: Sequence[str], address: str) -> str | None:
         """Whose address that is, on one of those networks: ``NAME.NETWORK``."""
         marks = ",".join("?" * len(networks))
-        row = self.database.connection().execute(
-            f"""
+        row = (
+            self.database.connection()
+            .execute(
+                f"""
             SELECT c.name, n.name FROM endpoints e JOIN containers c ON c.id = e.container
             JOIN networks n ON n.id = e.network
             WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND ? IN (e.address, e.address6)
             """,
-            (*networks, address),
-        ).fetchone()
+                (*networks, address),
+            )
+            .fetchone()
+        )
         return None if row is None else f"{row[0]}.{row[1]}"
 
     def connect(self, container: str, name: str, wish: Wish, *, runs: bool) -> None:
@@ -381,7 +390,7 @@ def detach(connection: sqlite3.Connection, container: str) -> None:
     connection.execute("DELETE FROM aliases WHERE container = ?", (container,))
 
 
-def ports_of(text: str) -> list[PublishedPort]:
+def ports_of(text: str) -> builtins.list[PublishedPort]:
     """What :func:`written_ports` wrote."""
     return [PublishedPort._make(row) for row in json.loads(text)]
 

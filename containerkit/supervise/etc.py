@@ -1,7 +1,7 @@
 """A container's ``/etc/hosts``, ``/etc/resolv.conf`` and ``/etc/hostname``: files in its bundle, mounted over its own.
 
-They are written at each start, and again when its networks or those it is linked to change: in place, for what is mounted
-is the file, not its name.
+They are written at each start, and again when its networks or those it is linked to change: in place, for what is
+mounted is the file, not its name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _read(path: str) -> str:
 
 
 def has_resolver(settings: Settings, endpoints: Sequence[Endpoint]) -> bool:
-    """Whether it asks its monitor for names: on networks that have them, and where only the host reaches its servers."""
+    """Whether it asks its monitor for names: on networks that have them; where only the host reaches its servers."""
     if not endpoints:
         return False
     if any(one.network is not None and one.network.name != DEFAULT_NETWORK for one in endpoints):
@@ -54,9 +54,7 @@ def has_resolver(settings: Settings, endpoints: Sequence[Endpoint]) -> bool:
     return bool(etcfiles.upstreams(text)) and not etcfiles.resolv_conf(text).count("nameserver")
 
 
-def texts(
-    store: Store, record: ContainerRecord, settings: Settings, endpoints: Sequence[Endpoint]
-) -> dict[str, str]:
+def texts(store: Store, record: ContainerRecord, settings: Settings, endpoints: Sequence[Endpoint]) -> dict[str, str]:
     """What the files say."""
     hostname = hostname_of(settings, record.id)
     names = etcfiles.own_names(hostname, settings.domainname)
@@ -83,7 +81,7 @@ def _extra(settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str,
 
 def _linked(store: Store, settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str, tuple[str, ...]]]:
     """Those it is linked to, at the addresses that they have on a network of its."""
-    found = []
+    found: list[tuple[str, tuple[str, ...]]] = []
     mine = {one.network_id for one in endpoints}
     for name, alias in settings.links:
         other = store.containers.find(name)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from containerkit.linux import process
-from containerkit.supervise import helper
 from containerkit.linux.loop import Loop, Timer
+from containerkit.supervise import helper
 from containerkit.supervise.messages import Enter, Exited, Failed, Probe, receive_reply
 
 #: How many probes are remembered, and how many bytes of what each wrote.

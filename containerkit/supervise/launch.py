@@ -167,7 +167,12 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
         path = specs.directory(store, record.id)
         spec = bundle.validate(
             configure.configure(
-                record.id, settings, image.config.config, who, place, hostname=etc.hostname_of(settings, record.id),
+                record.id,
+                settings,
+                image.config.config,
+                who,
+                place,
+                hostname=etc.hostname_of(settings, record.id),
                 files={there: f"{path}/{name}" for name, there in etc.FILES.items()},
             )
         )

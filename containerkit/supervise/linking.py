@@ -37,9 +37,7 @@ def targets(store: Store, record: ContainerRecord, settings: Settings) -> list[t
     return found
 
 
-def environment(
-    store: Store, record: ContainerRecord, links: Sequence[tuple[ContainerRecord, str]]
-) -> dict[str, str]:
+def environment(store: Store, record: ContainerRecord, links: Sequence[tuple[ContainerRecord, str]]) -> dict[str, str]:
     """Docker's variables of links on the default network: addresses, ports, and the other's own variables."""
     found: dict[str, str] = {}
     for other, alias in links:

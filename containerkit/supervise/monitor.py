@@ -20,6 +20,7 @@ import time
 from containerkit.errors import ContainerkitError
 from containerkit.linux import process
 from containerkit.linux.cgroups import OomNotice
+from containerkit.linux.loop import Loop
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
@@ -30,7 +31,6 @@ from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
 from containerkit.supervise.health import Health, Prober
 from containerkit.supervise.log import LogWriter
-from containerkit.linux.loop import Loop
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
 from containerkit.supervise.networking import Networking
 from containerkit.supervise.pausing import Holds

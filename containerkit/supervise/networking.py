@@ -24,6 +24,7 @@ from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import network_of
 from containerkit.net import links, publishing
 from containerkit.net.firewall import Firewall, Translation
+from containerkit.net.forwarding import Upstream
 from containerkit.net.links import Plug, Segment
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
@@ -145,15 +146,15 @@ class Networking:
             tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             udp.bind(wanted)
             tcp.bind(wanted)
-            tcp.listen(16)
             if self._request.serves_names:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
                 nftables.run(_REDIRECT.format(address=RESOLVER[0], **places))
         self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
 
-    def _upstreams(self) -> Sequence[str]:
+    def _upstreams(self) -> Sequence[Upstream]:
         """Nobody, where every network is internal."""
-        return () if all(record.internal for record in self._names.records) else self._request.servers
+        is_closed = all(record.internal for record in self._names.records)
+        return () if is_closed else [Upstream(server) for server in self._request.servers]
 
     def _lead_to(self, endpoint: Endpoint | None) -> None:
         self.ports = [

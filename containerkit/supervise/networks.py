@@ -103,7 +103,9 @@ def _options(subject: str, driver: str, given: Mapping[str, Any]) -> dict[str, s
         if short in ("mtu", "vni", "port"):
             low, high = {"mtu": (68, 65535), "vni": (1, 2**24 - 1), "port": (1, 65535)}[short]
             if not text.isdigit() or not low <= int(text) <= high:
-                raise InvalidArgument(f"{subject}: option {name} {value!r}: expected a whole number from {low} to {high}")
+                raise InvalidArgument(
+                    f"{subject}: option {name} {value!r}: expected a whole number from {low} to {high}"
+                )
         found[short] = text
     _check_driver(subject, driver, found)
     return found

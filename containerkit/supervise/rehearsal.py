@@ -11,6 +11,7 @@ import os
 import select
 import socket
 
+from containerkit.linux.loop import Loop
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import (
     Capabilities,
@@ -28,7 +29,6 @@ from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.supervise import messages
 from containerkit.supervise.log import LogWriter
-from containerkit.linux.loop import Loop
 from containerkit.supervise.streams import Streams
 
 _SPEC = Spec(

@@ -11,8 +11,8 @@ import os
 import time
 from collections import deque
 
-from containerkit.supervise.log import READ_SIZE, LogWriter
 from containerkit.linux.loop import GONE, WRITABLE, Loop
+from containerkit.supervise.log import READ_SIZE, LogWriter
 
 _MiB = 1 << 20
 #: Bytes that are kept for a client that does not read.

@@ -42,6 +42,7 @@ def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     yield engine
     for container in engine.containers:
         container.remove(force=True)
+    engine.prune()  # the networks' bridges and firewall
     engine.close()
 
 
