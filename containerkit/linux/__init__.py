@@ -16,6 +16,9 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``seccomp``        profiles to filters, filters to the kernel
 ``cgroups``        v1, v2 and hybrid behind one interface
 ``loopback``       lo up
+``netlink``        links, addresses, routes: rtnetlink, by hand
+``routes``         where there are ways to: proc_net
+``nftables``       libnftables: commands, each one transaction
 ``inotify``        a file has grown
 ``loop``           poll: descriptors and moments, with what to do then
 =================  ==========================================================================
