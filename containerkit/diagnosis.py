@@ -22,12 +22,13 @@ from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
+from containerkit.net import obstacles
 from containerkit.results import Doctor, Finding
 from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store import rights, verify
 from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
-from containerkit.supervise import userns, worker
+from containerkit.supervise import networking, userns, worker
 
 _MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
 _LOW_SPACE = 1 << 30
@@ -84,7 +85,7 @@ def _look(check: Check, store: Store) -> Finding:
 def _checks() -> Iterator[Check]:
     yield from _KERNEL
     yield from (_controller(name, lost) for name, lost in _CONTROLLERS.items())
-    yield from _USERS if confinement.is_rootless() else _ROOT
+    yield from _USERS if confinement.is_rootless() else (*_ROOT, *_NETWORKS)
     yield from _PROGRAMS
     yield from _STORE
 
@@ -317,6 +318,37 @@ def _program(*names: str) -> Callable[[Store], str]:
     return probe
 
 
+def _forwarding(_: Store) -> str:
+    with open("/proc/sys/net/ipv4/ip_forward") as file:
+        if file.read().strip() == "1":
+            return "on"
+    return "off: switched on with the first container on a network"
+
+
+def _firewall(store: Store) -> str:
+    in_use = {one.network for one in store.networks.leased() if one.network is not None}
+    missing = worker.call(networking.missing, (str(store.paths.root), sorted(in_use)), {})
+    if missing:
+        raise Missing(", ".join(missing))
+    return f"as {len(in_use)} network(s) need it" if in_use else "laid with the first container on a network"
+
+
+def _obstacles(store: Store) -> str:
+    bridges = [one.interface for one in store.networks.list() if one.driver != "macvlan"] or ["ck0"]
+    found = worker.call(obstacles.look, (tuple(bridges),), {})
+    if found:
+        raise Missing("; ".join(f"chain {one.chain} drops what it does not know" for one in found), found[0].mend)
+    return "none drops our containers' packets"
+
+
+_NETWORKS = (
+    Check("networks", "libnftables", _library("libnftables.so.1"), "networks but none and host",
+          "apt-get install libnftables1"),
+    Check("networks", "forwarding", _forwarding, "ways out of networks", "sysctl net.ipv4.ip_forward=1"),
+    Check("networks", "firewall", _firewall, "published ports, isolation of networks", "ck.networks.restore()"),
+    Check("networks", "other firewalls", _obstacles, "ways out of networks, published ports from other hosts",
+          "let our bridges through"),
+)  # fmt: skip
 _PROGRAMS = (
     Check("programs", "libseccomp", _library("libseccomp.so.2"), "the default seccomp profile",
           "apt-get install libseccomp2"),

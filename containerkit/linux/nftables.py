@@ -17,6 +17,7 @@ NETLINK_NETFILTER = 12
 _NLMSG_ERROR, _NLM_F_REQUEST = 2, 1
 _NFT_MSG_GETTABLE = (10 << 8) | 1  # NFNL_SUBSYS_NFTABLES
 _NFPROTO_INET, _NFTA_TABLE_NAME = 1, 1
+_OUTPUT_JSON = 1 << 4
 
 
 @cache
@@ -41,12 +42,13 @@ def load() -> None:
         pass  # whoever needs it says so
 
 
-def run(commands: str, *, linger: bool = False) -> str:
+def run(commands: str, *, linger: bool = False, json: bool = False) -> str:
     """Execute ``commands``, all or none; what they print.
 
     Args:
         linger: leave the socket to the end of this process. To close it is to wait until the kernel has destroyed what
             was deleted, which takes it up to 20 ms.
+        json: what they print is to be JSON (libnftables-json(5)).
 
     Raises:
         RuntimeFailure: the kernel refused; the text is nft's own.
@@ -58,6 +60,8 @@ def run(commands: str, *, linger: bool = False) -> str:
     try:
         library.nft_ctx_buffer_error(context)
         library.nft_ctx_buffer_output(context)
+        if json:
+            library.nft_ctx_output_set_flags(context, _OUTPUT_JSON)
         if library.nft_run_cmd_from_buffer(context, commands.encode()):
             text = library.nft_ctx_get_error_buffer(context).decode(errors="replace").strip()
             raise RuntimeFailure(f"nftables: {text.splitlines()[0] if text else 'refused'}")

@@ -299,6 +299,14 @@ def restore(database: str, root: str, lock: str) -> None:
         lay(rows, root)
 
 
+def missing(root: str, records: Sequence[NetworkRecord]) -> list[str]:
+    """What networks that are in use need and is not there, in words."""
+    found = [f"no bridge {record.interface}" for record in records if not links.is_ready(segments.segment(record))]
+    if any(segments.bridge(record) is not None for record in records) and not Firewall(root).is_laid():
+        found.append("our table is gone (somebody has reloaded the firewall)")
+    return found
+
+
 def forget(root: str, ports: Sequence[PublishedPort]) -> None:
     """What a killed monitor had published is translated no more."""
     firewall = Firewall(root)

@@ -144,7 +144,10 @@ def test_a_file_is_utf_8_whatever_the_locale_is(home: Path) -> None:
         ('rot = "x"', r"rot: unknown \(did you mean root\?\)"),
         ("[registries]\ninsecur = []", r"registries.insecur: unknown \(did you mean registries.insecure\?\)"),
         ("[log]\nsize = 1", r"log.size: unknown \(did you mean log.max_size\?\)"),
-        ("zzz = 1", r"zzz: unknown \(known are root, run, platform, bridge, bridge_address, bridge_mtu, log, registries\)"),
+        (
+            "zzz = 1",
+            r"zzz: unknown \(known are root, run, platform, bridge, bridge_address, bridge_mtu, log, registries\)",
+        ),
         ("root = 1", "root: expected a text, found 1"),
         ("bridge = ['x']", "bridge: expected a text, found .'x'."),
         ("log = 5", "log: expected a table, found 5"),
