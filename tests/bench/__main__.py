@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import pulls
+from tests.bench import pulls, throughput
 from tests.bench.files import mixed
 from tests.bench.ours import Ours
 from tests.bench.peers import Peer, available
 from tests.busybox import build_tar
 
 TITLES = {
+    "P1": ("run true to the end and remove, bridge network", "ms"),
     "P2": ("run true to the end and remove, network none", "ms"),
+    "P3": ("the same as P1 with a published port", "ms"),
     "P4": ("exec true in a running container", "ms"),
     "P5": ("stats of a running container", "ms"),
     "P6": ("list containers", "ms"),
@@ -45,6 +47,8 @@ def main() -> None:
         peers = _start_peers(tar, scratch, stack)
         for figure in [f for f in TITLES if not arguments.only or f in arguments.only]:
             _compare(figure, ours, peers, RUNS.get(figure, arguments.runs))
+        if not arguments.only or "N1" in arguments.only:
+            throughput.measure(ours, peers, scratch)
         if not arguments.only or "P11" in arguments.only:
             pulls.measure(peers, scratch, min(arguments.runs, 5))
         if not arguments.only:
@@ -101,11 +105,12 @@ def _alone(ours: Ours, peers: list[Peer]) -> None:
         held = getattr(peer, "memory", lambda: None)()
         if held is not None:
             print(f"  {peer.name:14} {held:6.2f} MB")
-    print("\nP15  a start, as containers grow that all go on running")
-    times = ours.grow(500)
-    first, last = statistics.median(times[:20]), statistics.median(times[-20:])
-    print(f"  the first 20  {first:8.2f} ms")
-    print(f"  the last 20   {last:8.2f} ms of {len(times)}   {last / first:.2f} × the first")
+    for network in ("none", "bridge"):
+        print(f"\nP15  a start on network {network}, as containers grow that all go on running")
+        times = ours.grow(500, network)
+        first, last = statistics.median(times[:20]), statistics.median(times[-20:])
+        print(f"  the first 20  {first:8.2f} ms")
+        print(f"  the last 20   {last:8.2f} ms of {len(times)}   {last / first:.2f} × the first")
     both = [ours.first() for _ in range(7)]
     print("\nP13  in a fresh process")
     print(f"  import containerkit      {statistics.median(first for first, _ in both) * 1000:8.1f} ms")

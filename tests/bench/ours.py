@@ -20,7 +20,7 @@ import time; began = time.perf_counter()
 import containerkit as ck
 imported = time.perf_counter()
 engine = ck.Engine(root={root!r}, run={run!r})
-engine.call("bench", "true")
+engine.call("bench", "true", network="none")
 print(imported - began, time.perf_counter() - began)
 """
 
@@ -35,12 +35,14 @@ class Ours:
         self.engine = Engine(root=scratch / "ours", run=scratch / "ours-run")
         Image.import_(rootfs_tar, tag="bench", engine=self.engine)
         self.engine.call("bench", "true")
-        self.long = self.engine.run("bench", "sleep 3600", name="bench-long")
+        self.long = self.engine.run("bench", "sleep 3600", name="bench-long", network="none")
         self.listed: list[Container] = []
 
     def works(self) -> dict[str, Work]:
         return {
-            "P2": lambda: self.engine.call("bench", "true"),
+            "P1": lambda: self.engine.call("bench", "true"),
+            "P2": lambda: self.engine.call("bench", "true", network="none"),
+            "P3": lambda: self.engine.call("bench", "true", ports={80: 18080}),
             "P4": lambda: self.long.exec("true"),
             "P5": self.long.stats,
             "P6": self.engine.containers.rows,
@@ -50,7 +52,8 @@ class Ours:
         }
 
     def twenty(self) -> None:
-        threads = [threading.Thread(target=lambda: self.engine.call("bench", "true")) for _ in range(20)]
+        call = self.works()["P2"]
+        threads = [threading.Thread(target=call) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -58,7 +61,7 @@ class Ours:
 
     def logged(self) -> None:
         # All of it is kept, as the peers do.
-        container = self.engine.run("bench", ["sh", "-c", LOAD], log_options={"max_size": -1})
+        container = self.engine.run("bench", ["sh", "-c", LOAD], log_options={"max_size": -1}, network="none")
         container.wait()
         container.remove()
 
@@ -76,14 +79,14 @@ class Ours:
     def fill(self, count: int) -> None:
         """So many containers to list."""
         for _ in range(count - len(self.listed)):
-            self.listed.append(self.engine.create("bench", "true"))
+            self.listed.append(self.engine.create("bench", "true", network="none"))
 
-    def grow(self, count: int) -> list[float]:
-        """Milliseconds of each of so many starts in a row, while all go on running."""
+    def grow(self, count: int, network: str) -> list[float]:
+        """Milliseconds of each of so many starts in a row, on that network, while all go on running."""
         times, running = [], []
         for _ in range(count):
             began = time.perf_counter()
-            running.append(self.engine.run("bench", "sleep 3600"))
+            running.append(self.engine.run("bench", "sleep 3600", network=network))
             times.append((time.perf_counter() - began) * 1000)
         for container in running:
             container.remove(force=True)
@@ -91,7 +94,7 @@ class Ours:
 
     def memory(self) -> float:
         """MB held per running container by its monitor, with twenty of them."""
-        others = [self.engine.run("bench", "sleep 3600") for _ in range(20)]
+        others = [self.engine.run("bench", "sleep 3600", network="none") for _ in range(20)]
         held = [pss(container._record().monitor or 0) for container in others]
         for container in others:
             container.remove(force=True)
@@ -107,4 +110,5 @@ class Ours:
     def close(self) -> None:
         for container in [self.long, *self.listed]:
             container.remove(force=True)
+        self.engine.prune()  # the bridge
         self.engine.close()

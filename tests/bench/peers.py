@@ -23,6 +23,7 @@ class Peer:
 
     name = ""
     run_options: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
         self.scratch = scratch
@@ -46,7 +47,9 @@ class Peer:
     def works(self) -> dict[str, Work]:
         none = ("--network", "none")
         return {
+            "P1": lambda: self.call("run", *self.run_options, "--rm", "bench", "true"),
             "P2": lambda: self.call("run", *self.run_options, "--rm", *none, "bench", "true"),
+            "P3": lambda: self.call("run", *self.run_options, "--rm", "-p", "18080:80", "bench", "true"),
             "P4": lambda: self.call("exec", "bench-long", "true"),
             "P5": lambda: self.call("stats", "--no-stream", "bench-long"),
             "P6": lambda: self.call("ps", "-a"),
@@ -87,9 +90,14 @@ LOAD = (
 
 
 class Docker(Peer):
-    """dockerd of this directory's own, started here and ended here."""
+    """dockerd of this directory's own, in a network namespace of its own: its bridge and its rules are in nobody's way.
+
+    Started here and ended here.
+    """
 
     name = "docker"
+    #: Commands that reach its containers and its published ports begin so. (Not `ip netns exec`: that hides cgroups.)
+    host: tuple[str, ...] = ("nsenter", "--net=/run/netns/ckbench")
 
     def client(self) -> list[str]:
         return ["docker", "-H", f"unix://{self.scratch}/docker.sock"]
@@ -97,9 +105,11 @@ class Docker(Peer):
     def __enter__(self) -> Peer:
         state = self.scratch / "docker"
         state.mkdir()
+        _run("ip", "netns", "add", "ckbench")
+        _run(*self.host, "ip", "link", "set", "lo", "up")
         self.daemon = subprocess.Popen(
-            ["dockerd", "-H", f"unix://{self.scratch}/docker.sock", "--data-root", state / "data", "--exec-root",
-             state / "exec", "--pidfile", state / "pid", "--bridge", "none", "--iptables=false", "--ip6tables=false"],
+            [*self.host, "dockerd", "-H", f"unix://{self.scratch}/docker.sock", "--data-root", state / "data",
+             "--exec-root", state / "exec", "--pidfile", state / "pid"],
             stdout=subprocess.DEVNULL, stderr=open(state / "log", "w"), start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + 60
@@ -107,12 +117,17 @@ class Docker(Peer):
             if subprocess.run([*self.client(), "info"], capture_output=True, check=False).returncode == 0:
                 return super().__enter__()
             time.sleep(0.5)
+        self._stop()
         raise RuntimeError("dockerd does not come up; its log: " + (state / "log").read_text()[-2000:])
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
+        self._stop()
+
+    def _stop(self) -> None:
         self.daemon.terminate()
         self.daemon.wait(timeout=60)
+        subprocess.run(["ip", "netns", "delete", "ckbench"], check=False)
 
     def memory(self) -> float | None:
         """MB held per running container by its shim."""
