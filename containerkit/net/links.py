@@ -22,7 +22,7 @@ from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
 from containerkit.linux.namespaces import network_of
 
-_SIOCGIFADDR = 0x8915
+_SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
 
 
@@ -102,14 +102,25 @@ class Plug:
 # -- bridges -----------------------------------------------------------------------------------------------------------
 
 
-def address_of(name: str) -> str:
-    """The first IPv4 address of a link; empty when it has none or is not there."""
+def _ask(request: int, name: str) -> bytes:
+    """netdevice(7): what a link has; empty when it has none or is not there."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
         try:
-            answer = fcntl.ioctl(handle, _SIOCGIFADDR, struct.pack("16s24x", name.encode()[:15]))
+            return fcntl.ioctl(handle, request, struct.pack("16s24x", name.encode()[:15]))
         except OSError:
-            return ""
-    return socket.inet_ntoa(answer[20:24])
+            return b""
+
+
+def address_of(name: str) -> str:
+    """The first IPv4 address of a link; empty when it has none or is not there."""
+    answer = _ask(_SIOCGIFADDR, name)
+    return socket.inet_ntoa(answer[20:24]) if answer else ""
+
+
+def _mac(segment: Segment) -> bytes:
+    """The bridge's hardware address: by it we know ours, also when it was killed who made it."""
+    address = segment.gateways[0][0]
+    return b"\x02\x6b" + socket.inet_pton(_family(address), address)[-4:]
 
 
 def free_name() -> str:
@@ -118,10 +129,11 @@ def free_name() -> str:
 
 
 def is_foreign(segment: Segment) -> bool:
-    """Whether a link of that name is there that cannot be ours."""
-    if not segment.is_ours or not netlink.index_of(segment.name) or is_ready(segment):
+    """Whether a link of that name is there that is not ours."""
+    if not segment.is_ours:
         return False
-    return bool(address_of(segment.name)) or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge")
+    answer = _ask(_SIOCGIFHWADDR, segment.name)
+    return bool(answer) and answer[18:24] != _mac(segment)
 
 
 def is_ready(segment: Segment) -> bool:
@@ -136,14 +148,12 @@ def make(segment: Segment) -> None:
     """Make the bridge, and whatever of it is missing.
 
     Raises:
-        RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
+        FileExistsError: a link of that name is there and is not ours.
+        RuntimeFailure: the kernel refuses.
     """
     if segment.kind == "macvlan" or not segment.is_ours:
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        if is_foreign(segment):
-            held = address_of(segment.name) or "no bridge"
-            raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
         with netlink.Netlink() as kernel:
             _make_bridge(kernel, segment)
             if segment.vxlan is not None:
@@ -151,15 +161,18 @@ def make(segment: Segment) -> None:
         # For answers to 127.0.0.1, which was translated: only ours, and the firewall keeps others out.
         _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
         _forward(segment)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
 
 
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
     # Its address is its own: it would change with its ports, and neighbours would lose it.
-    first = socket.inet_pton(_family(segment.gateways[0][0]), segment.gateways[0][0])
-    mac = "02:6b:" + first[-4:].hex(":")
+    mac = _mac(segment).hex(":")
     kernel.run(netlink.new_link(segment.name, "bridge", mac=mac, mtu=segment.mtu, exist_ok=True))
+    if is_foreign(segment):
+        raise FileExistsError(errno.EEXIST, f"link {segment.name} is there already, and somebody else's")
     index = netlink.index_of(segment.name)
     kernel.run(
         *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),
@@ -223,7 +236,7 @@ def remove(segment: Segment) -> None:
     with netlink.Netlink() as kernel:
         if segment.vxlan is not None:
             kernel.run(netlink.delete_link(tunnel_of(segment)))
-        if is_ready(segment):
+        if not is_foreign(segment):
             kernel.run(netlink.delete_link(segment.name))
 
 

@@ -17,8 +17,9 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import nftables
 from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import network_of
@@ -116,24 +117,26 @@ class Networking:
             OSError: the kernel refuses.
         """
         endpoints = self._networks.of_container(self._id)
+        if self._prepare(_records(endpoints)):
+            endpoints = self._networks.of_container(self._id)  # a bridge may have another name now
         self._names.records = _records(endpoints)
-        self._prepare(self._names.records)
         self._plugs = segments.plugs(endpoints, publishes=bool(self._bound))
         links.plug_in(pid, self._plugs)
         self._answer(pid)
         self._lead_to(segments.serving(endpoints))
 
-    def _prepare(self, records: Sequence[NetworkRecord]) -> None:
-        """Have bridges and the firewall there."""
+    def _prepare(self, records: Sequence[NetworkRecord]) -> bool:
+        """Have bridges and the firewall there; whether something had to be made."""
         bridged = [record for record in records if segments.bridge(record) is not None]
         missing = [one for one in map(segments.segment, records) if not links.is_ready(one)]
         if not missing and (not bridged or self._firewall.is_laid()):
-            return
+            return False
         with _locked(self._request.lock):
             for one in missing:
                 make(self._networks, self._request.root, one)
             if bridged and not self._firewall.is_laid():
                 lay(self._database, self._request.root)
+        return True
 
     def _answer(self, pid: int) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
@@ -204,9 +207,10 @@ class Networking:
             RuntimeFailure, OSError: as :meth:`connect`.
         """
         endpoints = self._networks.of_container(self._id)
-        wanted = segments.plugs(endpoints, publishes=bool(self._bound))
+        if self._prepare(_records(endpoints)):
+            endpoints = self._networks.of_container(self._id)
         records = _records(endpoints)
-        self._prepare(records)
+        wanted = segments.plugs(endpoints, publishes=bool(self._bound))
         there = {plug.name: plug for plug in self._plugs}
         links.unplug(pid, [name for name in there if name not in {plug.name for plug in wanted}])
         links.plug_in(pid, [plug for plug in wanted if plug.name not in there])
@@ -261,8 +265,18 @@ def make(networks: Networks, root: str, segment: Segment) -> None:
     """Make a bridge, under the lock: with its place in the firewall, and the cables that hung on it before."""
     if links.is_ready(segment):
         return
-    links.make(segment)
     record = networks.read(segment.network)
+    while True:
+        try:
+            links.make(segment)
+            break
+        except FileExistsError as error:
+            if record is None or record.name != DEFAULT_NETWORK or "bridge_name" in record.options:
+                raise RuntimeFailure(f"network: {reason(error)}", errno=error.errno) from error
+        # Another engine was quicker: the default bridge is the next that is free.
+        segment = replace(segment, name=links.free_name())
+        networks.use_interface(segment.network, segment.name)
+        record = networks.read(segment.network)
     bridge = None if record is None else segments.bridge(record)
     firewall = Firewall(root)
     if bridge is not None and firewall.is_laid():

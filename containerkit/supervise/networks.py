@@ -17,14 +17,13 @@ from containerkit.linux.routes import host_routes
 from containerkit.net import etcfiles, links
 from containerkit.net.publishing import Wanted
 from containerkit.oci.image_config import ContainerConfig
-from containerkit.oci.runtime_spec import User
 from containerkit.options import Settings
 from containerkit.store import addresses
 from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import control, etc, linking, messages, names, networking, segments, specs, worker
+from containerkit.supervise import control, etc, linking, messages, names, networking, segments, worker
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -202,6 +201,8 @@ def default(store: Store, configuration: Configuration) -> NetworkRecord:
 def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     name, subject = configuration.bridge, f"network {DEFAULT_NETWORK}"
     options = {"mtu": configuration.bridge_mtu} if configuration.bridge_mtu else {}
+    if name:
+        options["bridge_name"] = name  # it stays
     found = _of_existing(subject, name) if name else None
     if found is not None:
         options["existing"] = "true"
@@ -405,7 +406,7 @@ def _refresh(store: Store, record: ContainerRecord, settings: Settings) -> None:
     if isinstance(reply, messages.Failed):
         raise reply.error(f"container {record.name}")
     if reply is not None:
-        etc.write(store, record, settings, specs.read(store, record.id).linux.host_ids(User()))
+        etc.write(store, record, settings)
 
 
 def tell_linked(store: Store, record: ContainerRecord) -> None:
@@ -414,4 +415,4 @@ def tell_linked(store: Store, record: ContainerRecord) -> None:
         if other.state in ALIVE and other.id != record.id and '"links"' in other.spec:
             settings = Settings.read(other.options)
             if any(name in (record.name, record.id) for name, _ in settings.links):
-                etc.write(store, other, settings, specs.read(store, other.id).linux.host_ids(User()))
+                etc.write(store, other, settings)
