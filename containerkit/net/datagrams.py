@@ -40,7 +40,8 @@ class Datagrams:
             listening.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         loop.add(listening.fileno(), self._ask)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self._sockets)
 
     def _ask(self, _: int) -> None:
