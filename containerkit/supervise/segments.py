@@ -1,8 +1,8 @@
 """From rows of networks and endpoints to what ``net/`` takes: bridges, cables, translations. Pure.
 
 Options of a network that are read here (docker's long names mean the same): ``mtu``, ``icc`` (``"false"``: its
-containers do not reach each other), ``masquerade`` (``"false"``: what leaves keeps its address), ``parent`` and
-``mode`` (macvlan), ``vni``, ``peers``, ``local``, ``port`` and ``device`` (vxlan), ``existing`` (a bridge that is not ours).
+containers do not reach each other), ``masquerade`` (``"false"``: what leaves keeps its address), ``mode`` (macvlan),
+``vni``, ``peers``, ``local``, ``port`` and ``device`` (vxlan), ``existing`` (a bridge that is not ours).
 """
 
 from __future__ import annotations
