@@ -13,16 +13,11 @@ Of rows these modules know nothing but the values they are given; the kernel the
                     and nobody else can take what is free
     links.py        one batch of messages: a veth pair, one end on the bridge, one in the container; then one in the
                     container: addresses, routes. The bridge is made when it is not there.
-    firewall.py     one transaction: an element for each published port
+    firewall.py     one transaction: an element for each published port; obstacles.py finds other firewalls in the way
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
-<<<<<<< HEAD
-                    passed on
+                    passed on; connection.py is one connection, datagrams.py the clients that have none
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
                     forwarding.py passes on what others know
-=======
-                    passed on; connection.py is one connection, datagrams.py the clients that have none
-    resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar
->>>>>>> options
 
 The monitor is the container's resolver and its relay: both go with it, and there is no other process to lose. A network
 namespace takes the cable with it; addresses and elements go in the monitor's last steps, or in those of whoever finds

@@ -180,7 +180,7 @@ class Networking:
         for relay in self._relays:
             relay.close()
         self._relays = [
-            Relay(self._loop, bound.socket, (target, bound.wanted.port))
+            Relay(self._loop, bound.socket.dup(), (target, bound.wanted.port))
             for bound, port in zip(self._bound, self.ports, strict=True)
             if (target := port.address or port.address6)
         ]
