@@ -16,7 +16,7 @@ Of rows these modules know nothing but the values they are given; the kernel the
                     container: addresses, routes. The bridge is made when it is not there.
     firewall.py     one transaction: an element for each published port
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
-                    passed on
+                    passed on; connection.py is one connection, datagrams.py the clients that have none
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar
 
 The monitor is the container's resolver and its relay: both go with it, and there is no other process to lose. A network
