@@ -224,10 +224,11 @@ def test_a_client_that_is_done_does_not_keep_the_loop_busy(server: socket.socket
         # Both ways of the client are over, and the target does not take what it sent.
         connection.shutdown(socket.SHUT_WR)
         assert read_all(client) == b""
-        client.setblocking(False)
-        sent = 0
-        while select.select([], [client], [], 0.2)[1]:
+        sent, turns = 0, -1
+        while running.turns != turns:  # until the relay reads no more; there is still room for the end of the file
+            turns = running.turns
             sent += client.send(bytes(65536))
+            time.sleep(0.02)
         client.close()
         time.sleep(0.1)
         turns = running.turns
@@ -241,10 +242,11 @@ def test_a_target_that_refuses_resets_the_client() -> None:
     closed = socket.socket()
     with closed, ExitStack() as stack:
         closed.bind(("127.0.0.1", 0))
-        running = stack.enter_context(relaying(closed.getsockname()))
+        running = stack.enter_context(relaying(closed.getsockname(), patience=0.05))
         for _ in range(3):
             with pytest.raises(ConnectionResetError), running.connect() as client:
                 client.recv(1)
+            time.sleep(0.1)
         running.await_count(0)
 
 
@@ -281,6 +283,14 @@ def test_a_target_that_does_not_answer_resets_the_client_in_time() -> None:
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
         assert 0.4 <= time.monotonic() - started < 3
+
+
+def test_a_target_that_has_answered_may_take_its_time(server: socket.socket) -> None:
+    with relaying(server.getsockname(), patience=0.1) as running, running.connect() as client:
+        with accept(server) as connection:
+            time.sleep(0.3)
+            connection.sendall(b"at last")
+        assert read_all(client) == b"at last"
 
 
 def test_a_client_that_leaves_while_the_target_does_not_answer_is_forgotten() -> None:
@@ -458,38 +468,82 @@ def test_one_socket_that_asks_two_addresses_gets_both_answers() -> None:
             assert client.recvfrom(100) == (address.encode(), (address, running.address[1]))
 
 
-def test_a_silent_client_is_forgotten_and_the_oldest_makes_room() -> None:
-    with echo() as target, relaying(target, socket.SOCK_DGRAM, idle=0.4, limit=2) as running, ExitStack() as stack:
+def test_a_silent_client_is_forgotten() -> None:
+    with echo() as target, relaying(target, socket.SOCK_DGRAM, idle=0.3) as running, ExitStack() as stack:
         clients = [stack.enter_context(datagrams_to(running.address)) for _ in range(3)]
-        for client in clients:
+        for _ in range(2):
+            for client in clients:
+                client.send(b"x")
+                assert client.recv(10) == b"x"
+            assert running.relay.count == 3
+            running.await_count(0)
+
+
+def test_who_sends_only_or_hears_only_is_not_silent() -> None:
+    with (
+        bound(socket.SOCK_DGRAM) as target,
+        relaying(target.getsockname(), socket.SOCK_DGRAM, idle=0.3) as running,
+        datagrams_to(running.address) as client,
+    ):
+        seen = set()
+        for _ in range(10):
             client.send(b"x")
-            assert client.recv(10) == b"x"
-            assert running.relay.count <= 2
-        started = time.monotonic()
-        while time.monotonic() < started + 0.8:  # one goes on
-            clients[0].send(b"y")
-            assert clients[0].recv(10) == b"y"
-            time.sleep(0.05)
-        assert running.relay.count == 1
+            seen.add(target.recvfrom(10)[1])
+            time.sleep(0.06)
+        assert len(seen) == 1
+        for _ in range(10):
+            target.sendto(b"y", *seen)
+            assert client.recv(10) == b"y"
+            time.sleep(0.06)
         running.await_count(0)
+
+
+def test_the_client_that_was_silent_for_longest_makes_room() -> None:
+    with (
+        bound(socket.SOCK_DGRAM) as target,
+        relaying(target.getsockname(), socket.SOCK_DGRAM, limit=2) as running,
+        ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(datagrams_to(running.address)) for _ in range(3)]
+
+        def ours(number: int) -> object:
+            clients[number].send(b"x")
+            return target.recvfrom(10)[1]
+
+        first, second = ours(0), ours(1)
+        assert ours(0) == first
+        ours(2)
+        assert running.relay.count == 2
+        assert ours(0) == first
+        assert ours(1) != second
 
 
 def test_datagrams_reach_a_target_that_was_not_there_before() -> None:
     with bound(socket.SOCK_DGRAM) as reserved:
         target = reserved.getsockname()
-        reserved.close()
-        with relaying(target, socket.SOCK_DGRAM) as running, datagrams_to(running.address) as client:
-            client.send(b"early")
-            client.send(b"early")
-            running.await_count(1)
-            turns = running.turns
-            time.sleep(0.1)
-            assert running.turns - turns < 5
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
-                late.settimeout(5)
-                late.bind(target)
-                client.send(b"now")
-                assert late.recv(100) == b"now"
+    loop, listening = Loop(), bound(socket.SOCK_DGRAM)
+    relay = Relay(loop, listening, target)
+    with datagrams_to(listening.getsockname()) as client:
+        client.send(b"early")
+        loop.turn()  # it goes, and that nobody was there comes back at once
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+            late.settimeout(5)
+            late.bind(target)
+            client.send(b"now")
+            loop.turn()
+            assert late.recv(100) == b"now"
+    relay.close()
+
+
+def test_a_target_that_refuses_datagrams_does_not_keep_the_loop_busy() -> None:
+    with bound(socket.SOCK_DGRAM) as reserved:
+        target = reserved.getsockname()
+    with relaying(target, socket.SOCK_DGRAM) as running, datagrams_to(running.address) as client:
+        client.send(b"x")
+        running.await_count(1)
+        turns = running.turns
+        time.sleep(0.1)
+        assert running.turns - turns < 5
 
 
 def test_datagrams_are_lost_without_descriptors_and_the_loop_rests() -> None:
