@@ -38,6 +38,8 @@ from containerkit.supervise.messages import Networked
 
 #: Where containers ask for names.
 RESOLVER = ("127.0.0.11", 53)
+#: Seconds after which a start is well over.
+_SETTLE = 0.2
 _REDIRECT = """
 table ip containerkit_resolver {{
     chain output {{
@@ -132,11 +134,16 @@ class Networking:
         if not missing and (not bridged or self._firewall.is_laid()):
             return False
         with _locked(self._request.lock):
-            for one in missing:
-                make(self._networks, self._request.root, one)
-            if bridged and not self._firewall.is_laid():
-                lay(self._database, self._request.root)
+            nftables.apart(lambda: self._make(missing, is_bridged=bool(bridged)))
         return True
+
+    def _make(self, missing: Sequence[Segment], *, is_bridged: bool) -> None:
+        """In a child: what is opened of this process's is not to be used."""
+        database = Database(self._database.path)
+        for one in missing:
+            make(Networks(database), self._request.root, one)
+        if is_bridged and not Firewall(self._request.root).is_laid():
+            lay(database, self._request.root)
 
     def _answer(self, pid: int) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
@@ -151,7 +158,8 @@ class Networking:
             tcp.bind(wanted)
             if self._request.serves_names:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
-                nftables.run(_REDIRECT.format(address=RESOLVER[0], **places))
+                rules = _REDIRECT.format(address=RESOLVER[0], **places)
+                nftables.apart(lambda: nftables.run(rules))
         self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
 
     def _upstreams(self) -> Sequence[Upstream]:
@@ -169,7 +177,7 @@ class Networking:
         ]  # fmt: skip
 
     def publish(self) -> None:
-        """Let what comes to the ports through.
+        """Let what comes to the ports through; the last step of a start, and of a change.
 
         Raises:
             RuntimeFailure: the firewall cannot be laid.
@@ -184,6 +192,7 @@ class Networking:
             for bound, port in zip(self._bound, self.ports, strict=True)
             if (target := port.address or port.address6)
         ]
+        self._loop.after(_SETTLE, self._firewall.settle)
 
     def _translate(self, wanted: list[Translation]) -> None:
         gone = [one for one in self._laid if one not in wanted]
@@ -191,10 +200,10 @@ class Networking:
             self._firewall.remove(gone)
         try:
             self._firewall.add(wanted)
-        except RuntimeFailure:
+        except OSError:
             # Somebody has removed the table, or something of a killed monitor is left in it.
             with _locked(self._request.lock):
-                lay(self._database, self._request.root)
+                nftables.apart(lambda: lay(Database(self._database.path), self._request.root))
             self._firewall.add(wanted)
         self._laid = wanted
 
@@ -237,7 +246,7 @@ class Networking:
         """Give the ports back. This process is about to end."""
         self.disconnect()
         if self._laid:
-            self._firewall.remove(self._laid, linger=True)
+            self._firewall.remove(self._laid)
             self._laid = []
         for bound in self._bound:
             bound.socket.close()
