@@ -25,7 +25,8 @@ class Rows:
 
     def network(self, name: str, net: str = "10.1.0.0/24", gateway: str = "10.1.0.1", part: str = "") -> NetworkRecord:
         subnets = json.dumps([[net, gateway, part]])
-        return self.networks.insert(NetworkRecord(0, name.encode().hex(), name, "bridge", name, subnets, 0, "{}", "{}", 0.0))
+        id = name.encode().hex()
+        return self.networks.insert(NetworkRecord(0, id, name, "bridge", name, subnets, 0, "{}", "{}", 0.0))
 
     def run(self, name: str, wishes: Sequence[Wish]) -> str:
         id = name.encode().hex().ljust(64, "0")
