@@ -1,7 +1,7 @@
 """One connection that is passed on: a client's socket, one to the target, and what goes between them.
 
-Each way holds at most one read's worth. While that is not taken, nothing more is read, and the sender's kernel tells the
-sender to wait. An end of file is passed on when all before it is; an error is passed on as a reset.
+Each way holds at most one read's worth. While that is not taken, nothing more is read, and the sender's kernel tells
+the sender to wait. An end of file is passed on when all before it is; an error is passed on as a reset.
 """
 
 from __future__ import annotations

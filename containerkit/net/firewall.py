@@ -11,12 +11,13 @@ Sources: nft(8); Netfilter's hooks and their order, include/uapi/linux/netfilter
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure
-from containerkit.linux import nftables
+from containerkit.linux import conntrack, nftables
 
 # Maps by what a port was published at: an address of this machine, or all of them. Bridges by what is allowed there.
 _RULES = """
@@ -165,7 +166,9 @@ class Firewall:
         Raises:
             RuntimeFailure: the table is not there, or another one is in the way.
         """
-        self._run("add", [one.element() for one in translations])
+        wanted = list(translations)
+        self._run("add", [one.element() for one in wanted])
+        _look_up_anew(wanted)
 
     def add_bridge(self, bridge: Bridge) -> None:
         """Let a bridge in."""
@@ -177,10 +180,13 @@ class Firewall:
         Args:
             linger: this process is about to end (see ``nftables.run``).
         """
+        gone = list(translations)
         try:
-            self._run("delete", [one.element(with_target=False) for one in translations], linger=linger)
+            self._run("delete", [one.element(with_target=False) for one in gone], linger=linger)
         except RuntimeFailure:
             return False
+        finally:
+            _look_up_anew(gone)
         return True
 
     def remove_bridge(self, bridge: Bridge) -> bool:
@@ -199,3 +205,11 @@ class Firewall:
         if elements:
             commands = [f"{verb} element inet {self.table} {element}" for element in elements]
             nftables.run("\n".join(commands), linger=linger)
+
+
+def _look_up_anew(changed: Iterable[Translation]) -> None:
+    """Clients whose datagrams went to who was there before reach who is there now."""
+    ports = [one.host_port for one in changed if one.protocol == "udp"]
+    if ports:
+        with contextlib.suppress(OSError):  # a kernel without: they come round after 30 seconds of silence
+            conntrack.forget(ports)

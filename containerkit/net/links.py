@@ -1,8 +1,8 @@
 """Bridges and cables: links of the kernel, as the rows want them.
 
-A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named
-after its network and address: of two that would have one address, the kernel makes only one, and the one that was left
-over by a namespace that is still dying is cut.
+A bridge is ours when it has the gateway's address; one that is half made is known by its hardware address. One that a person has made is taken as it is. A cable is named after its network and address: of two that
+would have one address, the kernel makes only one, and the one that was left over by a namespace that is still dying is
+cut.
 
 Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
 """
@@ -22,7 +22,7 @@ from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
 from containerkit.linux.namespaces import network_of
 
-_SIOCGIFADDR = 0x8915
+_SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
 
 
@@ -104,12 +104,17 @@ class Plug:
 
 def address_of(name: str) -> str:
     """The first IPv4 address of a link; empty when it has none or is not there."""
+    answer = _asked(_SIOCGIFADDR, name)
+    return socket.inet_ntoa(answer[20:24]) if answer else ""
+
+
+def _asked(request: int, name: str) -> bytes:
+    """What the kernel says of a link: netdevice(7); empty for nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
         try:
-            answer = fcntl.ioctl(handle, _SIOCGIFADDR, struct.pack("16s24x", name.encode()[:15]))
+            return fcntl.ioctl(handle, request, struct.pack("16s24x", name.encode()[:15]))
         except OSError:
-            return ""
-    return socket.inet_ntoa(answer[20:24])
+            return b""
 
 
 def free_name() -> str:
@@ -121,7 +126,18 @@ def is_foreign(segment: Segment) -> bool:
     """Whether a link of that name is there that cannot be ours."""
     if not segment.is_ours or not netlink.index_of(segment.name) or is_ready(segment):
         return False
-    return bool(address_of(segment.name)) or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge")
+    return bool(address_of(segment.name)) or not _is_marked(segment)
+
+
+def _mac(segment: Segment) -> str:
+    """A bridge's own: it would change with its ports, and neighbours would lose it."""
+    address = segment.gateways[0][0]
+    return "02:6b:" + socket.inet_pton(_family(address), address)[-4:].hex(":")
+
+
+def _is_marked(segment: Segment) -> bool:
+    """Whether there is a bridge that has that hardware address."""
+    return _asked(_SIOCGIFHWADDR, segment.name)[18:24].hex(":") == _mac(segment)
 
 
 def is_ready(segment: Segment) -> bool:
@@ -141,9 +157,7 @@ def make(segment: Segment) -> None:
     if segment.kind == "macvlan" or not segment.is_ours:
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        if is_foreign(segment):
-            held = address_of(segment.name) or "no bridge"
-            raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
+        _refuse_foreign(segment)
         with netlink.Netlink() as kernel:
             _make_bridge(kernel, segment)
             if segment.vxlan is not None:
@@ -155,11 +169,15 @@ def make(segment: Segment) -> None:
         raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
 
 
+def _refuse_foreign(segment: Segment) -> None:
+    if is_foreign(segment):
+        held = address_of(segment.name) or "without our address"
+        raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
+
+
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
-    # Its address is its own: it would change with its ports, and neighbours would lose it.
-    first = socket.inet_pton(_family(segment.gateways[0][0]), segment.gateways[0][0])
-    mac = "02:6b:" + first[-4:].hex(":")
-    kernel.run(netlink.new_link(segment.name, "bridge", mac=mac, mtu=segment.mtu, exist_ok=True))
+    kernel.run(netlink.new_link(segment.name, "bridge", mac=_mac(segment), mtu=segment.mtu, exist_ok=True))
+    _refuse_foreign(segment)  # another engine may just have made it
     index = netlink.index_of(segment.name)
     kernel.run(
         *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),
@@ -223,7 +241,7 @@ def remove(segment: Segment) -> None:
     with netlink.Netlink() as kernel:
         if segment.vxlan is not None:
             kernel.run(netlink.delete_link(tunnel_of(segment)))
-        if is_ready(segment):
+        if is_ready(segment) or _is_marked(segment):
             kernel.run(netlink.delete_link(segment.name))
 
 

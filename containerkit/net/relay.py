@@ -1,7 +1,7 @@
 """What comes to a published port's bound socket, and what the firewall could not translate, is passed on.
 
-A relay works in its monitor's loop, beside everything else that the monitor does: it never waits, holds a bounded number
-of connections (connection.py) or of clients (datagrams.py), and of each a bounded number of bytes.
+A relay works in its monitor's loop, beside everything else that the monitor does: it never waits, holds a bounded
+number of connections (connection.py) or of clients (datagrams.py), and of each a bounded number of bytes.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     else:
         found = addresses.choose([net for net, _ in taken(store)], str(store.paths.root))
     if not name:
-        name = links.free_name()
+        name, options["movable"] = links.free_name(), "true"
     _check_interface(subject, "bridge", name, options)
     id = names.random_id()
     return NetworkRecord(
