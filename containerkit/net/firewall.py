@@ -11,6 +11,7 @@ Sources: nft(8); Netfilter's hooks and their order, include/uapi/linux/netfilter
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import zlib
@@ -18,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure
-from containerkit.linux import nftables
+from containerkit.linux import conntrack, nftables
 
 # Maps by what a port was published at: an address of this machine, or all of them. Bridges by what is allowed there.
 _RULES = """
@@ -187,14 +188,19 @@ class Firewall:
         Raises:
             OSError: the table is not there, or another one is in the way.
         """
-        self._channel.add(self.table, [one.element() for one in translations])
+        wanted = list(translations)
+        self._channel.add(self.table, [one.element() for one in wanted])
+        _look_up_anew(wanted)
 
     def remove(self, translations: Iterable[Translation]) -> bool:
         """Translate these no more. False: they were not there, all or some."""
+        gone = list(translations)
         try:
-            self._channel.delete(self.table, [one.element() for one in translations])
+            self._channel.delete(self.table, [one.element() for one in gone])
         except OSError:
             return False
+        finally:
+            _look_up_anew(gone)
         return True
 
     def lay(self, bridges: Iterable[Bridge], translations: Iterable[Translation]) -> None:
@@ -224,3 +230,11 @@ class Firewall:
     def take_down(self) -> None:
         """Remove the table; one that is not there is no error."""
         nftables.run(f"table inet {self.table} {{ }}\ndelete table inet {self.table}")
+
+
+def _look_up_anew(changed: Iterable[Translation]) -> None:
+    """Clients whose datagrams went to who was there before reach who is there now."""
+    ports = [one.host_port for one in changed if one.protocol == "udp"]
+    if ports:
+        with contextlib.suppress(OSError):  # a kernel without: they come round after 30 seconds of silence
+            conntrack.forget(ports)

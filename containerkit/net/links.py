@@ -1,8 +1,9 @@
 """Bridges and cables: links of the kernel, as the rows want them.
 
-A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named
-after its network and address: of two that would have one address, the kernel makes only one, and the one that was left
-over by a namespace that is still dying is cut.
+A bridge of ours is known by its hardware address, which it has from its first moment; ready it is when it has the
+gateway's address. One that a person has made is taken as it is. A cable is named after its network and address: of two
+that would have one address, the kernel makes only one, and the one that was left over by a namespace that is still
+dying is cut.
 
 Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
 """
@@ -102,25 +103,19 @@ class Plug:
 # -- bridges -----------------------------------------------------------------------------------------------------------
 
 
-def _ask(request: int, name: str) -> bytes:
-    """netdevice(7): what a link has; empty when it has none or is not there."""
+def address_of(name: str) -> str:
+    """The first IPv4 address of a link; empty when it has none or is not there."""
+    answer = _asked(_SIOCGIFADDR, name)
+    return socket.inet_ntoa(answer[20:24]) if answer else ""
+
+
+def _asked(request: int, name: str) -> bytes:
+    """What the kernel says of a link: netdevice(7); empty for nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
         try:
             return fcntl.ioctl(handle, request, struct.pack("16s24x", name.encode()[:15]))
         except OSError:
             return b""
-
-
-def address_of(name: str) -> str:
-    """The first IPv4 address of a link; empty when it has none or is not there."""
-    answer = _ask(_SIOCGIFADDR, name)
-    return socket.inet_ntoa(answer[20:24]) if answer else ""
-
-
-def _mac(segment: Segment) -> bytes:
-    """The bridge's hardware address: by it we know ours, also when it was killed who made it."""
-    address = segment.gateways[0][0]
-    return b"\x02\x6b" + socket.inet_pton(_family(address), address)[-4:]
 
 
 def free_name() -> str:
@@ -130,10 +125,14 @@ def free_name() -> str:
 
 def is_foreign(segment: Segment) -> bool:
     """Whether a link of that name is there that is not ours."""
-    if not segment.is_ours:
-        return False
-    answer = _ask(_SIOCGIFHWADDR, segment.name)
-    return bool(answer) and answer[18:24] != _mac(segment)
+    there = _asked(_SIOCGIFHWADDR, segment.name)[18:24]
+    return segment.is_ours and bool(there) and there.hex(":") != _mac(segment)
+
+
+def _mac(segment: Segment) -> str:
+    """A bridge's own: one that is not said would change with its ports, and neighbours would lose it."""
+    address = segment.gateways[0][0]
+    return "02:6b:" + socket.inet_pton(_family(address), address)[-4:].hex(":")
 
 
 def is_ready(segment: Segment) -> bool:
@@ -148,8 +147,7 @@ def make(segment: Segment) -> None:
     """Make the bridge, and whatever of it is missing.
 
     Raises:
-        FileExistsError: a link of that name is there and is not ours.
-        RuntimeFailure: the kernel refuses.
+        RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
     """
     if segment.kind == "macvlan" or not segment.is_ours:
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
@@ -161,18 +159,15 @@ def make(segment: Segment) -> None:
         # For answers to 127.0.0.1, which was translated: only ours, and the firewall keeps others out.
         _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
         _forward(segment)
-    except FileExistsError:
-        raise
     except OSError as error:
         raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
 
 
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
-    # Its address is its own: it would change with its ports, and neighbours would lose it.
-    mac = _mac(segment).hex(":")
-    kernel.run(netlink.new_link(segment.name, "bridge", mac=mac, mtu=segment.mtu, exist_ok=True))
+    kernel.run(netlink.new_link(segment.name, "bridge", mac=_mac(segment), mtu=segment.mtu, exist_ok=True))
     if is_foreign(segment):
-        raise FileExistsError(errno.EEXIST, f"link {segment.name} is there already, and somebody else's")
+        held = address_of(segment.name) or "without an address"
+        raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
     index = netlink.index_of(segment.name)
     kernel.run(
         *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),

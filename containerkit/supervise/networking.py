@@ -17,16 +17,15 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
-from containerkit.errors import ContainerkitError, RuntimeFailure, reason
+from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import nftables
 from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import network_of
 from containerkit.net import links, publishing
 from containerkit.net.firewall import Firewall, Translation
 from containerkit.net.forwarding import Upstream
-from containerkit.net.links import Plug, Segment
+from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
@@ -85,6 +84,7 @@ class Networking:
         self._names = Names(self._networks, request.links)
         self._bound: list[Bound] = []
         self._relays: list[Relay] = []
+        self._relayed: list[tuple[str, int]] = []
         self._resolver: Resolver | None = None
         self._plugs: list[Plug] = []
         self._laid: list[Translation] = []
@@ -118,30 +118,30 @@ class Networking:
             RuntimeFailure: a bridge cannot be made.
             OSError: the kernel refuses.
         """
-        endpoints = self._networks.of_container(self._id)
-        if self._prepare(_records(endpoints)):
-            endpoints = self._networks.of_container(self._id)  # a bridge may have another name now
+        endpoints = self._ready_endpoints()
         self._names.records = _records(endpoints)
         self._plugs = segments.plugs(endpoints, publishes=bool(self._bound))
         links.plug_in(pid, self._plugs)
         self._answer(pid)
         self._lead_to(segments.serving(endpoints))
 
-    def _prepare(self, records: Sequence[NetworkRecord]) -> bool:
-        """Have bridges and the firewall there; whether something had to be made."""
-        bridged = [record for record in records if segments.bridge(record) is not None]
-        missing = [one for one in map(segments.segment, records) if not links.is_ready(one)]
-        if not missing and (not bridged or self._firewall.is_laid()):
-            return False
+    def _ready_endpoints(self) -> list[Endpoint]:
+        """Where it is; bridges and the firewall are there by then."""
+        endpoints = self._networks.of_container(self._id)
+        records = _records(endpoints)
+        is_bridged = any(segments.bridge(record) is not None for record in records)
+        missing = [record.id for record in records if not links.is_ready(segments.segment(record))]
+        if not missing and (not is_bridged or self._firewall.is_laid()):
+            return endpoints
         with _locked(self._request.lock):
-            nftables.apart(lambda: self._make(missing, is_bridged=bool(bridged)))
-        return True
+            nftables.apart(lambda: self._make(missing, is_bridged=is_bridged))
+        return self._networks.of_container(self._id)
 
-    def _make(self, missing: Sequence[Segment], *, is_bridged: bool) -> None:
-        """In a child: what is opened of this process's is not to be used."""
+    def _make(self, missing: Sequence[str], *, is_bridged: bool) -> None:
+        """In a child: what this process has opened is not to be used."""
         database = Database(self._database.path)
-        for one in missing:
-            make(Networks(database), self._request.root, one)
+        for id in missing:
+            make(Networks(database), self._request.root, id)
         if is_bridged and not Firewall(self._request.root).is_laid():
             lay(database, self._request.root)
 
@@ -185,14 +185,27 @@ class Networking:
         wanted = segments.translations(self.ports)
         if wanted != self._laid:
             self._translate(wanted)
+        self._relay()
+        self._loop.after(_SETTLE, self._firewall.settle)
+
+    def _relay(self) -> None:
+        """Pass on what comes to the bound sockets; where that is not another place now, connections stay."""
+        targets = [(port.address or port.address6, port.container_port) for port in self.ports]
+        if targets == self._relayed:
+            return
+        self._close_relays()
+        # To sockets of their own: a port stays bound when its relay is closed.
+        self._relays = [
+            Relay(self._loop, bound.socket.dup(), target)
+            for bound, target in zip(self._bound, targets, strict=True)
+            if target[0]
+        ]
+        self._relayed = targets
+
+    def _close_relays(self) -> None:
         for relay in self._relays:
             relay.close()
-        self._relays = [
-            Relay(self._loop, bound.socket.dup(), (target, bound.wanted.port))
-            for bound, port in zip(self._bound, self.ports, strict=True)
-            if (target := port.address or port.address6)
-        ]
-        self._loop.after(_SETTLE, self._firewall.settle)
+        self._relays, self._relayed = [], []
 
     def _translate(self, wanted: list[Translation]) -> None:
         gone = [one for one in self._laid if one not in wanted]
@@ -215,11 +228,9 @@ class Networking:
         Raises:
             RuntimeFailure, OSError: as :meth:`connect`.
         """
-        endpoints = self._networks.of_container(self._id)
-        if self._prepare(_records(endpoints)):
-            endpoints = self._networks.of_container(self._id)
-        records = _records(endpoints)
+        endpoints = self._ready_endpoints()
         wanted = segments.plugs(endpoints, publishes=bool(self._bound))
+        records = _records(endpoints)
         there = {plug.name: plug for plug in self._plugs}
         links.unplug(pid, [name for name in there if name not in {plug.name for plug in wanted}])
         links.plug_in(pid, [plug for plug in wanted if plug.name not in there])
@@ -238,9 +249,7 @@ class Networking:
         if self._resolver is not None:
             self._resolver.close()
             self._resolver = None
-        for relay in self._relays:
-            relay.close()
-        self._relays = []
+        self._close_relays()
 
     def close(self) -> None:
         """Give the ports back. This process is about to end."""
@@ -270,28 +279,36 @@ def _locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make(networks: Networks, root: str, segment: Segment) -> None:
-    """Make a bridge, under the lock: with its place in the firewall, and the cables that hung on it before."""
-    if links.is_ready(segment):
+def make(networks: Networks, root: str, id: str) -> None:
+    """Make a network's bridge, under the lock: with its place in the firewall, and the cables that hung on it before.
+
+    Raises:
+        RuntimeFailure: the kernel refuses; a link of that name is somebody else's.
+    """
+    record = networks.read(id)
+    if record is None or links.is_ready(segments.segment(record)):
         return
-    record = networks.read(segment.network)
     while True:
         try:
-            links.make(segment)
+            links.make(segments.segment(record))
             break
-        except FileExistsError as error:
-            if record is None or record.name != DEFAULT_NETWORK or "bridge_name" in record.options:
-                raise RuntimeFailure(f"network: {reason(error)}", errno=error.errno) from error
-        # Another engine was quicker: the default bridge is the next that is free.
-        segment = replace(segment, name=links.free_name())
-        networks.use_interface(segment.network, segment.name)
-        record = networks.read(segment.network)
-    bridge = None if record is None else segments.bridge(record)
-    firewall = Firewall(root)
+        except RuntimeFailure:
+            if not segments.may_move(record) or not links.is_foreign(segments.segment(record)):
+                raise
+        # Another engine was faster with the name that was free when the network was made.
+        _let(root, record, False)
+        record = record._replace(interface=links.free_name())
+        networks.use_interface(id, record.interface)
+    _let(root, record, True)
+    there = [plug.cable for one in networks.of_network(id) for plug in segments.plugs([one])]
+    links.put_back(segments.segment(record), there)
+
+
+def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
+    """Have a network's bridge in the firewall, or not, where that is laid."""
+    bridge, firewall = segments.bridge(record), Firewall(root)
     if bridge is not None and firewall.is_laid():
-        firewall.add_bridge(bridge)
-    there = [plug.cable for one in networks.of_network(segment.network) for plug in segments.plugs([one])]
-    links.put_back(segment, there)
+        firewall.add_bridge(bridge) if is_there else firewall.remove_bridge(bridge)
 
 
 def lay(database: Database, root: str) -> None:
@@ -315,7 +332,7 @@ def restore(database: str, root: str, lock: str) -> None:
     with _locked(lock):
         for record in {one.network for one in networks.leased() if one.network is not None}:
             try:
-                make(networks, root, segments.segment(record))
+                make(networks, root, record.id)
             except ContainerkitError:
                 if record.driver != "macvlan":
                     raise
@@ -342,9 +359,7 @@ def take_down(root: str, lock: str, record: NetworkRecord) -> None:
     """Remove a network's bridge, and what the firewall knows of it."""
     with _locked(lock):
         links.remove(segments.segment(record))
-        bridge, firewall = segments.bridge(record), Firewall(root)
-        if bridge is not None and firewall.is_laid():
-            firewall.remove_bridge(bridge)
+        _let(root, record, False)
 
 
 def take_down_firewall(root: str, lock: str) -> None:

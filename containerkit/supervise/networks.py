@@ -201,8 +201,6 @@ def default(store: Store, configuration: Configuration) -> NetworkRecord:
 def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     name, subject = configuration.bridge, f"network {DEFAULT_NETWORK}"
     options = {"mtu": configuration.bridge_mtu} if configuration.bridge_mtu else {}
-    if name:
-        options["bridge_name"] = name  # it stays
     found = _of_existing(subject, name) if name else None
     if found is not None:
         options["existing"] = "true"
@@ -215,7 +213,7 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     else:
         found = addresses.choose([net for net, _ in taken(store)], str(store.paths.root))
     if not name:
-        name = links.free_name()
+        name, options["movable"] = links.free_name(), "true"
     _check_interface(subject, "bridge", name, options)
     id = names.random_id()
     return NetworkRecord(
