@@ -23,6 +23,7 @@ SCENARIOS = (
     "users_and_groups",
     "limits",
     "options",
+    "network_views",
     "archives",
     "strangers",
     "two_processes",
