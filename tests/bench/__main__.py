@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench import pulls, throughput
 from tests.bench.files import mixed
 from tests.bench.ours import Ours
-from tests.bench.peers import Peer, available
+from tests.bench.peers import Peer, available, host
 from tests.busybox import build_tar
 
 TITLES = {
@@ -59,7 +59,9 @@ def _start_peers(tar: Path, scratch: Path, stack: contextlib.ExitStack) -> list[
     kinds, missing = available()
     for line in missing:
         print(f"not measured: {line}")
-    peers = []
+    peers: list[Peer] = []
+    if kinds:
+        stack.enter_context(host())
     for kind in kinds:
         try:
             peers.append(stack.enter_context(kind(tar, scratch)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Work = Callable[[], object]
@@ -18,12 +19,27 @@ def _run(*arguments: str | Path, **more: object) -> str:
     return str(done.stdout)
 
 
+#: Their bridges and rules are in a network namespace of their own, in nobody's way; what reaches their containers begins
+#: so. (Not `ip netns exec`: that hides cgroups.)
+HOST = ("nsenter", "--net=/run/netns/ckbench")
+
+
+@contextlib.contextmanager
+def host() -> Iterator[None]:
+    """That network namespace."""
+    _run("ip", "netns", "add", "ckbench")
+    try:
+        _run(*HOST, "ip", "link", "set", "lo", "up")
+        yield
+    finally:
+        _run("ip", "netns", "delete", "ckbench")
+
+
 class Peer:
     """Words of docker's command line, which podman shares."""
 
     name = ""
     run_options: tuple[str, ...] = ()
-    host: tuple[str, ...] = ()
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
         self.scratch = scratch
@@ -90,14 +106,9 @@ LOAD = (
 
 
 class Docker(Peer):
-    """dockerd of this directory's own, in a network namespace of its own: its bridge and its rules are in nobody's way.
-
-    Started here and ended here.
-    """
+    """dockerd of this directory's own, started here and ended here."""
 
     name = "docker"
-    #: Commands that reach its containers and its published ports begin so. (Not `ip netns exec`: that hides cgroups.)
-    host: tuple[str, ...] = ("nsenter", "--net=/run/netns/ckbench")
 
     def client(self) -> list[str]:
         return ["docker", "-H", f"unix://{self.scratch}/docker.sock"]
@@ -105,10 +116,8 @@ class Docker(Peer):
     def __enter__(self) -> Peer:
         state = self.scratch / "docker"
         state.mkdir()
-        _run("ip", "netns", "add", "ckbench")
-        _run(*self.host, "ip", "link", "set", "lo", "up")
         self.daemon = subprocess.Popen(
-            [*self.host, "dockerd", "-H", f"unix://{self.scratch}/docker.sock", "--data-root", state / "data",
+            [*HOST, "dockerd", "-H", f"unix://{self.scratch}/docker.sock", "--data-root", state / "data",
              "--exec-root", state / "exec", "--pidfile", state / "pid"],
             stdout=subprocess.DEVNULL, stderr=open(state / "log", "w"), start_new_session=True,
         )  # fmt: skip
@@ -127,7 +136,6 @@ class Docker(Peer):
     def _stop(self) -> None:
         self.daemon.terminate()
         self.daemon.wait(timeout=60)
-        subprocess.run(["ip", "netns", "delete", "ckbench"], check=False)
 
     def memory(self) -> float | None:
         """MB held per running container by its shim."""
@@ -143,7 +151,7 @@ class Podman(Peer):
 
     def client(self) -> list[str]:
         state = self.scratch / "podman"
-        return ["podman", "--root", f"{state}/root", "--runroot", f"{state}/run", "--runtime", "runc",
+        return [*HOST, "podman", "--root", f"{state}/root", "--runroot", f"{state}/run", "--runtime", "runc",
                 "--cgroup-manager", "cgroupfs", "--events-backend", "file"]  # fmt: skip
 
     def __exit__(self, *exception: object) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from containerkit import Image
 from tests.bench.ours import Ours
-from tests.bench.peers import Docker, Peer
+from tests.bench.peers import HOST, Docker, Peer
 
 _SECONDS = "2"
 _RUNS = 5
@@ -109,7 +109,7 @@ class _Docker(_Side):
         self.address = peer.call("inspect", "-f", form, self._server).strip()
 
     def host(self) -> list[str]:
-        return list(self._peer.host)
+        return list(HOST)
 
     def in_client(self, words: list[str]) -> str:
         return self._peer.call("exec", self._client, *words)
