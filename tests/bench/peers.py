@@ -19,8 +19,8 @@ def _run(*arguments: str | Path, **more: object) -> str:
     return str(done.stdout)
 
 
-#: Their bridges and rules are in a network namespace of their own, in nobody's way; what reaches their containers begins
-#: so. (Not `ip netns exec`: that hides cgroups.)
+#: Their bridges and rules are in a network namespace of their own, in nobody's way; what reaches their containers
+#: begins so. (Not `ip netns exec`: that hides cgroups.)
 HOST = ("nsenter", "--net=/run/netns/ckbench")
 
 
@@ -156,11 +156,14 @@ class Podman(Peer):
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        # It mounts its own storage directory onto itself, more than once, and leaves it so.
-        for _ in range(8):
-            words = ["umount", str(self.scratch / "podman/root/overlay")]
-            if subprocess.run(words, capture_output=True, check=False).returncode:
+        # It mounts its own storage directory onto itself, more than once, and leaves it so; what cleans up after its last
+        # container is still there for a moment.
+        place = str(self.scratch / "podman/root/overlay")
+        for _ in range(50):
+            if f" {place} " not in Path("/proc/self/mountinfo").read_text():
                 break
+            if subprocess.run(["umount", place], capture_output=True, check=False).returncode:
+                time.sleep(0.1)
 
     def memory(self) -> float | None:
         pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))
