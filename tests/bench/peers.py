@@ -156,8 +156,8 @@ class Podman(Peer):
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        # It mounts its own storage directory onto itself, more than once, and leaves it so; what cleans up after its last
-        # container is still there for a moment.
+        # It mounts its own storage directory onto itself, more than once, and leaves it so; what cleans up after its
+        # last container is still there for a moment.
         place = str(self.scratch / "podman/root/overlay")
         for _ in range(50):
             if f" {place} " not in Path("/proc/self/mountinfo").read_text():

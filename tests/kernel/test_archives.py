@@ -40,6 +40,7 @@ def other(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     engine = Engine(root=tmp_path / "other", run=tmp_path / "other-run")
     assert len(engine.images) == 0 and contents(engine) == EMPTY
     yield engine
+    engine.prune()
     engine.close()
 
 

@@ -28,6 +28,7 @@ def bounded(nothing_is_left: None, tmp_path: Path, busybox_tar: Path) -> Iterato
     yield engine
     for container in engine.containers:
         container.remove(force=True)
+    engine.prune()
     engine.close()
 
 

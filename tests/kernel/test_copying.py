@@ -33,6 +33,7 @@ def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
         for container in engine.containers:
             container.remove(force=True)
     finally:
+        engine.prune()
         engine.close()
         subprocess.run(["umount", tmp_path / "merged"], check=True)
 

@@ -131,6 +131,7 @@ def test_a_full_disk_ends_the_log_and_not_the_container(tmp_path: Path, busybox_
         container = engine.run("busybox", ["sh", "-c", "dd if=/dev/zero bs=1M count=40; exit 3"])
         assert container.wait(timeout=20) == 3
         container.remove(force=True)
+        engine.prune()
         engine.close()
     finally:
         subprocess.run(["umount", small], check=True)

@@ -71,6 +71,7 @@ def emptied(place: Path) -> Iterator[Engine]:
     yield engine
     for container in engine.containers:
         container.remove(force=True)
+    engine.prune()
     engine.close()
 
 

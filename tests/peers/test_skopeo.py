@@ -47,6 +47,7 @@ def test_skopeo_reads_a_commit(tmp_path: Path) -> None:
     assert [layer["mediaType"].rpartition("+")[2] for layer in json.loads(raw)["layers"]] == ["gzip", "zstd"]
     subprocess.run([*copy, named(engine, made), f"oci:{tmp_path}/copy:app"], check=True)
     other.close()
+    engine.prune()
     engine.close()
 
 
