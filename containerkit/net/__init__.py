@@ -3,7 +3,8 @@
 Words: a *network* is a row (store/networks.py) and, when it is first needed, a bridge on this machine with the
 gateway's address. An *endpoint* is one container on one network: its address, leased while the container lives, and
 its names there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A
-*publication* is a port of the host that leads to a port of a container. The *firewall* is one nftables table of ours per engine.
+*publication* is a port of the host that leads to a port of a container. The *firewall* is one nftables table of ours
+per engine.
 
 Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/netlink.py`` and
 ``linux/nftables.py``. One start walks through the files like this::

@@ -112,7 +112,10 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Translation:
-    """What comes to ``host_port`` of ``host_ip`` (empty: of every address) goes to ``port`` of ``address``."""
+    """What comes to ``host_port`` of ``host_ip`` goes to ``port`` of ``address``.
+
+    An empty ``host_ip`` is every address, ``0.0.0.0`` every one of IPv4, ``::`` of IPv6.
+    """
 
     protocol: str
     host_ip: str
@@ -130,7 +133,7 @@ class Translation:
         version = 6 if ":" in self.address else 4
         key = f"{self.protocol} . {self.host_port}"
         name = f"any{version}"
-        if self.host_ip:
+        if self.host_ip not in ("", "0.0.0.0", "::"):
             name, key = f"at{version}", f"{self.host_ip} . {key}"
         target = f" : {self.address} . {self.port}" if with_target else ""
         return f"{name} {{ {key}{target} }}"

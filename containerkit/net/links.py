@@ -1,8 +1,8 @@
 """Bridges and cables: links of the kernel, as the rows want them.
 
-A bridge is ours when it has the gateway's address; one that is half made is known by its hardware address. One that a person has made is taken as it is. A cable is named after its network and address: of two that
-would have one address, the kernel makes only one, and the one that was left over by a namespace that is still dying is
-cut.
+A bridge is ours when it has the gateway's address; one that is half made is known by its hardware address. One that a
+person has made is taken as it is. A cable is named after its network and address: of two that would have one address,
+the kernel makes only one, and the one that was left over by a namespace that is still dying is cut.
 
 Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
 """
@@ -142,27 +142,30 @@ def _is_marked(segment: Segment) -> bool:
 
 def is_ready(segment: Segment) -> bool:
     """Whether containers can be plugged in: the bridge is there, and is the one that is meant."""
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan":
         return bool(netlink.index_of(segment.name))
+    if not segment.is_ours:
+        return _read(f"ipv4/conf/{segment.name}/route_localnet") == "1"
     first = next((address for address, _ in segment.gateways if ":" not in address), "")
     return address_of(segment.name) == first if first else bool(netlink.index_of(segment.name))
 
 
 def make(segment: Segment) -> None:
-    """Make the bridge, and whatever of it is missing.
+    """Make the bridge, and whatever of it is missing; of somebody else's bridge only this machine's way to it.
 
     Raises:
         RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
     """
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan" or not (segment.is_ours or netlink.index_of(segment.name)):
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        _refuse_foreign(segment)
-        with netlink.Netlink() as kernel:
-            _make_bridge(kernel, segment)
-            if segment.vxlan is not None:
-                _make_vxlan(kernel, segment, segment.vxlan)
-        # For answers to 127.0.0.1, which was translated: only ours, and the firewall keeps others out.
+        if segment.is_ours:
+            _refuse_foreign(segment)
+            with netlink.Netlink() as kernel:
+                _make_bridge(kernel, segment)
+                if segment.vxlan is not None:
+                    _make_vxlan(kernel, segment, segment.vxlan)
+        # For answers to 127.0.0.1, which was translated. The firewall keeps others out.
         _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
         _forward(segment)
     except OSError as error:
@@ -236,7 +239,11 @@ def _write(name: str, value: str) -> None:
 
 def remove(segment: Segment) -> None:
     """Remove what :func:`make` made."""
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan":
+        return
+    if not segment.is_ours:
+        if netlink.index_of(segment.name):
+            _write(f"ipv4/conf/{segment.name}/route_localnet", "0")
         return
     with netlink.Netlink() as kernel:
         if segment.vxlan is not None:
