@@ -281,8 +281,7 @@ def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
     peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
     cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
-    if segment.isolated or plug.hairpin:
-        cable.append(netlink.set_port(plug.cable, isolated=segment.isolated, hairpin=plug.hairpin))
+    cable += _as_port(plug)
     try:
         kernel.run(*cable)
     except OSError as error:
@@ -290,6 +289,13 @@ def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
             raise
         kernel.run(netlink.delete_link(plug.cable))
         kernel.run(*cable)
+
+
+def _as_port(plug: Plug) -> list[netlink.Message]:
+    """How its end on this machine behaves as a port of the bridge, where not as any."""
+    if not plug.segment.isolated and not plug.hairpin:
+        return []
+    return [netlink.set_port(plug.cable, isolated=plug.segment.isolated, hairpin=plug.hairpin)]
 
 
 def configure(plugs: Sequence[Plug]) -> None:
@@ -311,13 +317,13 @@ def unplug(pid: int, names: Sequence[str]) -> None:
         kernel.run(*(netlink.delete_link(name) for name in names))
 
 
-def put_back(segment: Segment, cables: Sequence[str]) -> None:
+def put_back(segment: Segment, plugs: Sequence[Plug]) -> None:
     """Plug cables that are still there into a bridge that had gone."""
     index = netlink.index_of(segment.name)
     with netlink.Netlink() as kernel, contextlib.suppress(OSError):
-        kernel.run(*(netlink.set_link(name, master=index, up=True, absent_ok=True) for name in cables))
-        if segment.isolated:
-            kernel.run(*(netlink.set_port(name, isolated=True) for name in cables if netlink.index_of(name)))
+        there = [plug for plug in plugs if netlink.index_of(plug.cable)]
+        kernel.run(*(netlink.set_link(plug.cable, master=index, up=True, absent_ok=True) for plug in there))
+        kernel.run(*(message for plug in there for message in _as_port(plug)))
 
 
 def route(plugs: Sequence[Plug]) -> None:

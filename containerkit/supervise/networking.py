@@ -295,8 +295,11 @@ def make(networks: Networks, root: str, id: str) -> None:
         record = record._replace(interface=links.free_name())
         networks.use_interface(id, record.interface)
     _let(root, record, True)
-    there = [plug.cable for one in networks.of_network(id) for plug in segments.plugs([one])]
-    links.put_back(segments.segment(record), there)
+    serving = {container for _, container, _ in _published(networks.database)}
+    links.put_back(
+        segments.segment(record),
+        [plug for one in networks.of_network(id) for plug in segments.plugs([one], publishes=one.container in serving)],
+    )
 
 
 def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
