@@ -135,6 +135,8 @@ class Container:
             )  # fmt: skip
         running.wait_started(engine.store)
         running.channel.close()
+        if chosen.name:  # it may follow another one that others are linked to
+            networks.tell_linked(engine.store, running.record)
         return cls(engine, running.record.id, running.record.name)
 
     @staticmethod

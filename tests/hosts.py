@@ -49,8 +49,8 @@ class Host:
     address6: str
 
     def command(self, *arguments: str) -> list[str]:
-        """The command that runs ``arguments`` there."""
-        return ["ip", "netns", "exec", self.name, *arguments]
+        """The command that runs ``arguments`` there. All but the network is this machine's (not so: ip-netns(8))."""
+        return ["nsenter", f"--net=/run/netns/{self.name}", *arguments]
 
     def run(self, *arguments: str, input: str | None = None, timeout: float = 30) -> str:
         """What a program prints there."""
@@ -213,12 +213,22 @@ def eventually(condition: Callable[[], object], timeout: float = 10) -> bool:
     return False
 
 
+def table(engine: Engine) -> str:
+    """The name of the engine's table."""
+    return table_of(str(engine.paths.root))
+
+
+def cables(network: ck.Network) -> list[str]:
+    """The links that hang on its bridge."""
+    return [line.split()[1].partition("@")[0] for line in ip("-o", "link").splitlines()
+            if f" master {network.interface} " in line]  # fmt: skip
+
+
 def elements(engine: Engine) -> list[str]:
     """What is published, as the firewall has it: ``tcp . 8080 : 10.0.0.2 . 80``."""
-    table = table_of(str(engine.paths.root))
     found = []
     for name in ("any4", "at4", "any6", "at6"):
-        out = nft("list", "map", "inet", table, name)
+        out = nft("list", "map", "inet", table(engine), name)
         _, _, inside = out.partition("elements = {")
         found += [part.strip() for part in inside.partition("}")[0].split(",") if part.strip()]
     return found
@@ -226,7 +236,7 @@ def elements(engine: Engine) -> list[str]:
 
 def has_firewall(engine: Engine) -> bool:
     """Whether the engine's table is there."""
-    return f"table inet {table_of(str(engine.paths.root))}\n" in nft("list", "tables")
+    return f"table inet {table(engine)}\n" in nft("list", "tables")
 
 
 def nft(*arguments: str) -> str:

@@ -118,7 +118,10 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Translation:
-    """What comes to ``host_port`` of ``host_ip`` (empty: of every address) goes to ``port`` of ``address``."""
+    """What comes to ``host_port`` of ``host_ip`` goes to ``port`` of ``address``.
+
+    An empty ``host_ip`` is every address, ``0.0.0.0`` every one of IPv4, ``::`` of IPv6.
+    """
 
     protocol: str
     host_ip: str

@@ -137,26 +137,29 @@ def _mac(segment: Segment) -> str:
 
 def is_ready(segment: Segment) -> bool:
     """Whether containers can be plugged in: the bridge is there, and is the one that is meant."""
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan":
         return bool(netlink.index_of(segment.name))
+    if not segment.is_ours:
+        return _read(f"ipv4/conf/{segment.name}/route_localnet") == "1"
     first = next((address for address, _ in segment.gateways if ":" not in address), "")
     return address_of(segment.name) == first if first else bool(netlink.index_of(segment.name))
 
 
 def make(segment: Segment) -> None:
-    """Make the bridge, and whatever of it is missing.
+    """Make the bridge, and whatever of it is missing; of somebody else's bridge only this machine's way to it.
 
     Raises:
         RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
     """
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan" or not (segment.is_ours or netlink.index_of(segment.name)):
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        with netlink.Netlink() as kernel:
-            _make_bridge(kernel, segment)
-            if segment.vxlan is not None:
-                _make_vxlan(kernel, segment, segment.vxlan)
-        # For answers to 127.0.0.1, which was translated: only ours, and the firewall keeps others out.
+        if segment.is_ours:
+            with netlink.Netlink() as kernel:
+                _make_bridge(kernel, segment)
+                if segment.vxlan is not None:
+                    _make_vxlan(kernel, segment, segment.vxlan)
+        # For answers to 127.0.0.1, which was translated. The firewall keeps others out.
         _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
         _forward(segment)
     except OSError as error:
@@ -226,7 +229,11 @@ def _write(name: str, value: str) -> None:
 
 def remove(segment: Segment) -> None:
     """Remove what :func:`make` made."""
-    if segment.kind == "macvlan" or not segment.is_ours:
+    if segment.kind == "macvlan":
+        return
+    if not segment.is_ours:
+        if netlink.index_of(segment.name):
+            _write(f"ipv4/conf/{segment.name}/route_localnet", "0")
         return
     with netlink.Netlink() as kernel:
         if segment.vxlan is not None:
@@ -264,8 +271,7 @@ def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
     peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
     cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
-    if segment.isolated or plug.hairpin:
-        cable.append(netlink.set_port(plug.cable, isolated=segment.isolated, hairpin=plug.hairpin))
+    cable += _as_port(plug)
     try:
         kernel.run(*cable)
     except OSError as error:
@@ -273,6 +279,13 @@ def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
             raise
         kernel.run(netlink.delete_link(plug.cable))
         kernel.run(*cable)
+
+
+def _as_port(plug: Plug) -> list[netlink.Message]:
+    """How its end on this machine behaves as a port of the bridge, where not as any."""
+    if not plug.segment.isolated and not plug.hairpin:
+        return []
+    return [netlink.set_port(plug.cable, isolated=plug.segment.isolated, hairpin=plug.hairpin)]
 
 
 def configure(plugs: Sequence[Plug]) -> None:
@@ -294,13 +307,13 @@ def unplug(pid: int, names: Sequence[str]) -> None:
         kernel.run(*(netlink.delete_link(name) for name in names))
 
 
-def put_back(segment: Segment, cables: Sequence[str]) -> None:
+def put_back(segment: Segment, plugs: Sequence[Plug]) -> None:
     """Plug cables that are still there into a bridge that had gone."""
     index = netlink.index_of(segment.name)
     with netlink.Netlink() as kernel, contextlib.suppress(OSError):
-        kernel.run(*(netlink.set_link(name, master=index, up=True, absent_ok=True) for name in cables))
-        if segment.isolated:
-            kernel.run(*(netlink.set_port(name, isolated=True) for name in cables if netlink.index_of(name)))
+        there = [plug for plug in plugs if netlink.index_of(plug.cable)]
+        kernel.run(*(netlink.set_link(plug.cable, master=index, up=True, absent_ok=True) for plug in there))
+        kernel.run(*(message for plug in there for message in _as_port(plug)))
 
 
 def route(plugs: Sequence[Plug]) -> None:

@@ -210,12 +210,13 @@ def _refuse_clashes(found: Sequence[PortMapping], option: str) -> None:
             continue
         others = taken.setdefault((mapping.protocol, mapping.host_port), [])
         for other in others:
-            if _overlap(mapping.host_ip, other.host_ip):
+            if overlap(mapping.host_ip, other.host_ip):
                 raise InvalidArgument(f"{option}: {other} and {mapping} want the same port of the host")
         others.append(mapping)
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Whether one port cannot be taken at both addresses of the host; an empty text is all of them."""
     if one == other or "" in (one, other):
         return True
     same_family = (":" in one) == (":" in other)

@@ -7,6 +7,7 @@ process holds the container's lease; seen from outside both are ``created``. Inv
 
 from __future__ import annotations
 
+import builtins
 import json
 import sqlite3
 import time
@@ -185,6 +186,11 @@ class Containers:
     def list(self) -> list[ContainerRecord]:
         """All rows, newest first."""
         rows = self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
+        return [ContainerRecord._make(row) for row in rows]
+
+    def linked(self) -> builtins.list[ContainerRecord]:
+        """Those that are linked to others."""
+        rows = self.database.connection().execute("SELECT * FROM containers WHERE instr(spec, '\"links\"')")
         return [ContainerRecord._make(row) for row in rows]
 
     def move(self, id: str, move: str, **values: Any) -> str:

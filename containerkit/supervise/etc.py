@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Sequence
 
+from containerkit.errors import NotFound
 from containerkit.net import etcfiles
 from containerkit.options import Settings
 from containerkit.store import rights
@@ -84,7 +85,10 @@ def _linked(store: Store, settings: Settings, endpoints: Sequence[Endpoint]) -> 
     found: list[tuple[str, tuple[str, ...]]] = []
     mine = {one.network_id for one in endpoints}
     for name, alias in settings.links:
-        other = store.containers.find(name)
+        try:
+            other = store.containers.find(name)
+        except NotFound:
+            continue  # removed
         for one in store.networks.of_container(other.id):
             if one.network_id in mine:
                 found += [(a, (alias, other.id[:12], other.name)) for a in (one.address, one.address6) if a]

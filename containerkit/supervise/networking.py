@@ -29,6 +29,7 @@ from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
+from containerkit.options.ports import overlap
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
@@ -60,18 +61,23 @@ class Names:
 
     def addresses(self, name: str) -> list[str] | None:
         """Those of the container of that name, alias or short id, on a network that we are on, too."""
-        ids = [record.id for record in self.records]
+        ids = self._ids()
         name = self._links.get(name.lower(), name)
         found = self._networks.resolve(ids, name)
         head, _, network = name.rpartition(".")
         if found is None and head:
-            ids = [record.id for record in self.records if record.name.lower() == network.lower()]
+            ids = self._ids(network)
             found = self._networks.resolve(ids, head) if ids else None
         return found
 
     def name_of(self, address: str) -> str | None:
         """Whose address that is."""
-        return self._networks.name_of([record.id for record in self.records], address)
+        return self._networks.name_of(self._ids(), address)
+
+    def _ids(self, network: str = "") -> list[str]:
+        """The networks that have names, which the default one does not; all of them, or the one that is called so."""
+        named = [record for record in self.records if record.name != DEFAULT_NETWORK]
+        return [record.id for record in named if not network or record.name.lower() == network.lower()]
 
 
 class Networking:
@@ -105,9 +111,7 @@ class Networking:
     def _holder(self, protocol: str, host_ip: str, port: int) -> str:
         for name, _, ports in _published(self._database):
             for one in ports:
-                if (one.protocol, one.host_port) == (protocol, port) and (
-                    not host_ip or not one.host_ip or one.host_ip == host_ip
-                ):
+                if (one.protocol, one.host_port) == (protocol, port) and overlap(one.host_ip, host_ip):
                     return name
         return ""
 
@@ -300,8 +304,11 @@ def make(networks: Networks, root: str, id: str) -> None:
         record = record._replace(interface=links.free_name())
         networks.use_interface(id, record.interface)
     _let(root, record, True)
-    there = [plug.cable for one in networks.of_network(id) for plug in segments.plugs([one])]
-    links.put_back(segments.segment(record), there)
+    serving = {container for _, container, _ in _published(networks.database)}
+    links.put_back(
+        segments.segment(record),
+        [plug for one in networks.of_network(id) for plug in segments.plugs([one], publishes=one.container in serving)],
+    )
 
 
 def _let(root: str, record: NetworkRecord, is_there: bool) -> None:

@@ -405,12 +405,13 @@ def _refresh(store: Store, record: ContainerRecord, settings: Settings) -> None:
         raise reply.error(f"container {record.name}")
     if reply is not None:
         etc.write(store, record, settings)
+        tell_linked(store, record)
 
 
 def tell_linked(store: Store, record: ContainerRecord) -> None:
     """Its address may be another one now: those that are linked to it, and run, learn it."""
-    for other in store.containers.list():
-        if other.state in ALIVE and other.id != record.id and '"links"' in other.spec:
+    for other in store.containers.linked():
+        if other.state in ALIVE and other.id != record.id:
             settings = Settings.read(other.options)
-            if any(name in (record.name, record.id) for name, _ in settings.links):
+            if any(name == record.name or record.id.startswith(name) for name, _ in settings.links):
                 etc.write(store, other, settings)

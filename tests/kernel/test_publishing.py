@@ -33,6 +33,18 @@ def test_the_other_hosts_address_is_kept(engine: Engine, image: Image, outside: 
     assert outside.get(f"http://{outside.here}:{port}/cgi-bin/peer") == f"[::ffff:{outside.address}]"
 
 
+def test_all_addresses_of_one_kind(engine: Engine, image: Image, outside: Host) -> None:
+    port = free_port()
+    web(engine, "four", ports=[f"0.0.0.0:{port}:80"])
+    assert outside.get(f"http://{outside.here}:{port}/cgi-bin/peer") == f"[::ffff:{outside.address}]"
+    assert outside.get(f"http://[{outside.here6}]:{port}/", patience=SILENCE) is None
+    with pytest.raises(ck.RuntimeFailure, match="is in use by container four"):
+        engine.run("busybox", "true", ports=[f"127.0.0.1:{port}:80"])
+    web(engine, "six", ports=[f"[::]:{port}:80"])
+    assert outside.get(f"http://[{outside.here6}]:{port}/") == "six"
+    assert get(f"http://127.0.0.1:{port}/") == "four" and get(f"http://[::1]:{port}/") == "six"
+
+
 def test_published_port_is_reachable_from_127_0_0_1(engine: Engine, image: Image, outside: Host) -> None:
     port = free_port()
     web(engine, "web", ports=[f"{port}:80"])

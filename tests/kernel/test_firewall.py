@@ -1,0 +1,210 @@
+"""The firewall: who reaches whom, and what happens when somebody takes it away."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containerkit import Container, Engine, Image, Network
+from tests import hosts
+from tests.hosts import SILENCE, Host, elements, get, has_firewall, nft, web
+
+PATIENCE = 0.5
+
+
+@pytest.fixture
+def another(tmp_path: Path, busybox_tar: Path, engine: Engine) -> Iterator[Engine]:
+    """A second engine on this machine."""
+    another = Engine(tmp_path / "root2", tmp_path / "run2")
+    Image.import_(busybox_tar, tag="busybox", engine=another)
+    yield another
+    for container in another.containers:
+        container.remove(force=True)
+    another.prune()
+    another.close()
+
+
+def sleeper(engine: Engine, name: str | None = None, **options: object) -> Container:
+    return engine.run("busybox", "sleep 60", name=name, **options)  # type: ignore[arg-type]  # as they come
+
+
+def pings(container: Container, address: str) -> bool:
+    return bool(container.exec(["timeout", str(PATIENCE), "ping", "-c1", "-W1", address]))
+
+
+def rules(engine: Engine) -> int:
+    found = json.loads(nft("--json", "list", "table", "inet", hosts.table(engine)))["nftables"]
+    return sum("rule" in one for one in found)
+
+
+# -- who reaches whom --------------------------------------------------------------------------------------------------
+
+
+def test_a_neighbour_that_knows_the_way_does_not_get_in(engine: Engine, image: Image, outside: Host) -> None:
+    net = Network.create("six", subnet=["198.19.50.0/24", "fd00:c7::/64"], engine=engine)
+    container = web(engine, "web", network="six", ports=["127.0.0.1::81", "8080-8999:8080"])
+    hosts.ip("-n", outside.name, "route", "add", str(net.subnet), "via", outside.here)
+    hosts.ip("-n", outside.name, "route", "add", str(net.subnet6), "via", outside.here6)
+    place = container.networks["six"]
+    assert outside.get(f"http://{place.ip_address}/", patience=PATIENCE) is None
+    assert outside.get(f"http://[{place.ip6_address}]/", patience=PATIENCE) is None
+    ping = outside.command("busybox", "ping", "-c1", "-W1", str(place.ip_address))
+    assert subprocess.run(ping, capture_output=True, check=False).returncode != 0
+    # It is there: from this machine it answers.
+    assert get(f"http://{place.ip_address}/") == "web" == get(f"http://[{place.ip6_address}]/")
+
+
+def test_only_what_is_published_is_reachable(engine: Engine, image: Image, outside: Host) -> None:
+    container = web(engine, "web", ports=["8080-8999:80"])
+    container.exec(["sh", "-c", "httpd -p 81 -h /www"])
+    ((_, port),) = container.port(80)
+    assert outside.get(f"http://{outside.here}:{port}/") == "web"
+    for other in (81, port + 1):
+        assert outside.get(f"http://{outside.here}:{other}/", patience=PATIENCE) is None
+
+
+def test_two_networks_do_not_reach_each_other(engine: Engine, image: Image) -> None:
+    one, two = (Network.create(name, ipv6=True, engine=engine) for name in ("one", "two"))
+    server = web(engine, "web", network="one")
+    neighbour, stranger, default = (sleeper(engine, network=name) for name in ("one", "two", "bridge"))
+    place = server.networks["one"]
+    for address in (str(place.ip_address), str(place.ip6_address)):
+        assert hosts.ask(neighbour, address) == "web" and pings(neighbour, address)
+        assert hosts.ask(stranger, address, patience=PATIENCE) is None and not pings(stranger, address)
+    assert not pings(default, str(place.ip_address)) and not pings(server, str(default.ip_address))
+    # A way by its gateway's address there is none either; the gateway itself answers.
+    assert pings(stranger, str(two.gateway)) and pings(stranger, str(one.gateway))
+    two.connect(server)
+    assert hosts.ask(stranger, "web") == "web"
+
+
+def test_two_engines_do_not_reach_each_other(engine: Engine, image: Image, another: Engine, outside: Host) -> None:
+    server, client = web(engine, "web", ports=["8080-8999:80"]), sleeper(another)
+    mine, theirs = engine.networks["bridge"], another.networks["bridge"]
+    assert mine.interface != theirs.interface and mine.subnet != theirs.subnet
+    assert hosts.ask(client, str(server.ip_address), patience=PATIENCE) is None
+    assert not pings(client, str(server.ip_address))
+    assert hosts.ask(client, outside.here, port=server.port(80)[0][1]) == "web"
+    assert another.prune().networks == () and has_firewall(another)
+    client.remove(force=True)
+    another.prune()
+    assert not has_firewall(another) and has_firewall(engine)
+    assert outside.get(f"http://{outside.here}:{server.port(80)[0][1]}/") == "web"
+
+
+def test_from_an_internal_network_nothing_is_reached(engine: Engine, image: Image, outside: Host) -> None:
+    net = Network.create("inside", internal=True, ipv6=True, engine=engine)
+    server = web(engine, "web", network="inside")
+    client = sleeper(engine, network="inside")
+    open_one = web(engine, "open", ports=["8080-8999:80"])
+    ((_, port),) = open_one.port(80)
+    assert hosts.ask(client, "web") == "web" and hosts.ask(client, str(server.networks["inside"].ip6_address)) == "web"
+    with outside.program(sys.executable, "-m", "http.server", "8000"):
+        assert hosts.eventually(lambda: hosts.get(f"http://{outside.address}:8000/") is not None)
+        for address, at in (
+            (outside.address, 8000), (outside.address6, 8000), (str(open_one.ip_address), 80), (outside.here, port),
+            (str(net.gateway), port), (str(net.gateway6), port),
+        ):  # fmt: skip
+            assert hosts.ask(client, address, port=at, patience=PATIENCE) is None, (address, at)
+    # Nor with ways of its own making.
+    root = sleeper(engine, network="inside", cap_add=["NET_ADMIN"])
+    assert root.exec(["ip", "route", "add", "default", "via", str(net.gateway)])
+    assert not pings(root, outside.address) and not pings(root, str(open_one.ip_address))
+    assert not pings(root, str(net.gateway))
+
+
+def test_nobody_gets_into_an_internal_network(engine: Engine, image: Image, outside: Host) -> None:
+    net = Network.create("inside", internal=True, engine=engine)
+    server = web(engine, "web", network="inside", ports=["8080-8999:80"])
+    hosts.ip("-n", outside.name, "route", "add", str(net.subnet), "via", outside.here)
+    assert outside.get(f"http://{server.ip_address}/", patience=PATIENCE) is None
+    assert hosts.ask(sleeper(engine), str(server.ip_address), patience=PATIENCE) is None
+
+
+def test_what_leaves_may_keep_its_address(engine: Engine, image: Image, outside: Host) -> None:
+    net = Network.create("routed", options={"masquerade": False}, engine=engine)
+    hosts.ip("-n", outside.name, "route", "add", str(net.subnet), "via", outside.here)
+    container = sleeper(engine, network="routed")
+    code = "import socket; s=socket.create_server(('', 8000)); print('ready', flush=True); print(s.accept()[1][0])"
+    with outside.program(sys.executable, "-S", "-c", code, ready="ready") as server:
+        assert container.exec(["nc", "-w2", outside.address, "8000"], input="")
+        assert server.stdout is not None and server.stdout.read().strip() == container.ip_address
+
+
+def test_a_container_does_not_reach_this_machines_loopback(engine: Engine, image: Image) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        root = sleeper(engine, cap_add=["NET_ADMIN"], sysctls={"net.ipv4.conf.all.route_localnet": "1"})
+        gateway = str(engine.networks["bridge"].gateway)
+        script = (
+            "ip rule add pref 0 to 127.0.0.0/8 lookup 7 && ip route add 127.0.0.0/8 via $0 table 7;"
+            "ip rule del pref 0 lookup local; ip rule add pref 100 lookup local; nc -w 1 127.0.0.1 $1 </dev/null"
+        )
+        root.exec(["sh", "-c", script, gateway, str(port)])
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+# -- what others do to it ----------------------------------------------------------------------------------------------
+
+
+def test_other_tables_are_not_touched(engine: Engine, image: Image) -> None:
+    name = "inet test_of_hosts"
+    nft(f"table {name} {{ chain forward {{ type filter hook forward priority 10; policy accept; counter; }}; }}")
+    try:
+        before = [line for line in nft("--stateless", "list", "table", *name.split()).splitlines() if line.strip()]
+        web(engine, "web", ports=["8080-8999:80"]).remove(force=True)
+        engine.prune()
+        after = [line for line in nft("--stateless", "list", "table", *name.split()).splitlines() if line.strip()]
+        assert before == after
+    finally:
+        nft("delete", "table", *name.split())
+
+
+@pytest.mark.parametrize("cure", ["the next start", "networks.restore()"])
+def test_a_firewall_that_was_flushed(engine: Engine, image: Image, outside: Host, cure: str) -> None:
+    container = web(engine, "web", ports=["8080-8999:80", "127.0.0.1::80"])
+    net = Network.create("own", internal=True, engine=engine)
+    ports = sorted(port for _, port in container.port(80))
+    before = sorted(elements(engine))
+    nft("delete", "table", "inet", hosts.table(engine))
+    # Published ports answer all the same, by way of the monitor.
+    for port in ports:
+        assert get(f"http://127.0.0.1:{port}/") == "web"
+    assert outside.get(f"http://{outside.here}:{container.port(80)[0][1]}/") == "web"
+    if cure == "the next start":
+        sleeper(engine, network="own")
+    else:
+        engine.networks.restore()
+    assert sorted(elements(engine)) == before
+    peer = outside.get(f"http://{outside.here}:{container.port(80)[0][1]}/cgi-bin/peer")
+    assert peer == f"[::ffff:{outside.address}]"
+    assert not pings(sleeper(engine, network="own"), str(net.gateway))
+    container.remove(force=True)
+    assert elements(engine) == []
+
+
+def test_a_container_ends_well_without_the_firewall(engine: Engine, image: Image) -> None:
+    container = web(engine, "web", ports=["127.0.0.1::80"])
+    nft("delete", "table", "inet", hosts.table(engine))
+    container.stop(timeout=0)
+    assert container.status == "exited" and not has_firewall(engine)
+    ((address, port),) = container.start().port(80)
+    assert hosts.eventually(lambda: get(f"http://{address}:{port}/", patience=SILENCE) == "web")
+
+
+def test_rules_are_constant_however_many_ports_are_published(engine: Engine, image: Image) -> None:
+    sleeper(engine)
+    before = rules(engine)
+    first = 21000
+    container = sleeper(engine, ports=[f"{first}-{first + 499}:{first}-{first + 499}"])
+    assert rules(engine) == before and len(elements(engine)) == 500 == len(container.ports)
+    container.remove(force=True)
+    assert elements(engine) == []
