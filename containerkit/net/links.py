@@ -9,6 +9,7 @@ Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -20,9 +21,9 @@ from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
-from containerkit.linux.namespaces import network_of
+from containerkit.linux.namespaces import inside_network
 
-_SIOCGIFADDR = 0x8915
+_SIOCGIFADDR, _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8915, 0x8946, 3
 _VXLAN_PORT = 4789
 
 
@@ -112,16 +113,23 @@ def address_of(name: str) -> str:
     return socket.inet_ntoa(answer[20:24])
 
 
-def free_name() -> str:
-    """A name that no bridge has: ``ck0``, ``ck1`` …"""
-    return next(name for number in range(1 << 16) if not netlink.index_of(name := f"ck{number}"))
+def is_bridge(name: str) -> bool:
+    """Whether the link of that name is a bridge. Not asked of /sys, which shows the links of whoever mounted it."""
+    answer = array.array("B", struct.pack("=I192x", _ETHTOOL_GDRVINFO))  # struct ethtool_drvinfo: its name comes next
+    request = struct.pack("16sP16x", name.encode()[:15], answer.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
+        try:
+            fcntl.ioctl(handle, _SIOCETHTOOL, request)
+        except OSError:
+            return False
+    return answer.tobytes()[4:36].rstrip(b"\0") == b"bridge"
 
 
 def is_foreign(segment: Segment) -> bool:
     """Whether a link of that name is there that cannot be ours."""
     if not segment.is_ours or not netlink.index_of(segment.name) or is_ready(segment):
         return False
-    return bool(address_of(segment.name)) or not os.path.isdir(f"/sys/class/net/{segment.name}/bridge")
+    return bool(address_of(segment.name)) or not is_bridge(segment.name)
 
 
 def is_ready(segment: Segment) -> bool:
@@ -230,30 +238,32 @@ def remove(segment: Segment) -> None:
 # -- cables ------------------------------------------------------------------------------------------------------------
 
 
-def plug_in(pid: int, plugs: Sequence[Plug]) -> None:
-    """Connect the network namespace of ``pid``: links, addresses, routes, in this order.
+def plug_in(network: int, plugs: Sequence[Plug]) -> None:
+    """Connect a container's network namespace, a descriptor: links, addresses, routes, in this order.
 
     Raises:
         OSError: the kernel refuses.
     """
     with netlink.Netlink() as kernel:
         for plug in plugs:
-            _lay(kernel, pid, plug)
-    with network_of(pid):
+            _lay(kernel, network, plug)
+    with inside_network(network):
         configure(plugs)
 
 
-def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
+def _lay(kernel: netlink.Netlink, network: int, plug: Plug) -> None:
     segment = plug.segment
     if segment.kind == "macvlan":
         mode = netlink.attribute(netlink.IFLA_MACVLAN_MODE, netlink.MACVLAN_MODES[segment.mode])
         link = netlink.index_of(segment.name)
         # Two containers' eth0 would be one name, while they are still here: it gets its name over there.
         kernel.run(
-            netlink.new_link(plug.name, "macvlan", [mode], link=link, mac=plug.mac, mtu=segment.mtu, up=False, pid=pid)
+            netlink.new_link(
+                plug.name, "macvlan", [mode], link=link, mac=plug.mac, mtu=segment.mtu, up=False, network=network
+            )
         )
         return
-    peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
+    peer = netlink.veth_peer(plug.name, network, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
     cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
     if segment.isolated or plug.hairpin:
@@ -280,9 +290,9 @@ def configure(plugs: Sequence[Plug]) -> None:
         kernel.run(*wishes)
 
 
-def unplug(pid: int, names: Sequence[str]) -> None:
-    """Take links away from the network namespace of ``pid``; those that are not there are no error."""
-    with network_of(pid), netlink.Netlink() as kernel:
+def unplug(network: int, names: Sequence[str]) -> None:
+    """Take links away from a container's network namespace; those that are not there are no error."""
+    with inside_network(network), netlink.Netlink() as kernel:
         kernel.run(*(netlink.delete_link(name) for name in names))
 
 

@@ -6,7 +6,6 @@ user's process has threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,17 +13,17 @@ from containerkit.configuration import Configuration
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, Unsupported
 from containerkit.linux import netlink
 from containerkit.linux.routes import host_routes
-from containerkit.net import etcfiles, links
+from containerkit.net import etcfiles, links, outside
 from containerkit.net.publishing import Wanted
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.runtime_spec import User
 from containerkit.options import Settings
-from containerkit.store import addresses
+from containerkit.store import addresses, rights
 from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import control, etc, linking, messages, names, networking, segments, specs, worker
+from containerkit.supervise import control, etc, linking, messages, names, networking, segments, sharing, specs
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -70,6 +69,8 @@ def create(
     subject = f"network {name}"
     if driver not in DRIVERS:
         raise InvalidArgument(f"{subject}: driver {driver!r}: expected {', '.join(DRIVERS)}")
+    if rights.is_needed and driver != "bridge":
+        raise Unsupported(f"{subject}: driver {driver}: is root's: it takes links of this machine")
     chosen = _options(subject, driver, options or {})
     id = names.random_id()
     interface = chosen.pop("parent", "") or chosen.pop("bridge_name", "") or f"ck-{id[:10]}"
@@ -173,6 +174,8 @@ def taken(store: Store, unless: str = "") -> Iterator[tuple[str, str]]:
             yield from ((net, f"network {record.name}") for net, _, _ in record.subnets)
     known = {record.interface for record in records} | {unless}
     yield from ((net, f"this machine's link {link}") for net, link in host_routes() if link not in known)
+    if rights.is_needed:
+        yield outside.SUBNET, "the way out of an ordinary user's networks"
 
 
 def default(store: Store, configuration: Configuration) -> NetworkRecord:
@@ -202,7 +205,7 @@ def default(store: Store, configuration: Configuration) -> NetworkRecord:
 def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     name, subject = configuration.bridge, f"network {DEFAULT_NETWORK}"
     options = {"mtu": configuration.bridge_mtu} if configuration.bridge_mtu else {}
-    found = _of_existing(subject, name) if name else None
+    found = _of_existing(subject, name) if name and not rights.is_needed else None
     if found is not None:
         options["existing"] = "true"
     elif configuration.bridge_address:
@@ -214,7 +217,7 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     else:
         found = addresses.choose([net for net, _ in taken(store)], str(store.paths.root))
     if not name:
-        name = links.free_name()
+        name = _free_name(store)
     _check_interface(subject, "bridge", name, options)
     id = names.random_id()
     return NetworkRecord(
@@ -222,11 +225,18 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     )
 
 
+def _free_name(store: Store) -> str:
+    """A name that no bridge has: ``ck0``, ``ck1`` … An ordinary user's are among themselves."""
+    ours = {record.interface for record in store.networks.list()}
+    names = (f"ck{number}" for number in range(1 << 16))
+    return next(name for name in names if name not in ours and (rights.is_needed or not netlink.index_of(name)))
+
+
 def _of_existing(subject: str, name: str) -> Subnet | None:
     """The subnet of a bridge that somebody has made; None when there is none of that name."""
     if not netlink.index_of(name):
         return None
-    if not os.path.isdir(f"/sys/class/net/{name}/bridge"):
+    if not links.is_bridge(name):
         raise InvalidArgument(f"configuration: bridge {name}: is a link, but no bridge")
     address = links.address_of(name)
     net = next((net for net, link in host_routes() if link == name and addresses.holds(net, address)), "")
@@ -247,17 +257,13 @@ def remove(store: Store, record: NetworkRecord, *, built_in: bool = False) -> No
     if record.name == DEFAULT_NETWORK and not built_in:
         raise InvalidState(f"network {record.name}: is built in (ck.prune() takes its bridge down when it is not used)")
     store.networks.delete(record.id)
-    worker.call(networking.take_down, (str(store.paths.root), lock(store), record), {})
-
-
-def lock(store: Store) -> str:
-    """The file that is locked while bridges are made."""
-    return str(store.paths.run / "networks")
+    sharing.call(store, networking.take_down, str(store.paths.root), store.paths.network_lock, record)
 
 
 def restore(store: Store) -> None:
     """Bridges, cables and firewall as the rows say."""
-    worker.call(networking.restore, (str(store.paths.database), str(store.paths.root), lock(store)), {})
+    paths = store.paths
+    sharing.call(store, networking.restore, str(paths.database), str(paths.root), paths.network_lock)
 
 
 def prune(store: Store) -> list[str]:
@@ -276,7 +282,7 @@ def prune(store: Store) -> list[str]:
             continue  # somebody has just started a container there
         found.append(record.name)
     if found and not store.networks.list():
-        worker.call(networking.take_down_firewall, (str(store.paths.root), lock(store)), {})
+        sharing.call(store, networking.take_down_firewall, str(store.paths.root), store.paths.network_lock)
     return [name for name in found if name != DEFAULT_NETWORK]
 
 
@@ -326,7 +332,7 @@ def networked(
         return None
     return Networked(
         root=str(store.paths.root),
-        lock=lock(store),
+        lock=store.paths.network_lock,
         ports=tuple(wanted_ports(settings, image)),
         has_names=etc.has_resolver(settings, endpoints),
         servers=tuple(etcfiles.upstreams(etc.host_servers(), settings.dns)),
