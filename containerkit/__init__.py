@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from containerkit.image import Image
     from containerkit.layers.diff import Change
     from containerkit.layers.listing import LayerEntry
+    from containerkit.linux.netview import Interface, Neighbour, Route
     from containerkit.module import (
         boot,
         call,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         search,
         version,
     )
+    from containerkit.netgraph import NetworkGraph
     from containerkit.network import Network
     from containerkit.options import Healthcheck, PortMapping
     from containerkit.process import Process
@@ -116,11 +118,11 @@ _HOMES = {
          "SearchResults"),
         "results",
     ),
-    "Change": "layers.diff", "Container": "container", "Endpoint": "connections",
-    "Event": "event", "Healthcheck": "options", "Image": "image",
-    "Network": "network", "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
-    "Recording": "recording", "Stats": "stats", "Condition": "conditions",
-    "LayerEntry": "layers.listing", "Usage": "store.usage", "until": "conditions",
+    **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
+    "Change": "layers.diff", "Condition": "conditions", "Container": "container", "Endpoint": "connections",
+    "Event": "event", "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing", "Network": "network",
+    "NetworkGraph": "netgraph", "PortMapping": "options", "Process": "process", "ProcessInfo": "top",
+    "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage": "store.usage", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
@@ -137,12 +139,15 @@ __all__ = [
     "Finding",
     "Healthcheck",
     "Image",
+    "Interface",
     "InvalidArgument",
     "InvalidState",
     "LayerDetails",
     "LayerEntry",
     "LogLine",
+    "Neighbour",
     "Network",
+    "NetworkGraph",
     "NotFound",
     "PermissionDenied",
     "Plan",
@@ -155,6 +160,7 @@ __all__ = [
     "Recording",
     "RegistryError",
     "Result",
+    "Route",
     "RuntimeFailure",
     "SearchResult",
     "SearchResults",

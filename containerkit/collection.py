@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
     from containerkit.image import Image
+    from containerkit.netgraph import NetworkGraph
     from containerkit.network import Network
     from containerkit.progress import Choice
 
@@ -151,7 +152,7 @@ class ContainerCollection(_Collection):
 
 
 class NetworkCollection(_Collection):
-    """The networks, the built-in ones first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``restore()``."""
+    """The networks, the built-in ones first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``graph()``."""
 
     _COLUMNS = ("name", "driver", "subnet", "gateway", "internal", "containers", "id")
 
@@ -170,6 +171,12 @@ class NetworkCollection(_Collection):
 
     def __contains__(self, name: object) -> bool:
         return _contains(self, name)
+
+    def graph(self) -> NetworkGraph:
+        """A picture of all networks and containers, each with a line to every network that it is on."""
+        from containerkit import netgraph
+
+        return netgraph.draw(self._engine.store, list(self))
 
     def restore(self) -> None:
         """Make the kernel what the store says: bridges, cables and the firewall, after somebody has removed them.

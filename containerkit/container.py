@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.layers.diff import Change
+    from containerkit.linux.netview import Interface, Neighbour, Route
     from containerkit.recording import Recording
     from containerkit.stats import Stats
     from containerkit.store.containers import ContainerRecord
@@ -272,6 +273,28 @@ class Container:
             port: 80, or ``"53/udp"``.
         """
         return connections.port(self._record(), port)
+
+    def interfaces(self) -> builtins.list[Interface]:
+        """Its links, as ``ip address`` in it would show them, loopback first; with any choice of ``network``.
+
+        Raises:
+            InvalidState: it does not run.
+        """
+        from containerkit import netinfo
+
+        return netinfo.interfaces(self._running("look at its network", ALIVE - {"restarting"}))
+
+    def routes(self) -> builtins.list[Route]:
+        """The ways that it knows, as ``ip route`` in it would show them. As :meth:`interfaces`."""
+        from containerkit import netinfo
+
+        return netinfo.routes(self._running("look at its network", ALIVE - {"restarting"}))
+
+    def neighbours(self) -> builtins.list[Neighbour]:
+        """Whom it has spoken to of late, as ``ip neighbour`` in it would show it. As :meth:`interfaces`."""
+        from containerkit import netinfo
+
+        return netinfo.neighbours(self._running("look at its network", ALIVE - {"restarting"}))
 
     @property
     def labels(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from containerkit.views import html
 if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
+    from containerkit.netgraph import NetworkGraph
     from containerkit.store.networks import NetworkRecord
 
 #: Networks that are no rows: the host's own, and none at all.
@@ -267,6 +268,15 @@ class Network:
         """
         networks.remove(self._engine.store, self._own("remove"))
         return self
+
+    def graph(self) -> NetworkGraph:
+        """A picture: this machine, the network, its containers with addresses and status, and their published ports.
+
+        ``ck.networks.graph()`` has all networks in one.
+        """
+        from containerkit import netgraph
+
+        return netgraph.draw(self._engine.store, [self])
 
     # -- looks -------------------------------------------------------------------------------------------------------
 

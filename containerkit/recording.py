@@ -22,7 +22,8 @@ COLUMNS = ("time", "cpu_percent", "memory_bytes", "memory_limit_bytes", "pids", 
 class Recording:
     """Samples of one container, taken by a thread between ``start`` and ``stop``, or in a ``with`` block.
 
-    ``frame()`` has a row per sample, ``plot()`` draws them. It ends by itself when the container does.
+    ``frame()`` has a row per sample, ``plot()`` draws CPU and memory, ``plot_network()`` the traffic. It ends by itself
+    when the container does.
     """
 
     def __init__(self, name: str, cgroup: str, pid: int | None, interval: float) -> None:
@@ -104,6 +105,10 @@ class Recording:
     def plot(self, ax: Any = None) -> Any:
         """CPU and memory over time, on ``ax`` or a new figure; returns the matplotlib Axes."""
         return plots.recording(self.frame(), f"container {self.name}", ax)
+
+    def plot_network(self, ax: Any = None) -> Any:
+        """What was received and sent a second, over all its links but loopback; as :meth:`plot`."""
+        return plots.traffic(self.frame(), f"container {self.name}: network", ax)
 
     def __repr__(self) -> str:
         return f"Recording({self.name!r}, {len(self)} samples, every {self.interval} s)"

@@ -20,6 +20,8 @@ class Machine:
 
     mounts: frozenset[str]
     links: frozenset[str]
+    addresses: frozenset[str]
+    hosts: frozenset[str]
     namespaces: frozenset[str]
     cgroups: frozenset[str]
     nft_tables: frozenset[str]
@@ -32,6 +34,8 @@ def look() -> Machine:
     return Machine(
         mounts=frozenset(line.split(" ", 4)[4] for line in _read("/proc/self/mountinfo").splitlines()),
         links=_links(),
+        addresses=_addresses(),
+        hosts=frozenset(_hosts()),
         namespaces=frozenset(_namespaces()),
         cgroups=frozenset(_cgroups()),
         nft_tables=frozenset(_nft_tables()),
@@ -67,6 +71,21 @@ def _links() -> frozenset[str]:
 
     with IPRoute() as route:
         return frozenset(str(link.get_attr("IFLA_IFNAME")) for link in route.get_links())
+
+
+def _addresses() -> frozenset[str]:
+    """Those with a scope beyond their link: the kernel gives a link its own when it likes."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        found = [one for one in route.get_addr() if one["scope"] == 0]
+    return frozenset(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}" for one in found)
+
+
+def _hosts() -> Iterator[str]:
+    """Network namespaces that have a name: ip-netns(8)."""
+    if os.path.isdir("/run/netns"):
+        yield from os.listdir("/run/netns")
 
 
 def _pids() -> Iterator[int]:

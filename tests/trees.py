@@ -111,7 +111,12 @@ def of_image(image: Image, place: Path) -> Facts:
     return merged([*reversed(image.engine.store.layers.ensure(record.chain_ids, record.layers))], place)
 
 
+#: What every container has mounted over its own.
+MOUNTED = ("etc/hosts", "etc/resolv.conf", "etc/hostname")
+
+
 def of_container(container: Container, place: Path) -> Facts:
     """What a container's layers come to, the writable one too; without what is mounted in it."""
     record = container.image._record
-    return merged(container._engine.store.snapshots.directories(container.id, record), place)
+    found = merged(container._engine.store.snapshots.directories(container.id, record), place)
+    return {path: facts for path, facts in found.items() if path not in MOUNTED}

@@ -17,6 +17,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``cgroups``        v1, v2 and hybrid behind one interface
 ``loopback``       lo up
 ``netlink``        links, addresses, routes: rtnetlink, by hand
+``netview``        links, routes and neighbours are shown: pyroute2
 ``routes``         where there are ways to: proc_net
 ``nftables``       libnftables: commands, each one transaction
 ``inotify``        a file has grown

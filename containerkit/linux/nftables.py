@@ -1,4 +1,7 @@
-"""nftables, by libnftables: commands as nft(8) takes them, in process, each call one transaction of the kernel's.
+"""nftables: elements by hand, for the path of a start; everything else by libnftables, as nft(8) takes it.
+
+A process that has used the library holds ten megabytes more than before: one that lives on asks a child
+(:func:`apart`). Either way a call is one transaction of the kernel's: all of it, or nothing.
 
 Sources: libnftables(3), nft(8), include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h.
 """
@@ -7,17 +10,125 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import socket
 import struct
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
-from containerkit.errors import RuntimeFailure, Unsupported
+from containerkit.errors import ContainerkitError, RuntimeFailure, Unsupported
 
 NETLINK_NETFILTER = 12
-_NLMSG_ERROR, _NLM_F_REQUEST = 2, 1
-_NFT_MSG_GETTABLE = (10 << 8) | 1  # NFNL_SUBSYS_NFTABLES
+_NLMSG_ERROR, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE, _NLM_F_EXCL = 2, 1, 4, 0x400, 0x200
+_BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 16, 17, 10  # NFNL_MSG_BATCH_…, NFNL_SUBSYS_NFTABLES
+_GETTABLE, _NEWSETELEM, _DELSETELEM = 1, 12, 14  # NFT_MSG_…
 _NFPROTO_INET, _NFTA_TABLE_NAME = 1, 1
+_LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM = 1, 2, 3, 1  # NFTA_SET_ELEM_LIST_…, NFTA_LIST_ELEM
+_ELEM_KEY, _ELEM_DATA, _DATA_VALUE, _NESTED = 1, 2, 1, 0x8000  # NFTA_SET_ELEM_…, NFTA_DATA_VALUE
 _OUTPUT_JSON = 1 << 4
+
+
+class Element(NamedTuple):
+    """One element of a map: ``key`` and ``data`` as the kernel has them, each part on four bytes."""
+
+    map: str
+    key: bytes
+    data: bytes
+
+
+class Channel:
+    """A socket to nftables, in the network namespace that this process is in when it is made.
+
+    To close it is to wait until the kernel has destroyed what anybody has deleted before, which takes it up to 20 ms:
+    better not in the middle of a start.
+    """
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is an ``inet`` table of that name.
+
+        Raises:
+            OSError: this kernel has no nftables, or there is no right to look.
+        """
+        body = _attribute(_NFTA_TABLE_NAME, name.encode() + b"\0")
+        self._socket.send(_message(_SUBSYSTEM << 8 | _GETTABLE, 0, 1, body))
+        code = _error(self._socket.recv(8192))
+        if code not in (0, errno.ENOENT):
+            raise OSError(code, "nftables cannot be asked")
+        return code == 0
+
+    def add(self, table: str, elements: Sequence[Element]) -> None:
+        """Add elements of maps; those that are there with the same data are no error.
+
+        Raises:
+            OSError: ENOENT: there is no such table; EEXIST: a key is there with other data.
+        """
+        self._transact(_NEWSETELEM, _NLM_F_CREATE, table, elements)
+
+    def delete(self, table: str, elements: Sequence[Element]) -> None:
+        """Delete elements.
+
+        Raises:
+            OSError: ENOENT: one is not there.
+        """
+        self._transact(_DELSETELEM, 0, table, elements)
+
+    def _transact(self, kind: int, flags: int, table: str, elements: Sequence[Element]) -> None:
+        parts = [_message(_BATCH_BEGIN, 0, 0, b"", resource=_SUBSYSTEM)]
+        for number, element in enumerate(elements, 1):
+            body = _of(table, element, with_data=kind == _NEWSETELEM)
+            parts.append(_message(_SUBSYSTEM << 8 | kind, flags | _NLM_F_ACK, number, body))
+        parts.append(_message(_BATCH_END, 0, len(elements) + 1, b"", resource=_SUBSYSTEM))
+        self._socket.send(b"".join(parts))
+        problem, waiting = 0, len(elements)
+        while waiting > 0:
+            data = self._socket.recv(65536)
+            while len(data) >= 16:
+                length, _, _, number, _ = struct.unpack_from("=IHHII", data)
+                problem = problem or _error(data)
+                # What is refused before the first message is refused for all.
+                waiting = 0 if number == 0 else waiting - 1
+                data = data[(length + 3) & ~3 :]
+        if problem:
+            raise OSError(problem, f"nftables: {os.strerror(problem)}")
+
+
+def _attribute(kind: int, data: bytes) -> bytes:
+    return struct.pack("=HH", len(data) + 4, kind) + data + b"\0" * (-len(data) % 4)
+
+
+def _message(kind: int, flags: int, number: int, body: bytes, *, resource: int = 0) -> bytes:
+    family = 0 if kind in (_BATCH_BEGIN, _BATCH_END) else _NFPROTO_INET
+    header = struct.pack("=IHHII", 20 + len(body), kind, flags | _NLM_F_REQUEST, number, 0)
+    return header + struct.pack("=BB", family, 0) + struct.pack("!H", resource) + body
+
+
+def _error(answer: bytes) -> int:
+    """The errno of an answer, 0 for none."""
+    if struct.unpack_from("=H", answer, 4)[0] != _NLMSG_ERROR:
+        return 0
+    return -int(struct.unpack_from("=i", answer, 16)[0])
+
+
+def _of(table: str, element: Element, *, with_data: bool) -> bytes:
+    parts = _attribute(_ELEM_KEY | _NESTED, _attribute(_DATA_VALUE, element.key))
+    if with_data:
+        parts += _attribute(_ELEM_DATA | _NESTED, _attribute(_DATA_VALUE, element.data))
+    return (
+        _attribute(_LIST_TABLE, table.encode() + b"\0")
+        + _attribute(_LIST_SET, element.map.encode() + b"\0")
+        + _attribute(_LIST_ELEMENTS | _NESTED, _attribute(_LIST_ELEM | _NESTED, parts))
+    )
+
+
+# -- by the library ----------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -34,20 +145,10 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def load() -> None:
-    """Have the library ready, where there is one: loading takes milliseconds, which forked children need not spend."""
-    try:
-        _library()
-    except Unsupported:
-        pass  # whoever needs it says so
-
-
-def run(commands: str, *, linger: bool = False, json: bool = False) -> str:
-    """Execute ``commands``, all or none; what they print.
+def run(commands: str, *, json: bool = False) -> str:
+    """Execute ``commands``; what they print.
 
     Args:
-        linger: leave the socket to the end of this process. To close it is to wait until the kernel has destroyed what
-            was deleted, which takes it up to 20 ms.
         json: what they print is to be JSON (libnftables-json(5)).
 
     Raises:
@@ -55,38 +156,39 @@ def run(commands: str, *, linger: bool = False, json: bool = False) -> str:
         Unsupported: the library is not installed.
     """
     library = _library()
-    # A new one for each call: one that is kept would keep what it has seen of the ruleset, too.
     context = ctypes.c_void_p(library.nft_ctx_new(0))
     try:
         library.nft_ctx_buffer_error(context)
         library.nft_ctx_buffer_output(context)
-        if json:
-            library.nft_ctx_output_set_flags(context, _OUTPUT_JSON)
+        library.nft_ctx_output_set_flags(context, _OUTPUT_JSON if json else 0)
         if library.nft_run_cmd_from_buffer(context, commands.encode()):
             text = library.nft_ctx_get_error_buffer(context).decode(errors="replace").strip()
             raise RuntimeFailure(f"nftables: {text.splitlines()[0] if text else 'refused'}")
         return str(library.nft_ctx_get_output_buffer(context).decode(errors="replace"))
     finally:
-        if not linger:
-            library.nft_ctx_free(context)
+        library.nft_ctx_free(context)
 
 
-def has_table(name: str) -> bool:
-    """Whether there is an ``inet`` table of that name: one message, the library is not needed.
+def apart(function: Callable[[], object]) -> None:
+    """Call ``function``, which uses the library, in a child: what that takes of memory goes with it.
 
     Raises:
-        OSError: this kernel has no nftables, or there is no right to look.
+        RuntimeFailure: what the child has raised, in its words.
     """
-    data = name.encode() + b"\0"
-    body = struct.pack("=BBH", _NFPROTO_INET, 0, 0) + struct.pack("=HH", len(data) + 4, _NFTA_TABLE_NAME) + data
-    body += b"\0" * (-len(body) % 4)
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER) as channel:
-        channel.send(struct.pack("=IHHII", 16 + len(body), _NFT_MSG_GETTABLE, _NLM_F_REQUEST, 1, 0) + body)
-        answer = channel.recv(8192)
-    if struct.unpack_from("=H", answer, 4)[0] != _NLMSG_ERROR:
-        return True
-    code = -struct.unpack_from("=i", answer, 16)[0]
-    if code != errno.ENOENT:
-        raise OSError(code, "nftables cannot be asked")
-    return False
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        except (ContainerkitError, OSError) as error:
+            theirs.send(str(error).encode()[:4000])
+        finally:
+            os._exit(code)
+    theirs.close()
+    with ours:
+        text = ours.recv(4096).decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise RuntimeFailure(text or "nftables: the child that lays the firewall was killed")

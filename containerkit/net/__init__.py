@@ -1,9 +1,9 @@
 """What containers are connected to: bridges, addresses, ports, names.
 
 Words: a *network* is a row (store/networks.py) and, when it is first needed, a bridge on this machine with the
-gateway's address. An *endpoint* is one container on one network: its address, leased while the container lives, and its
-names there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A *publication* is a
-port of the host that leads to a port of a container. The *firewall* is one nftables table of ours per engine.
+gateway's address. An *endpoint* is one container on one network: its address, leased while the container lives, and
+its names there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A *published
+port* is a port of the host that leads to one of a container. The *firewall* is one nftables table of ours per engine.
 
 Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/netlink.py`` and
 ``linux/nftables.py``. One start walks through the files like this::
@@ -13,9 +13,9 @@ Of rows these modules know nothing but the values they are given; the kernel the
                     and nobody else can take what is free
     links.py        one batch of messages: a veth pair, one end on the bridge, one in the container; then one in the
                     container: addresses, routes. The bridge is made when it is not there.
-    firewall.py     one transaction: an element for each published port
+    firewall.py     one transaction: an element for each published port; obstacles.py finds other firewalls in the way
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
-                    passed on
+                    passed on; connection.py is one connection, datagrams.py the clients that have none
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
                     forwarding.py passes on what others know
 

@@ -1,7 +1,7 @@
 """One connection that is passed on: a client's socket, one to the target, and what goes between them.
 
-Each way holds at most one read's worth. While that is not taken, nothing more is read, and the sender's kernel tells the
-sender to wait. An end of file is passed on when all before it is; an error is passed on as a reset.
+Each way holds at most one read's worth. While that is not taken, nothing more is read, and the sender's kernel tells
+the sender to wait. An end of file is passed on when all before it is; an error is passed on as a reset.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Connection:
         up, down = _Way(client, target), _Way(target, client)
         #: What comes from an end, and what goes to it.
         self._ways = {client: (up, down), target: (down, up)}
-        self._is_connected = self._is_closed = False
+        self._is_connected = False
         #: What is waited for at which; None: it is not in the loop.
         self._events: dict[socket.socket, int | None] = {client: None, target: None}
         for end in (client, target):
@@ -160,14 +160,11 @@ class Connection:
         self._events[end] = events
 
     def close(self, *, failed: bool = False) -> None:
-        """Close both ends; once.
+        """Close both ends. To be called once: ``ended`` is told.
 
         Args:
             failed: an end that was not told of an orderly end is reset.
         """
-        if self._is_closed:
-            return
-        self._is_closed = True
         for end, (_, outgoing) in self._ways.items():
             self._loop.remove(end.fileno())
             if failed and not outgoing.is_done:

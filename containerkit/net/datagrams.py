@@ -40,7 +40,8 @@ class Datagrams:
             listening.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         loop.add(listening.fileno(), self._ask)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self._sockets)
 
     def _ask(self, _: int) -> None:
@@ -52,10 +53,11 @@ class Datagrams:
                 return  # nothing more; or it comes again
             client = _Client(address, _asked(ancillary))
             try:
-                _send(self._sockets.get(client) or self._open(client), data)
+                ours = self._sockets.get(client) or self._open(client)
+                self._silent.touch(client)
+                _send(ours, data)
             except OSError:
-                continue  # no descriptor, no room, nobody there: datagrams may be lost
-            self._silent.touch(client)
+                pass  # no descriptor, no room, nobody there: datagrams may be lost
 
     def _open(self, client: _Client) -> socket.socket:
         if len(self._sockets) >= self._limit:
@@ -68,7 +70,6 @@ class Datagrams:
             ours.close()
             raise
         self._sockets[client] = ours
-        self._silent.touch(client)
         self._loop.add(ours.fileno(), lambda _: self._answer(client, ours))
         return ours
 

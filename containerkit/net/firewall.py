@@ -11,12 +11,15 @@ Sources: nft(8); Netfilter's hooks and their order, include/uapi/linux/netfilter
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure
-from containerkit.linux import nftables
+from containerkit.linux import conntrack, nftables
 
 # Maps by what a port was published at: an address of this machine, or all of them. Bridges by what is allowed there.
 _RULES = """
@@ -79,6 +82,10 @@ _RULES = """
 """
 
 
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+_ANY = ("", "0.0.0.0", "::")
+
+
 @dataclass(frozen=True)
 class Bridge:
     """What the firewall knows of a bridge.
@@ -124,15 +131,27 @@ class Translation:
         """Whether both ends speak the same IP; what cannot be translated is relayed."""
         return not self.host_ip or (":" in self.host_ip) == (":" in self.address)
 
-    def element(self, *, with_target: bool = True) -> str:
-        """As ``MAP { KEY : TARGET }``."""
+    def element(self) -> nftables.Element:
+        """As the kernel has it: key and target, each part on four bytes."""
+        is_v6 = ":" in self.address
+        key = bytes([_PROTOCOLS[self.protocol], 0, 0, 0]) + struct.pack("!HH", self.host_port, 0)
+        name = f"any{6 if is_v6 else 4}"
+        if self.host_ip not in _ANY:
+            name, key = f"at{6 if is_v6 else 4}", _packed(self.host_ip) + key
+        return nftables.Element(name, key, _packed(self.address) + struct.pack("!HH", self.port, 0))
+
+    def text(self) -> str:
+        """The same as nft(8) takes it."""
         version = 6 if ":" in self.address else 4
         key = f"{self.protocol} . {self.host_port}"
         name = f"any{version}"
-        if self.host_ip:
+        if self.host_ip not in _ANY:
             name, key = f"at{version}", f"{self.host_ip} . {key}"
-        target = f" : {self.address} . {self.port}" if with_target else ""
-        return f"{name} {{ {key}{target} }}"
+        return f"{name} {{ {key} : {self.address} . {self.port} }}"
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 def table_of(root: str) -> str:
@@ -145,10 +164,44 @@ class Firewall:
 
     def __init__(self, root: str) -> None:
         self.table = table_of(root)
+        self._open: nftables.Channel | None = None
+
+    @property
+    def _channel(self) -> nftables.Channel:
+        if self._open is None:
+            self._open = nftables.Channel()
+        return self._open
+
+    def settle(self) -> None:
+        """Close what is open: for processes that live on, once there is time (see ``nftables.Channel``)."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def is_laid(self) -> bool:
         """Whether the table is there."""
-        return nftables.has_table(self.table)
+        return self._channel.has_table(self.table)
+
+    def add(self, translations: Iterable[Translation]) -> None:
+        """Translate these, too.
+
+        Raises:
+            OSError: the table is not there, or another one is in the way.
+        """
+        wanted = list(translations)
+        self._channel.add(self.table, [one.element() for one in wanted])
+        _look_up_anew(wanted)
+
+    def remove(self, translations: Iterable[Translation]) -> bool:
+        """Translate these no more. False: they were not there, all or some."""
+        gone = list(translations)
+        try:
+            self._channel.delete(self.table, [one.element() for one in gone])
+        except OSError:
+            return False
+        finally:
+            _look_up_anew(gone)
+        return True
 
     def lay(self, bridges: Iterable[Bridge], translations: Iterable[Translation]) -> None:
         """Lay the table anew, with all that belongs into it, in one transaction."""
@@ -156,46 +209,32 @@ class Firewall:
         # Made first: what is not there cannot be deleted.
         commands = [f"table {name} {{ }}", f"delete table {name}", f"table {name} {{{_RULES}}}"]
         commands += [f"add element {name} {element}" for bridge in bridges for element in bridge.elements()]
-        commands += [f"add element {name} {one.element()}" for one in translations]
+        commands += [f"add element {name} {one.text()}" for one in translations]
         nftables.run("\n".join(commands))
-
-    def add(self, translations: Iterable[Translation]) -> None:
-        """Translate these, too.
-
-        Raises:
-            RuntimeFailure: the table is not there, or another one is in the way.
-        """
-        self._run("add", [one.element() for one in translations])
 
     def add_bridge(self, bridge: Bridge) -> None:
         """Let a bridge in."""
-        self._run("add", bridge.elements())
-
-    def remove(self, translations: Iterable[Translation], *, linger: bool = False) -> bool:
-        """Translate these no more. False: they were not there, all or some.
-
-        Args:
-            linger: this process is about to end (see ``nftables.run``).
-        """
-        try:
-            self._run("delete", [one.element(with_target=False) for one in translations], linger=linger)
-        except RuntimeFailure:
-            return False
-        return True
+        nftables.run(self._commands("add", bridge))
 
     def remove_bridge(self, bridge: Bridge) -> bool:
         """Forget a bridge. False: it was not there."""
         try:
-            self._run("delete", bridge.elements())
+            nftables.run(self._commands("delete", bridge))
         except RuntimeFailure:
             return False
         return True
+
+    def _commands(self, verb: str, bridge: Bridge) -> str:
+        return "\n".join(f"{verb} element inet {self.table} {element}" for element in bridge.elements())
 
     def take_down(self) -> None:
         """Remove the table; one that is not there is no error."""
         nftables.run(f"table inet {self.table} {{ }}\ndelete table inet {self.table}")
 
-    def _run(self, verb: str, elements: list[str], *, linger: bool = False) -> None:
-        if elements:
-            commands = [f"{verb} element inet {self.table} {element}" for element in elements]
-            nftables.run("\n".join(commands), linger=linger)
+
+def _look_up_anew(changed: Iterable[Translation]) -> None:
+    """Clients whose datagrams went to who was there before reach who is there now."""
+    ports = [one.host_port for one in changed if one.protocol == "udp"]
+    if ports:
+        with contextlib.suppress(OSError):  # a kernel without: they come round after 30 seconds of silence
+            conntrack.forget(ports)

@@ -1,15 +1,15 @@
 """Bridges and cables: links of the kernel, as the rows want them.
 
-A bridge is ours when it has the gateway's address; one that a person has made is taken as it is. A cable is named
-after its network and address: of two that would have one address, the kernel makes only one, and the one that was left
-over by a namespace that is still dying is cut.
+A bridge of ours is known by its hardware address, which it has from its first moment; ready it is when it has the
+gateway's address. One that a person has made is taken as it is. A cable is named after its network and address: of two
+that would have one address, the kernel makes only one, and the one that was left over by a namespace that is still
+dying is cut.
 
 Sources: ip-link(8), bridge(8), Documentation/networking/{bridge,vxlan,ip-sysctl}.rst.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import fcntl
@@ -23,7 +23,7 @@ from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
 from containerkit.linux.namespaces import inside_network
 
-_SIOCGIFADDR, _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8915, 0x8946, 3
+_SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
 
 
@@ -105,31 +105,34 @@ class Plug:
 
 def address_of(name: str) -> str:
     """The first IPv4 address of a link; empty when it has none or is not there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
-        try:
-            answer = fcntl.ioctl(handle, _SIOCGIFADDR, struct.pack("16s24x", name.encode()[:15]))
-        except OSError:
-            return ""
-    return socket.inet_ntoa(answer[20:24])
+    answer = _asked(_SIOCGIFADDR, name)
+    return socket.inet_ntoa(answer[20:24]) if answer else ""
 
 
-def is_bridge(name: str) -> bool:
-    """Whether the link of that name is a bridge. Not asked of /sys, which shows the links of whoever mounted it."""
-    answer = array.array("B", struct.pack("=I192x", _ETHTOOL_GDRVINFO))  # struct ethtool_drvinfo: its name comes next
-    request = struct.pack("16sP16x", name.encode()[:15], answer.buffer_info()[0])
+def _asked(request: int, name: str) -> bytes:
+    """What the kernel says of a link: netdevice(7); empty for nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
         try:
-            fcntl.ioctl(handle, _SIOCETHTOOL, request)
+            return fcntl.ioctl(handle, request, struct.pack("16s24x", name.encode()[:15]))
         except OSError:
-            return False
-    return answer.tobytes()[4:36].rstrip(b"\0") == b"bridge"
+            return b""
+
+
+def free_name() -> str:
+    """A name that no bridge has: ``ck0``, ``ck1`` …"""
+    return next(name for number in range(1 << 16) if not netlink.index_of(name := f"ck{number}"))
 
 
 def is_foreign(segment: Segment) -> bool:
-    """Whether a link of that name is there that cannot be ours."""
-    if not segment.is_ours or not netlink.index_of(segment.name) or is_ready(segment):
-        return False
-    return bool(address_of(segment.name)) or not is_bridge(segment.name)
+    """Whether a link of that name is there that is not ours."""
+    there = _asked(_SIOCGIFHWADDR, segment.name)[18:24]
+    return segment.is_ours and bool(there) and there.hex(":") != _mac(segment)
+
+
+def _mac(segment: Segment) -> str:
+    """A bridge's own: one that is not said would change with its ports, and neighbours would lose it."""
+    address = segment.gateways[0][0]
+    return "02:6b:" + socket.inet_pton(_family(address), address)[-4:].hex(":")
 
 
 def is_ready(segment: Segment) -> bool:
@@ -149,9 +152,6 @@ def make(segment: Segment) -> None:
     if segment.kind == "macvlan" or not segment.is_ours:
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
-        if is_foreign(segment):
-            held = address_of(segment.name) or "no bridge"
-            raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
         with netlink.Netlink() as kernel:
             _make_bridge(kernel, segment)
             if segment.vxlan is not None:
@@ -164,10 +164,10 @@ def make(segment: Segment) -> None:
 
 
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
-    # Its address is its own: it would change with its ports, and neighbours would lose it.
-    first = socket.inet_pton(_family(segment.gateways[0][0]), segment.gateways[0][0])
-    mac = "02:6b:" + first[-4:].hex(":")
-    kernel.run(netlink.new_link(segment.name, "bridge", mac=mac, mtu=segment.mtu, exist_ok=True))
+    kernel.run(netlink.new_link(segment.name, "bridge", mac=_mac(segment), mtu=segment.mtu, exist_ok=True))
+    if is_foreign(segment):
+        held = address_of(segment.name) or "without an address"
+        raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
     index = netlink.index_of(segment.name)
     kernel.run(
         *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),
@@ -231,7 +231,7 @@ def remove(segment: Segment) -> None:
     with netlink.Netlink() as kernel:
         if segment.vxlan is not None:
             kernel.run(netlink.delete_link(tunnel_of(segment)))
-        if is_ready(segment):
+        if not is_foreign(segment):
             kernel.run(netlink.delete_link(segment.name))
 
 

@@ -1,7 +1,7 @@
 """What comes to a published port's bound socket, and what the firewall could not translate, is passed on.
 
-A relay works in its monitor's loop, beside everything else that the monitor does: it never waits, holds a bounded number
-of connections (connection.py) or of clients (datagrams.py), and of each a bounded number of bytes.
+A relay works in its monitor's loop, beside everything else that the monitor does: it never waits, holds a bounded
+number of connections (connection.py) or of clients (datagrams.py), and of each a bounded number of bytes.
 """
 
 from __future__ import annotations
@@ -52,12 +52,10 @@ class Relay:
         else:
             self._kind = Datagrams(loop, listening, target, limit, idle)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """Connections, or clients, at present."""
-        return len(self._kind)
-
-    def __bool__(self) -> bool:
-        return True
+        return self._kind.count
 
     def close(self) -> None:
         """Close the socket and everything that came by it. Connections are reset. A second time is no error."""
@@ -77,7 +75,8 @@ class Streams:
         self._is_accepting = self._is_closed = False
         self._go_on()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self._connections)
 
     def _go_on(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.confinement import is_confined
+from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
 from containerkit.runtime.hooks import AwaitHooks
@@ -74,6 +75,15 @@ class Child:
         while self._hear() is not None:
             pass
         self.channel.close()
+
+    def check(self) -> None:
+        """Nothing, while it goes on.
+
+        Raises:
+            RuntimeFailure: some operation has failed.
+        """
+        while readable(self.channel.fileno(), 0) and self._hear() is not None:
+            pass
 
     def await_ready(self) -> None:
         """Wait until nothing but the word to start is missing.

@@ -95,7 +95,7 @@ CREATE TABLE IF NOT EXISTS networks (
     options  TEXT NOT NULL,           -- JSON
     labels   TEXT NOT NULL,           -- JSON
     created  REAL NOT NULL,
-    last     INTEGER NOT NULL DEFAULT 0   -- of its range: what was leased last
+    last     INTEGER NOT NULL DEFAULT -1  -- of its range: what was leased last
 );
 CREATE TABLE IF NOT EXISTS endpoints (
     container TEXT NOT NULL,

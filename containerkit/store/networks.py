@@ -35,7 +35,7 @@ class NetworkRecord(NamedTuple):
     option_row: str
     label_row: str
     created: float
-    last: int = 0
+    last: int = -1
 
     @property
     def subnets(self) -> list[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ from containerkit.oci.image_config import ContainerConfig, HealthConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Duration, Healthcheck, Settings
 from containerkit.runtime import defaults
-from containerkit.supervise import devices, messages, userns
+from containerkit.supervise import devices, etc, messages, userns
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -109,7 +109,7 @@ def configure(
         process=_process(settings, image, who, hostname),
         hostname=hostname,
         domainname=settings.domainname,
-        mounts=(*_mounts(settings, place), *(rs.Mount(*one) for one in _binds(files or {}))),
+        mounts=(*_mounts(settings, place), *_binds(files or {}, mapped=bool(uids))),
         annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings)),
@@ -202,9 +202,12 @@ def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None) -> rs.
         # Its users are the machine's: there is nothing to join.
         namespaces = tuple(entry for entry in namespaces if entry.type != "user")
     linux = replace(spec.linux, namespaces=namespaces)
-    if users is not None:
-        linux = replace(linux, uid_mappings=users.uid_mappings, gid_mappings=users.gid_mappings)
-    return replace(spec, linux=linux)
+    if users is None:
+        return replace(spec, linux=linux)
+    linux = replace(linux, uid_mappings=users.uid_mappings, gid_mappings=users.gid_mappings)
+    files = {one.destination: one.source for one in spec.mounts if one.destination in etc.FILES.values()}
+    others = tuple(one for one in spec.mounts if one.destination not in files)
+    return replace(spec, linux=linux, mounts=(*others, *_binds(files, mapped=bool(users.uid_mappings))))
 
 
 def with_environment(spec: rs.Spec, settings: Settings, image: ContainerConfig, below: Mapping[str, str]) -> rs.Spec:
@@ -301,9 +304,11 @@ def _mounts(settings: Settings, place: Place) -> tuple[rs.Mount, ...]:
     return tuple(mounts)
 
 
-def _binds(files: Mapping[str, str]) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+def _binds(files: Mapping[str, str], *, mapped: bool) -> Iterator[rs.Mount]:
+    """Files of the host: of root there, and so of the container's root, whoever that is."""
     for destination, source in files.items():
-        yield destination, "bind", source, ("bind", "rprivate")
+        # With other owners it is mounted from outside, where the way to it is open.
+        yield rs.Mount(destination, "bind", source, ("bind", "rprivate", *(("idmap",) if mapped else ())))
 
 
 def _of_host(mount: rs.Mount) -> rs.Mount:

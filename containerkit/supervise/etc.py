@@ -95,24 +95,18 @@ def _linked(store: Store, settings: Settings, endpoints: Sequence[Endpoint]) -> 
     return found
 
 
-def write(store: Store, record: ContainerRecord, settings: Settings, owner: tuple[int, ...] | None) -> None:
-    """Write the files of a container, as its rows say.
-
-    Args:
-        owner: the host's user and group that its root is, where it has users of its own.
-    """
+def write(store: Store, record: ContainerRecord, settings: Settings) -> None:
+    """Write the files of a container, as its rows say."""
     endpoints = store.networks.of_container(record.id)
     found = texts(store, record, settings, endpoints)
-    rights.call(_write, specs.directory(store, record.id), found, owner)
+    rights.call(_write, specs.directory(store, record.id), found)
 
 
-def _write(directory: str, found: dict[str, str], owner: tuple[int, ...] | None) -> None:
+def _write(directory: str, found: dict[str, str]) -> None:
     for name, text in found.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(os.path.join(directory, name), flags, 0o644)
         try:
             os.write(descriptor, text.encode())
-            if owner is not None:
-                os.fchown(descriptor, *owner[:2])
         finally:
             os.close(descriptor)

@@ -29,7 +29,7 @@ from containerkit.layers import lookup
 from containerkit.linux import process, seccomp_cache
 from containerkit.linux.namespaces import KINDS
 from containerkit.oci import users as accounts
-from containerkit.oci.runtime_spec import Linux, User
+from containerkit.oci.runtime_spec import Linux
 from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store import rights
@@ -367,7 +367,7 @@ def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: S
     if links and any(one.network is not None and one.network.name == DEFAULT_NETWORK for one in endpoints):
         found = linking.environment(store, record, links)
         specs.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
-    etc.write(store, record, settings, spec.linux.host_ids(User()))
+    etc.write(store, record, settings)
     return endpoints
 
 

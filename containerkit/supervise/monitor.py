@@ -17,7 +17,7 @@ import os
 import socket
 import time
 
-from containerkit.errors import ContainerkitError
+from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import process
 from containerkit.linux.cgroups import OomNotice
 from containerkit.linux.loop import Loop
@@ -104,8 +104,7 @@ class Monitor:
             return False
         try:
             # The mounts go on in the init while its networks are set up, and the pids written down, here.
-            if self.networking is not None:
-                self.networking.connect(self.child.open_network())
+            self._connect()
             self._write_down()
             if self.networking is not None:
                 self.networking.publish()
@@ -121,6 +120,15 @@ class Monitor:
             return False
         self._up()
         return True
+
+    def _connect(self) -> None:
+        if self.networking is None:
+            return
+        try:
+            self.networking.connect(self.child.open_network())
+        except OSError as error:
+            self.child.check()  # it may have ended by itself: what it says is the reason
+            raise RuntimeFailure(f"network: {reason(error)}", errno=error.errno) from error
 
     def _create(self, stdin: int) -> None:
         request = self.request

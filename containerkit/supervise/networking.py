@@ -26,7 +26,7 @@ from containerkit.linux.namespaces import inside_network
 from containerkit.net import links, publishing
 from containerkit.net.firewall import Firewall, Translation
 from containerkit.net.forwarding import Upstream
-from containerkit.net.links import Plug, Segment
+from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
@@ -39,6 +39,8 @@ from containerkit.supervise.messages import Networked
 
 #: Where containers ask for names.
 RESOLVER = ("127.0.0.11", 53)
+#: Seconds after which a start is well over.
+_SETTLE = 0.2
 _REDIRECT = """
 table ip containerkit_resolver {{
     chain output {{
@@ -87,6 +89,7 @@ class Networking:
         self._names = Names(self._networks, request.links)
         self._bound: list[Bound] = []
         self._relays: list[Relay] = []
+        self._relayed: list[tuple[str, int]] = []
         self._resolver: Resolver | None = None
         self._network = -1
         self._plugs: list[Plug] = []
@@ -131,25 +134,32 @@ class Networking:
             OSError: the kernel refuses.
         """
         self._network = network
-        endpoints = self._networks.of_container(self._id)
+        endpoints = self._ready_endpoints()
         self._names.records = _records(endpoints)
-        self._prepare(self._names.records)
         self._plugs = segments.plugs(endpoints, publishes=bool(self._bound))
         links.plug_in(network, self._plugs)
         self._answer()
         self._lead_to(segments.serving(endpoints))
 
-    def _prepare(self, records: Sequence[NetworkRecord]) -> None:
-        """Have bridges and the firewall there."""
-        bridged = [record for record in records if segments.bridge(record) is not None]
-        missing = [one for one in map(segments.segment, records) if not links.is_ready(one)]
-        if not missing and (not bridged or self._firewall.is_laid()):
-            return
+    def _ready_endpoints(self) -> list[Endpoint]:
+        """Where it is; bridges and the firewall are there by then."""
+        endpoints = self._networks.of_container(self._id)
+        records = _records(endpoints)
+        is_bridged = any(segments.bridge(record) is not None for record in records)
+        missing = [record.id for record in records if not links.is_ready(segments.segment(record))]
+        if not missing and (not is_bridged or self._firewall.is_laid()):
+            return endpoints
         with _locked(self._request.lock):
-            for one in missing:
-                make(self._networks, self._request.root, one)
-            if bridged and not self._firewall.is_laid():
-                lay(self._database, self._request.root)
+            nftables.apart(lambda: self._make(missing, is_bridged=is_bridged))
+        return self._networks.of_container(self._id)
+
+    def _make(self, missing: Sequence[str], *, is_bridged: bool) -> None:
+        """In a child: what this process has opened is not to be used."""
+        database = Database(self._database.path)
+        for id in missing:
+            make(Networks(database), self._request.root, id)
+        if is_bridged and not Firewall(self._request.root).is_laid():
+            lay(database, self._request.root)
 
     def _answer(self) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
@@ -164,7 +174,8 @@ class Networking:
             tcp.bind(wanted)
             if self._request.serves_names:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
-                nftables.run(_REDIRECT.format(address=RESOLVER[0], **places))
+                rules = _REDIRECT.format(address=RESOLVER[0], **places)
+                nftables.apart(lambda: nftables.run(rules))
         outside = {} if self._inside is None else self._inside.outside()
         self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams(), outside)
 
@@ -183,7 +194,7 @@ class Networking:
         ]  # fmt: skip
 
     def publish(self) -> None:
-        """Let what comes to the ports through.
+        """Let what comes to the ports through; the last step of a start, and of a change.
 
         Raises:
             RuntimeFailure: the firewall cannot be laid; the place where its networks are is about to go.
@@ -193,13 +204,27 @@ class Networking:
         wanted = segments.translations(self.ports)
         if wanted != self._laid:
             self._translate(wanted)
+        self._relay()
+        self._loop.after(_SETTLE, self._firewall.settle)
+
+    def _relay(self) -> None:
+        """Pass on what comes to the bound sockets; where that is not another place now, connections stay."""
+        targets = [(port.address or port.address6, port.container_port) for port in self.ports]
+        if targets == self._relayed:
+            return
+        self._close_relays()
+        # To sockets of their own: a port stays bound when its relay is closed.
+        self._relays = [
+            Relay(self._loop, bound.socket.dup(), target)
+            for bound, target in zip(self._bound, targets, strict=True)
+            if target[0]
+        ]
+        self._relayed = targets
+
+    def _close_relays(self) -> None:
         for relay in self._relays:
             relay.close()
-        self._relays = [
-            Relay(self._loop, bound.socket.dup(), (target, bound.wanted.port))
-            for bound, port in zip(self._bound, self.ports, strict=True)
-            if (target := port.address or port.address6)
-        ]
+        self._relays, self._relayed = [], []
 
     def _translate(self, wanted: list[Translation]) -> None:
         gone = [one for one in self._laid if one not in wanted]
@@ -207,10 +232,10 @@ class Networking:
             self._firewall.remove(gone)
         try:
             self._firewall.add(wanted)
-        except RuntimeFailure:
+        except OSError:
             # Somebody has removed the table, or something of a killed monitor is left in it.
             with _locked(self._request.lock):
-                lay(self._database, self._request.root)
+                nftables.apart(lambda: lay(Database(self._database.path), self._request.root))
             self._firewall.add(wanted)
         self._laid = wanted
 
@@ -222,10 +247,9 @@ class Networking:
         Raises:
             RuntimeFailure, OSError: as :meth:`connect`.
         """
-        endpoints = self._networks.of_container(self._id)
+        endpoints = self._ready_endpoints()
         wanted = segments.plugs(endpoints, publishes=bool(self._bound))
         records = _records(endpoints)
-        self._prepare(records)
         there = {plug.name: plug for plug in self._plugs}
         links.unplug(self._network, [name for name in there if name not in {plug.name for plug in wanted}])
         links.plug_in(self._network, [plug for plug in wanted if plug.name not in there])
@@ -244,9 +268,7 @@ class Networking:
         if self._resolver is not None:
             self._resolver.close()
             self._resolver = None
-        for relay in self._relays:
-            relay.close()
-        self._relays = []
+        self._close_relays()
         if self._network >= 0:
             os.close(self._network)
             self._network = -1
@@ -255,7 +277,7 @@ class Networking:
         """Give the ports back. This process is about to end."""
         self.disconnect()
         if self._laid:
-            self._firewall.remove(self._laid, linger=True)
+            self._firewall.remove(self._laid)
             self._laid = []
         for bound in self._bound:
             bound.socket.close()
@@ -279,18 +301,36 @@ def _locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make(networks: Networks, root: str, segment: Segment) -> None:
-    """Make a bridge, under the lock: with its place in the firewall, and the cables that hung on it before."""
-    if links.is_ready(segment):
+def make(networks: Networks, root: str, id: str) -> None:
+    """Make a network's bridge, under the lock: with its place in the firewall, and the cables that hung on it before.
+
+    Raises:
+        RuntimeFailure: the kernel refuses; a link of that name is somebody else's.
+    """
+    record = networks.read(id)
+    if record is None or links.is_ready(segments.segment(record)):
         return
-    links.make(segment)
-    record = networks.read(segment.network)
-    bridge = None if record is None else segments.bridge(record)
-    firewall = Firewall(root)
+    while True:
+        try:
+            links.make(segments.segment(record))
+            break
+        except RuntimeFailure:
+            if not segments.may_move(record) or not links.is_foreign(segments.segment(record)):
+                raise
+        # Another engine was faster with the name that was free when the network was made.
+        _let(root, record, False)
+        record = record._replace(interface=links.free_name())
+        networks.use_interface(id, record.interface)
+    _let(root, record, True)
+    there = [plug.cable for one in networks.of_network(id) for plug in segments.plugs([one])]
+    links.put_back(segments.segment(record), there)
+
+
+def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
+    """Have a network's bridge in the firewall, or not, where that is laid."""
+    bridge, firewall = segments.bridge(record), Firewall(root)
     if bridge is not None and firewall.is_laid():
-        firewall.add_bridge(bridge)
-    there = [plug.cable for one in networks.of_network(segment.network) for plug in segments.plugs([one])]
-    links.put_back(segment, there)
+        firewall.add_bridge(bridge) if is_there else firewall.remove_bridge(bridge)
 
 
 def lay(database: Database, root: str) -> None:
@@ -314,7 +354,7 @@ def restore(database: str, root: str, lock: str) -> None:
     with _locked(lock):
         for record in {one.network for one in networks.leased() if one.network is not None}:
             try:
-                make(networks, root, segments.segment(record))
+                make(networks, root, record.id)
             except ContainerkitError:
                 if record.driver != "macvlan":
                     raise
@@ -341,9 +381,7 @@ def take_down(root: str, lock: str, record: NetworkRecord) -> None:
     """Remove a network's bridge, and what the firewall knows of it."""
     with _locked(lock):
         links.remove(segments.segment(record))
-        bridge, firewall = segments.bridge(record), Firewall(root)
-        if bridge is not None and firewall.is_laid():
-            firewall.remove_bridge(bridge)
+        _let(root, record, False)
 
 
 def take_down_firewall(root: str, lock: str) -> None:

@@ -6,6 +6,7 @@ user's process has threads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,14 +17,13 @@ from containerkit.linux.routes import host_routes
 from containerkit.net import etcfiles, links, outside
 from containerkit.net.publishing import Wanted
 from containerkit.oci.image_config import ContainerConfig
-from containerkit.oci.runtime_spec import User
 from containerkit.options import Settings
 from containerkit.store import addresses, rights
 from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import control, etc, linking, messages, names, networking, segments, sharing, specs
+from containerkit.supervise import control, etc, linking, messages, names, networking, segments, sharing
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -217,7 +217,7 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     else:
         found = addresses.choose([net for net, _ in taken(store)], str(store.paths.root))
     if not name:
-        name = _free_name(store)
+        name, options["movable"] = links.free_name(), "true"
     _check_interface(subject, "bridge", name, options)
     id = names.random_id()
     return NetworkRecord(
@@ -225,18 +225,11 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     )
 
 
-def _free_name(store: Store) -> str:
-    """A name that no bridge has: ``ck0``, ``ck1`` … An ordinary user's are among themselves."""
-    ours = {record.interface for record in store.networks.list()}
-    names = (f"ck{number}" for number in range(1 << 16))
-    return next(name for name in names if name not in ours and (rights.is_needed or not netlink.index_of(name)))
-
-
 def _of_existing(subject: str, name: str) -> Subnet | None:
     """The subnet of a bridge that somebody has made; None when there is none of that name."""
     if not netlink.index_of(name):
         return None
-    if not links.is_bridge(name):
+    if not os.path.isdir(f"/sys/class/net/{name}/bridge"):
         raise InvalidArgument(f"configuration: bridge {name}: is a link, but no bridge")
     address = links.address_of(name)
     net = next((net for net, link in host_routes() if link == name and addresses.holds(net, address)), "")
@@ -411,7 +404,7 @@ def _refresh(store: Store, record: ContainerRecord, settings: Settings) -> None:
     if isinstance(reply, messages.Failed):
         raise reply.error(f"container {record.name}")
     if reply is not None:
-        etc.write(store, record, settings, specs.read(store, record.id).linux.host_ids(User()))
+        etc.write(store, record, settings)
 
 
 def tell_linked(store: Store, record: ContainerRecord) -> None:
@@ -420,4 +413,4 @@ def tell_linked(store: Store, record: ContainerRecord) -> None:
         if other.state in ALIVE and other.id != record.id and '"links"' in other.spec:
             settings = Settings.read(other.options)
             if any(name in (record.name, record.id) for name, _ in settings.links):
-                etc.write(store, other, settings, specs.read(store, other.id).linux.host_ids(User()))
+                etc.write(store, other, settings)

@@ -2,7 +2,8 @@
 
 Options of a network that are read here (docker's long names mean the same): ``mtu``, ``icc`` (``"false"``: its
 containers do not reach each other), ``masquerade`` (``"false"``: what leaves keeps its address), ``parent`` and
-``mode`` (macvlan), ``vni``, ``peers``, ``local``, ``port`` and ``device`` (vxlan), ``existing`` (a bridge that is not ours).
+``mode`` (macvlan), ``vni``, ``peers``, ``local``, ``port`` and ``device`` (vxlan), ``existing`` (a bridge that is not
+ours), ``movable`` (nobody has chosen its bridge's name).
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ def _bits(net: str) -> int:
 
 def _is_on(options: dict[str, str], name: str, default: str = "true") -> bool:
     return options.get(name, default) == "true"
+
+
+def may_move(record: NetworkRecord) -> bool:
+    """Whether its bridge may have another name, where that is taken."""
+    return _is_on(record.options, "movable", "false")
 
 
 def bridge(record: NetworkRecord) -> Bridge | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from containerkit import Engine, Image
-from tests import busybox, leftovers
+from tests import busybox, hosts, leftovers
+from tests.hosts import Host
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,3 +51,10 @@ def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
 def image(engine: Engine, busybox_tar: Path) -> Image:
     """``busybox``, in the test's engine."""
     return Image.import_(busybox_tar, tag="busybox", engine=engine)
+
+
+@pytest.fixture
+def outside(nothing_is_left: None) -> Iterator[Host]:
+    """Another host, with a cable to this one."""
+    with hosts.host() as host:
+        yield host

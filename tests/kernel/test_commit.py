@@ -195,7 +195,7 @@ def test_owners_are_those_the_container_knows(engine: Engine, image: Image, tmp_
     assert "a/" not in members(made) and "root/.wh..wh..opq" in members(made)
     for users in ("host", "remap"):
         result = engine.call("app", ["sh", "-c", "stat -c %u:%g /hers /made; ls /etc"], userns=users)
-        assert result.stdout.split() == ["33:44", "0:0", "passwd"]
+        assert result.stdout.split() == ["33:44", "0:0", "hostname", "hosts", "passwd", "resolv.conf"]
 
 
 def test_names_that_are_deletions_are_refused(engine: Engine, image: Image) -> None:

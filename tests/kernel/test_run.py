@@ -127,8 +127,8 @@ def test_read_only_root_with_a_tmpfs(engine: Engine, image: Image) -> None:
 
 
 def test_network_none_has_loopback_up_and_host_is_the_host(engine: Engine, image: Image) -> None:
-    assert "127.0.0.1" in call(engine, "ip addr show lo").stdout
-    assert call(engine, "ls /sys/class/net").stdout.split() == ["lo"]
+    assert "127.0.0.1" in call(engine, "ip addr show lo", network="none").stdout
+    assert call(engine, "ls /sys/class/net", network="none").stdout.split() == ["lo"]
     theirs = call(engine, "readlink /proc/self/ns/net", network="host").stdout.strip()
     assert theirs == os.readlink("/proc/self/ns/net")
 

@@ -180,6 +180,15 @@ def options(engine: Engine, here: Path, users: int) -> None:
     assert engine.call("busybox", "true", privileged=True) and engine.call("busybox", "true", pid="host")
 
 
+def network_views(engine: Engine, here: Path, users: int) -> None:
+    """What a container's network looks like: one of its own, and this machine's."""
+    with engine.run("busybox", "sleep 60", network="none") as container:
+        assert [link.name for link in container.interfaces()] == ["lo"] and container.routes() == []
+    with engine.run("busybox", "sleep 60", network="host") as container:
+        assert "lo" in {link.name for link in container.interfaces()}
+    assert "outside" in engine.networks.graph().svg
+
+
 def archives(engine: Engine, here: Path, users: int) -> None:
     """An image saved and loaded again, in another place; and what is wrong with one leaves nothing."""
     elsewhere = Engine(here / "elsewhere")

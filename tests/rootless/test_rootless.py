@@ -24,6 +24,7 @@ SCENARIOS = (
     "users_and_groups",
     "limits",
     "options",
+    "network_views",
     "archives",
     "strangers",
     "two_processes",

@@ -1,0 +1,74 @@
+"""What the kernel remembers of datagrams that were translated: ctnetlink, by hand.
+
+A translation is looked up for the first datagram of a client; the others go where that one went, for as long as no 30
+seconds pass without one. After a change of the translations that memory is wrong.
+
+Sources: include/uapi/linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlink.c (CTA_FILTER: 5.8).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+
+from containerkit.linux.netlink import attribute
+
+_NETLINK_NETFILTER = 12
+_NLMSG_ERROR, _NLMSG_DONE, _NLM_F_REQUEST, _NLM_F_DUMP = 2, 3, 1, 0x300
+_CT_GET, _CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK
+_CTA_TUPLE_ORIG, _CTA_ZONE, _CTA_FILTER, _CTA_FILTER_ORIG_FLAGS = 1, 18, 25, 1
+_CTA_TUPLE_PROTO, _CTA_PROTO_NUM, _CTA_PROTO_DST_PORT = 2, 1, 3
+#: Bits of the filter: the protocol, and the port at the other end.
+_BY_PORT = 1 << 3 | 1 << 5
+_HEADER, _NFGENMSG = struct.Struct("=IHHII"), struct.Struct("!BBH")
+
+
+def forget(ports: Iterable[int]) -> None:
+    """Look up anew where datagrams to these ports go. An answer that is on its way may be lost, as datagrams may.
+
+    Raises:
+        OSError: this kernel cannot be asked.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER) as channel:
+        for port in set(ports):
+            for family in (socket.AF_INET, socket.AF_INET6):
+                for found in list(_flows(channel, family, port)):
+                    _send(channel, _CT_DELETE, _NLM_F_REQUEST, 0, family, found)
+
+
+def _flows(channel: socket.socket, family: int, port: int) -> Iterator[bytes]:
+    """What names each of them: who sent what where, and the zone."""
+    protocol = [
+        attribute(_CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP])),
+        attribute(_CTA_PROTO_DST_PORT, struct.pack("!H", port)),
+    ]
+    wanted = attribute(_CTA_TUPLE_ORIG, [attribute(_CTA_TUPLE_PROTO, protocol)])
+    wanted += attribute(_CTA_FILTER, [attribute(_CTA_FILTER_ORIG_FLAGS, _BY_PORT)])
+    _send(channel, _CT_GET, _NLM_F_REQUEST | _NLM_F_DUMP, 1, family, wanted)
+    while True:
+        data = channel.recv(1 << 16)
+        while len(data) >= 16:
+            length, kind, _, number, _ = _HEADER.unpack_from(data)
+            if kind == _NLMSG_DONE:
+                return
+            if kind == _NLMSG_ERROR and number:  # without one: what was to be deleted had gone
+                raise OSError(-struct.unpack_from("=i", data, 16)[0], "connections cannot be listed")
+            if kind != _NLMSG_ERROR:
+                yield b"".join(_named(data[20:length]))
+            data = data[(length + 3) & ~3 :]
+
+
+def _named(attributes: bytes) -> Iterator[bytes]:
+    while len(attributes) >= 4:
+        length, kind = struct.unpack_from("=HH", attributes)
+        end = (length + 3) & ~3
+        if kind & 0x3FFF in (_CTA_TUPLE_ORIG, _CTA_ZONE):
+            yield attributes[:end]
+        attributes = attributes[end:]
+
+
+def _send(channel: socket.socket, kind: int, flags: int, number: int, family: int, attributes: bytes) -> None:
+    body = _NFGENMSG.pack(family, 0, 0) + attributes
+    channel.send(_HEADER.pack(16 + len(body), kind, flags, number, 0) + body)

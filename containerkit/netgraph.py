@@ -1,0 +1,108 @@
+"""Networks, drawn: who is on which, by what address, and what is reached from outside (views/network.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containerkit import connections, listing
+from containerkit.errors import NotFound
+from containerkit.options import Settings
+from containerkit.views import network as views
+from containerkit.views.network import Net, Node
+
+if TYPE_CHECKING:
+    import os
+
+    from containerkit.network import Network
+    from containerkit.store.containers import ContainerRecord
+    from containerkit.store.store import Store
+
+
+class NetworkGraph:
+    """A picture of networks as they were when it was asked for: in a notebook it shows itself.
+
+    ``svg`` is its text, for a page or a file of its own. The same networks give the same text.
+    """
+
+    def __init__(self, nets: Sequence[Net], nodes: Sequence[Node]) -> None:
+        self._nets, self._nodes = tuple(nets), tuple(nodes)
+
+    @property
+    def svg(self) -> str:
+        """A whole file, in the colours of its reader's light or dark theme."""
+        return views.picture(self._nets, self._nodes, standalone=True)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as a file, ``networks.svg``."""
+        Path(path).write_text(self.svg, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        # Within the page, and not as an image: so it has the page's colours.
+        return f'<div style="overflow-x:auto">{views.picture(self._nets, self._nodes)}</div>'
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return (
+            f"NetworkGraph({', '.join(net.name for net in self._nets)}: {views.count(len(self._nodes), 'container')})"
+        )
+
+
+def draw(store: Store, networks: Sequence[Network]) -> NetworkGraph:
+    """Those networks with their containers, running or not; with all networks, containers that are on none, too."""
+    names = {network.name for network in networks}
+    nodes = {record.id: _node(store, record) for record in listing.records(store, all=True)}
+    wanted = [node for node in nodes.values() if names & {net for net, _ in node.addresses}]
+    if "none" in names:
+        wanted += [node for node in nodes.values() if not node.addresses and not node.joins]
+    there = {node.name for node in wanted}
+    wanted += [node for node in nodes.values() if node.joins in there]
+    # Of its other networks nothing is drawn: a container's card says what is in the picture.
+    return NetworkGraph([_net(one) for one in networks if one.name != "none"], [_within(one, names) for one in wanted])
+
+
+def _net(network: Network) -> Net:
+    if network.driver == "host":
+        return Net(network.name, "this machine's own")
+    subnets = [text for text in (network.subnet, network.subnet6) if text]
+    gateways = [text for text in (network.gateway, network.gateway6) if text]
+    says = "gateway" if network.driver == "macvlan" else "this machine is"
+    parts = [network.driver, *dict.fromkeys(subnets)]
+    parts += [f"{says} {', '.join(dict.fromkeys(gateways))}"] if gateways else []
+    parts += ["internal: no way out"] if network.internal else []
+    return Net(network.name, " · ".join(parts), is_closed=network.internal)
+
+
+def _node(store: Store, record: ContainerRecord) -> Node:
+    settings = Settings.read(record.options)
+    kind, _, other = settings.network.partition(":")
+    if kind == "container":
+        return Node(record.name, record.status, joins=_name(store, other))
+    if kind == "host":
+        return Node(record.name, record.status, (("host", "this machine's addresses"),))
+    addresses = tuple(
+        (name, one.ip_address or one.ip6_address or "") for name, one in connections.of(store, record).items()
+    )
+    return Node(record.name, record.status, addresses, _ports(connections.ports(record)))
+
+
+def _name(store: Store, name_or_id: str) -> str:
+    try:
+        return store.containers.find(name_or_id).name
+    except NotFound:
+        return name_or_id  # it has been removed
+
+
+def _ports(published: Mapping[str, Sequence[tuple[str, int]]]) -> tuple[str, ...]:
+    return tuple(
+        f"{'' if host in ('0.0.0.0', '') else f'[{host}]:' if ':' in host else f'{host}:'}{port} → {key}"
+        for key, hosts in published.items()
+        for host, port in hosts
+    )
+
+
+def _within(node: Node, names: set[str]) -> Node:
+    return Node(node.name, node.status, tuple(one for one in node.addresses if one[0] in names), node.ports, node.joins)
