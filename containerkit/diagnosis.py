@@ -22,7 +22,7 @@ from containerkit.errors import ContainerkitError, reason
 from containerkit.linux import capabilities, confinement, mounts
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import delegated_parent, detect
-from containerkit.net import obstacles
+from containerkit.net import obstacles, outside
 from containerkit.results import Doctor, Finding
 from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store import rights, verify
@@ -269,6 +269,18 @@ def _delegation(_: Store) -> str:
     return parent or "/"
 
 
+def _way_out(_: Store) -> str:
+    names = [os.path.basename(path) for path in outside.programs()]
+    if not names:
+        raise Missing("neither is on PATH")
+    return names[0]
+
+
+def _tun(_: Store) -> str:
+    os.close(os.open(outside.TUN, os.O_RDWR | os.O_CLOEXEC))
+    return outside.TUN
+
+
 _ROOT = (
     Check("rights", "capabilities", _rights, "what they allow: ulimits above the present ones take CAP_SYS_RESOURCE",
           "give them to whatever runs this"),
@@ -282,6 +294,9 @@ _USERS = (
           "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"),
     Check("rights", "delegated cgroup", _delegation, "limits, pause, stats",
           "as root, with cgroup v2 and systemd: systemctl edit user@.service: [Service] Delegate=yes"),
+    Check("networks", "pasta or slirp4netns", _way_out, "the outside, for containers on networks",
+          "as root: apt-get install passt"),
+    Check("networks", outside.TUN, _tun, "the outside, for containers on networks", f"as root: {outside.MAKE_TUN}"),
 )  # fmt: skip
 
 

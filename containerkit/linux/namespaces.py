@@ -83,18 +83,17 @@ def setns(descriptor: int, flags: int) -> None:
 
 
 @contextmanager
-def network_of(pid: int | str) -> Iterator[None]:
-    """Be in the network namespace of a process for a while. To be used in a process with one thread."""
-    home, there = (os.open(f"/proc/{one}/ns/net", os.O_RDONLY | os.O_CLOEXEC) for one in ("self", pid))
+def inside_network(descriptor: int) -> Iterator[None]:
+    """Be in a network namespace for a while. To be used in a process with one thread."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        setns(there, CLONE_NEWNET)
+        setns(descriptor, CLONE_NEWNET)
         try:
             yield
         finally:
             setns(home, CLONE_NEWNET)
     finally:
         os.close(home)
-        os.close(there)
 
 
 def write_id_maps(pid: int, uid_map: list[tuple[int, int, int]], gid_map: list[tuple[int, int, int]]) -> None:

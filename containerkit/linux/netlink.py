@@ -18,7 +18,7 @@ NETLINK_ROUTE = 0
 NLMSG_ERROR = 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 1, 4, 0x100, 0x200, 0x400, 0x800
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH = 16, 17, 20, 24, 25, 28
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_PID = 1, 3, 4, 5, 10, 18, 19
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 5, 10, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, VETH_INFO_PEER = 1, 2, 4, 5, 1
 IFLA_MACVLAN_MODE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT = 1, 3, 4, 15
@@ -67,7 +67,7 @@ def new_link(
     mac: str = "",
     mtu: int = 0,
     up: bool = True,
-    pid: int = 0,
+    network: int = -1,
     exist_ok: bool = False,
 ) -> Message:
     """Make a link.
@@ -77,14 +77,16 @@ def new_link(
         data: the kind's own attributes.
         master: the index of the bridge it is a port of.
         link: the index of the link it is on top of.
-        pid: a process in whose network namespace it shall be.
+        network: a descriptor of the network namespace that it shall be in, if not in this one.
     """
     own = list(data)
     information = [attribute(IFLA_INFO_KIND, kind), *([attribute(IFLA_INFO_DATA, own)] if own else ())]
     attributes = [*_described(name, mac, mtu), attribute(IFLA_LINKINFO, information)]
-    for number, value in ((IFLA_MASTER, master), (IFLA_LINK, link), (IFLA_NET_NS_PID, pid)):
+    for number, value in ((IFLA_MASTER, master), (IFLA_LINK, link)):
         if value:
             attributes.append(attribute(number, value))
+    if network >= 0:
+        attributes.append(attribute(IFLA_NET_NS_FD, network))
     body = _LINK.pack(0, 0, 0, IFF_UP * up, IFF_UP * up) + b"".join(attributes)
     ignored = (errno.EEXIST,) if exist_ok else ()
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, ignored, f"link {name}")
@@ -99,11 +101,11 @@ def _described(name: str, mac: str, mtu: int) -> list[bytes]:
     return found
 
 
-def veth_peer(name: str, pid: int, *, mac: str = "", mtu: int = 0, index: int = 0) -> bytes:
-    """A veth's own attribute: its other end, in the network namespace of ``pid``; ``index`` 0 for any."""
+def veth_peer(name: str, network: int, *, mac: str = "", mtu: int = 0, index: int = 0) -> bytes:
+    """A veth's own attribute: its other end, in the network namespace of a descriptor; ``index`` 0 for any."""
     # Down: while the pair is being made, an end that comes up finds no other (drivers/net/veth.c: veth_open).
     body = _LINK.pack(0, 0, index, 0, 0) + b"".join(_described(name, mac, mtu))
-    return attribute(VETH_INFO_PEER, body + attribute(IFLA_NET_NS_PID, pid))
+    return attribute(VETH_INFO_PEER, body + attribute(IFLA_NET_NS_FD, network))
 
 
 def set_link(name: str, *, up: bool | None = None, master: int | None = None, absent_ok: bool = False) -> Message:

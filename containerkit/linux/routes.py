@@ -28,3 +28,14 @@ def host_routes() -> list[tuple[str, str]]:
         if 8 < prefix < 128 and not target.startswith("fe80"):
             found.append((f"{socket.inet_ntop(socket.AF_INET6, bytes.fromhex(target))}/{prefix}", link))
     return found
+
+
+def own_address() -> str:
+    """The IPv4 address that this network namespace is seen with from elsewhere; empty when there is no way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            # Nothing is sent. Of TEST-NET-3 (RFC 5737): nobody is there, and the default route leads there.
+            probe.connect(("203.0.113.1", 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])

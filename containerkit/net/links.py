@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
-from containerkit.linux.namespaces import network_of
+from containerkit.linux.namespaces import inside_network
 
 _SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
@@ -245,30 +245,32 @@ def remove(segment: Segment) -> None:
 # -- cables ------------------------------------------------------------------------------------------------------------
 
 
-def plug_in(pid: int, plugs: Sequence[Plug]) -> None:
-    """Connect the network namespace of ``pid``: links, addresses, routes, in this order.
+def plug_in(network: int, plugs: Sequence[Plug]) -> None:
+    """Connect a container's network namespace, a descriptor: links, addresses, routes, in this order.
 
     Raises:
         OSError: the kernel refuses.
     """
     with netlink.Netlink() as kernel:
         for plug in plugs:
-            _lay(kernel, pid, plug)
-    with network_of(pid):
+            _lay(kernel, network, plug)
+    with inside_network(network):
         configure(plugs)
 
 
-def _lay(kernel: netlink.Netlink, pid: int, plug: Plug) -> None:
+def _lay(kernel: netlink.Netlink, network: int, plug: Plug) -> None:
     segment = plug.segment
     if segment.kind == "macvlan":
         mode = netlink.attribute(netlink.IFLA_MACVLAN_MODE, netlink.MACVLAN_MODES[segment.mode])
         link = netlink.index_of(segment.name)
         # Two containers' eth0 would be one name, while they are still here: it gets its name over there.
         kernel.run(
-            netlink.new_link(plug.name, "macvlan", [mode], link=link, mac=plug.mac, mtu=segment.mtu, up=False, pid=pid)
+            netlink.new_link(
+                plug.name, "macvlan", [mode], link=link, mac=plug.mac, mtu=segment.mtu, up=False, network=network
+            )
         )
         return
-    peer = netlink.veth_peer(plug.name, pid, mac=plug.mac, mtu=segment.mtu)
+    peer = netlink.veth_peer(plug.name, network, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
     cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
     cable += _as_port(plug)
@@ -301,9 +303,9 @@ def configure(plugs: Sequence[Plug]) -> None:
         kernel.run(*wishes)
 
 
-def unplug(pid: int, names: Sequence[str]) -> None:
-    """Take links away from the network namespace of ``pid``; those that are not there are no error."""
-    with network_of(pid), netlink.Netlink() as kernel:
+def unplug(network: int, names: Sequence[str]) -> None:
+    """Take links away from a container's network namespace; those that are not there are no error."""
+    with inside_network(network), netlink.Netlink() as kernel:
         kernel.run(*(netlink.delete_link(name) for name in names))
 
 

@@ -18,7 +18,7 @@ from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
 from containerkit.runtime.hooks import AwaitHooks
-from containerkit.runtime.namespaces import AwaitIdMaps
+from containerkit.runtime.namespaces import AwaitIdMaps, ShowNetwork
 from containerkit.runtime.operation import Context, Operation, Plan
 
 
@@ -28,7 +28,8 @@ class Child:
 
     ``costs`` has the nanoseconds of each operation of its plan but the last, in order. ``terminal`` is the master of
     its terminal, where it has one. ``take_listener`` is given the descriptor that tells of system calls which a process
-    outside decides on, at once, for the init may make such calls itself.
+    outside decides on, at once, for the init may make such calls itself. ``network`` is its network namespace, where it
+    had to be shown (runtime/namespaces.py, ``ShowNetwork``).
     """
 
     pid: int
@@ -37,6 +38,7 @@ class Child:
     cgroup: Cgroup | None
     costs: list[int] = field(default_factory=list)
     terminal: int | None = None
+    network: int | None = None
     take_listener: Callable[[int], None] = os.close
 
     def discard(self) -> None:
@@ -44,11 +46,20 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.channel.close()
-        for descriptor in (self.pidfd, self.terminal):
+        for descriptor in (self.pidfd, self.terminal, self.network):
             if descriptor is not None:
                 os.close(descriptor)
         if self.cgroup is not None:
             self.cgroup.delete()
+
+    def open_network(self) -> int:
+        """A descriptor of its network namespace, the caller's to close.
+
+        Raises:
+            OSError: it has ended.
+        """
+        found, self.network = self.network, None
+        return os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC) if found is None else found
 
     def start(self) -> None:
         """Let the user's program run. Returns once execve has succeeded.
@@ -108,6 +119,8 @@ class Child:
             raise messages.failure(message)
         if kind == "console":
             self.terminal = descriptor
+        if kind == "network":
+            self.network = descriptor
         if kind == "seccomp" and descriptor is not None:
             self.take_listener(descriptor)
         if kind == "executing":
@@ -123,6 +136,8 @@ class Child:
                 except OSError as error:
                     raise _failure(operation, error) from error
                 self._say(messages.MAPPED)
+            elif isinstance(operation, ShowNetwork):
+                self._await("network")
             elif isinstance(operation, AwaitHooks):
                 self._await("hooks")
                 operation.run({**state, "status": "creating", "pid": self.pid})

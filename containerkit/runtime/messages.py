@@ -6,6 +6,7 @@
       |  clone3 ------------------------------>|
       |  write uid_map, gid_map                |
       |------------------------------ mapped ->|   only with a user namespace
+      |<- network (+ its namespace) -----------|   only with a network namespace of an ordinary user's
       |                                        |   mounts, devices, ...
       |<- hooks -------------------------------|   only with createRuntime hooks
       |  run them                              |
@@ -47,7 +48,7 @@ def send(channel: int, kind: str, **members: Any) -> None:
 
 
 def send_descriptor(channel: int, kind: str, descriptor: int) -> None:
-    """Send a message with a descriptor: ``console`` with the terminal's master, ``seccomp`` with a listener."""
+    """Send a message with a descriptor: ``console`` with the terminal's master, ``network``, ``seccomp``."""
     with socket.socket(fileno=os.dup(channel)) as handle:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
         handle.sendmsg([json.dumps({"kind": kind}).encode()], [rights])

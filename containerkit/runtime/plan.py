@@ -129,6 +129,8 @@ def _inside(
         yield namespaces.UnshareCgroup()
     if (network := linux.namespace("network")) is not None and not network.path:
         yield namespaces.RaiseLoopback()
+        if confined:
+            yield namespaces.ShowNetwork()
     yield from _files(spec, overlay, confined)
     if spec.hostname:
         yield namespaces.SetHostname(spec.hostname)

@@ -21,6 +21,8 @@
         tmp/                         work in progress: swept when its owner is gone
     RUN/                             /run/containerkit: gone after a reboot
         containers/<id>              the socket of a running container's monitor (supervise/control.py)
+        networks                     a lock: held by whoever makes bridges, lays the firewall, starts a keeper
+        networks.socket              where the keeper of an ordinary user's networks listens (net/keeper.py)
 """
 
 from __future__ import annotations
@@ -66,6 +68,16 @@ class Paths:
     def control(self, id: str) -> str:
         """The socket that a running container's monitor listens at."""
         return f"{self.run}/containers/{id}"
+
+    @property
+    def network_lock(self) -> str:
+        """The file that is locked while what networks share is made."""
+        return f"{self.run}/networks"
+
+    @property
+    def keeper(self) -> str:
+        """The socket that the keeper of an ordinary user's networks listens at."""
+        return f"{self.run}/networks.socket"
 
     @property
     def layers(self) -> Path:

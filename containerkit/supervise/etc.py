@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 
 from containerkit.errors import NotFound
+from containerkit.linux.routes import own_address
 from containerkit.net import etcfiles
 from containerkit.options import Settings
 from containerkit.store import rights
@@ -72,6 +73,9 @@ def texts(store: Store, record: ContainerRecord, settings: Settings, endpoints: 
 
 def _extra(settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str, str]]:
     gateway = next((route for plug in segments.plugs(endpoints) for route in plug.routes), "127.0.0.1")
+    if rights.is_needed:
+        # The gateway is in a network namespace that the host's servers are not in.
+        gateway = own_address() or gateway
     found = [(name, gateway if address == "host-gateway" else address) for name, address in settings.add_hosts]
     if settings.network == "host":
         found += [(name, line[0]) for line in map(str.split, _read("/etc/hosts").splitlines())

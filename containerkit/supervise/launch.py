@@ -6,6 +6,7 @@ it to the monitor; whoever finds such a row without an owner knows what to undo.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -31,12 +32,13 @@ from containerkit.oci import users as accounts
 from containerkit.oci.runtime_spec import Linux
 from containerkit.options import Settings
 from containerkit.runtime import bundle
+from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, specs
+from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, sharing, specs
 from containerkit.supervise.client import spawner
 
 
@@ -301,7 +303,7 @@ def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
     settings = Settings.read(record.options)
-    _join(store, record, settings)
+    joined = _join(store, record, settings)
     endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
@@ -322,7 +324,36 @@ def _request(
         health=configure.probe(settings.healthcheck),
         networked=networks.networked(store, settings, image.config.config, endpoints),
     )
-    return Running(record, spawner.request(request, (lease, stdin)), fresh)
+    with contextlib.ExitStack() as stack:
+        place = _place(stack, store, record, request, joined)
+        return Running(record, spawner.request(request, (lease, stdin, *place)), fresh)
+
+
+def _place(
+    stack: contextlib.ExitStack, store: Store, record: ContainerRecord, request: messages.Start, joined: int
+) -> tuple[int, ...]:
+    """Where an ordinary user's container belongs, as descriptors that are closed with ``stack``.
+
+    Args:
+        joined: the pid of a container whose namespaces it joins, or 0.
+
+    Raises:
+        InvalidState: it cannot be in the user namespaces of both its networks and that container.
+    """
+    found: tuple[int, ...] = ()
+    if joined and rights.is_needed:
+        found = (sharing.users_of(joined),)
+        stack.callback(os.close, found[0])
+    if request.networked is not None:
+        place = stack.enter_context(sharing.place(store))
+        if place is not None:
+            if found and not os.path.sameopenfile(found[0], place.users):
+                raise InvalidState(
+                    f"container {record.name}: cannot join a container whose user namespace another process has made "
+                    f'and be on networks (network="none" goes)'
+                )
+            found = place.descriptors
+    return found
 
 
 def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> list[Endpoint]:
@@ -340,15 +371,15 @@ def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: S
     return endpoints
 
 
-def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
-    """Write down where the namespaces of other containers are now.
+def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
+    """Write down where the namespaces of other containers are now; the pid of one of them, or 0.
 
     Raises:
         NotFound: one of these containers is not there.
         InvalidState: it does not run.
         InvalidArgument: it has users of its own, and these are not shared.
     """
-    paths, files = {}, {}
+    paths, files, pid = {}, {}, 0
     users: Linux | None = None
     hostname = ""
     for kind, choice in configure.choices(settings).items():
@@ -356,7 +387,8 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
             other = recover.truth(store, store.containers.find(choice.partition(":")[2]))
             if other is None or other.state != "running":
                 raise InvalidState(f"container {record.name}: cannot join the {kind} namespace: {choice} does not run")
-            paths[kind] = f"/proc/{other.pid}/ns/{KINDS[kind][1]}"
+            pid = other.pid or 0
+            paths[kind] = f"/proc/{pid}/ns/{KINDS[kind][1]}"
             theirs = specs.read(store, other.id).linux
             if theirs.uid_mappings and settings.userns != choice:
                 raise InvalidArgument(
@@ -371,6 +403,7 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> None:
     if paths:
         spec = configure.join(specs.read(store, record.id), paths, users)
         specs.write(store, record.id, configure.share_names(spec, hostname, files))
+    return pid
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:

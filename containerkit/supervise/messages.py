@@ -2,18 +2,22 @@
 
 ::
 
-    SDK                                                a spare, then monitor or helper
-     |-- Start|Enter + fds ------------------------------------->|
+    SDK                                                a spare, then monitor, helper, worker or keeper
+     |-- Start|Enter|Work|Keep + fds --------------------------->|
      |<------------------------------- taken --------------------|   no answer: nothing was done, ask again
-     |<------------------------------- started | failed ---------|
+     |<------------ started | worked | kept | failed ------------|
      |-- signal ------------------------------------------------>|   helper only
-     |<------------------------------- exited -------------------|
+     |<------------------------------- exited -------------------|   monitor and helper only
 
 Requests go over the one socket of the spawner; each brings its own reply socket, so that any number of threads can
 wait for answers at once. All sockets are SOCK_SEQPACKET: one message, one read.
 
-Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); ``started`` brings the
-master of an exec'd process's terminal, where it has one.
+Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); Work (reply, order,
+result); Keep (reply, lock). ``started`` brings the master of an exec'd process's terminal, where it has one.
+
+An ordinary user's requests may bring more: the user namespace to be in, and after it the network namespace; Start also
+the connection to their keeper. The keeper answers with ``kept`` and both namespaces, and whoever connects to its socket
+gets that answer, too (sharing.py).
 
 Whoever wants something of a running container speaks to its monitor's control socket, from any process::
 
@@ -149,8 +153,19 @@ class Work:
     kind: str = "work"
 
 
-Request = Start | Enter | Work
-_KINDS: dict[str, type[Start] | type[Enter] | type[Work]] = {"start": Start, "enter": Enter, "work": Work}
+@dataclass(frozen=True)
+class Keep:
+    """Keep the network namespace of an ordinary user's containers, and listen at ``socket``; ``lock`` is a file."""
+
+    socket: str
+    lock: str
+    kind: str = "keep"
+
+
+Request = Start | Enter | Work | Keep
+_KINDS: dict[str, Any] = {one.kind: one for one in Request.__args__}
+#: How many descriptors a request brings, but its reply; those after them say where it is carried out.
+OWN_DESCRIPTORS = {"start": 2, "enter": 3, "work": 2, "keep": 1}
 
 
 def encode(request: Request) -> bytes:
@@ -169,7 +184,8 @@ def encode(request: Request) -> bytes:
 def decode(data: bytes) -> Request:
     """The request that :func:`encode` made."""
     kind, _, body = data.partition(b" ")
-    return codec.loads(_KINDS[kind.decode()], body, "request")
+    request: Request = codec.loads(_KINDS[kind.decode()], body, "request")
+    return request
 
 
 def send(channel: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
@@ -307,9 +323,20 @@ class Worked:
     kind: str = "worked"
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The networks are there: the user namespace and the network namespace come along, for as long as the connection.
+
+    ``problem``: why nothing reaches the outside, or empty.
+    """
+
+    problem: str = ""
+    kind: str = "kept"
+
+
 Reply = (
     Started | Failed | Exited | Signal | Attach | Attached | CloseInput | StayEnded | HoldStill | Held | Worked
-    | Refresh | Refreshed
+    | Refresh | Refreshed | Kept
 )  # fmt: skip
 _REPLIES: dict[str, Any] = {one.kind: one for one in Reply.__args__}
 

@@ -30,6 +30,7 @@ from containerkit.store.trees import remove_tree
 from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
 from containerkit.supervise.health import Health, Prober
+from containerkit.supervise.inside import Inside
 from containerkit.supervise.log import LogWriter
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
 from containerkit.supervise.networking import Networking
@@ -41,10 +42,14 @@ _FOR_CLIENTS = 30.0
 
 
 def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
-    """Look after the container of ``request`` until it has ended for good. Descriptors: lease, stdin."""
-    lease, stdin = descriptors
+    """Look after the container of ``request`` until it has ended for good.
+
+    Args:
+        descriptors: lease, stdin, and where an ordinary user's networks are (inside.py).
+    """
+    lease, stdin, *place = descriptors
     process.set_title(f"containerkit-monitor {request.name}")
-    monitor = Monitor(request, channel, lease)
+    monitor = Monitor(request, channel, lease, Inside(*place) if place else None)
     if not monitor.start(stdin):
         return
     os.close(stdin)
@@ -58,7 +63,7 @@ def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
 class Monitor:
     """The container's life as its monitor sees it."""
 
-    def __init__(self, request: Start, channel: socket.socket, lease: int) -> None:
+    def __init__(self, request: Start, channel: socket.socket, lease: int, inside: Inside | None = None) -> None:
         self.request = request
         self.channel = channel
         self.lease = lease
@@ -68,7 +73,7 @@ class Monitor:
         self.loop = Loop()
         self.streams = Streams(self.loop, self.log)
         self.control: Control | None = None
-        self.networking = self._networking()
+        self.networking = self._networking(inside)
         self.prober: Prober | None = None
         self.child: create.Child
         self.oom: OomNotice | None = None
@@ -81,9 +86,9 @@ class Monitor:
         self.wait = 0.0
         self.last: Exited | None = None
 
-    def _networking(self) -> Networking | None:
+    def _networking(self, inside: Inside | None) -> Networking | None:
         wanted = self.request.networked
-        return None if wanted is None else Networking(self.loop, self.database, self.request.id, wanted)
+        return None if wanted is None else Networking(self.loop, self.database, self.request.id, wanted, inside)
 
     # -- start -------------------------------------------------------------------------------------------------------
 
@@ -92,6 +97,7 @@ class Monitor:
         try:
             if self.networking is not None:
                 self.networking.take_ports()
+                self.networking.go_in()
             self._create(stdin)
         except (ContainerkitError, OSError) as error:
             self._failed(error)
@@ -119,7 +125,7 @@ class Monitor:
         if self.networking is None:
             return
         try:
-            self.networking.connect(self.child.pid)
+            self.networking.connect(self.child.open_network())
         except OSError as error:
             self.child.check()  # it may have ended by itself: what it says is the reason
             raise RuntimeFailure(f"network: {reason(error)}", errno=error.errno) from error
@@ -220,7 +226,7 @@ class Monitor:
     def _refresh(self) -> None:
         """Its networks are others: as the rows say."""
         if self.networking is not None:
-            self.networking.refresh(self.child.pid)
+            self.networking.refresh()
             self.containers.amend(self.request.id, ports=written_ports(self.networking.ports))
             self.networking.publish()
 

@@ -3,6 +3,7 @@
 ::
 
     take_ports      before anything else: what is taken is known at once
+    go_in           an ordinary user's: to where its networks are
     connect         while the init mounts: cables, addresses, the resolver's sockets
     publish         once the row says which ports: whoever finds the monitor killed knows what to undo
     refresh         a network more or less, while it runs
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import nftables
 from containerkit.linux.loop import Loop
-from containerkit.linux.namespaces import network_of
+from containerkit.linux.namespaces import inside_network
 from containerkit.net import links, publishing
 from containerkit.net.firewall import Firewall, Translation
 from containerkit.net.forwarding import Upstream
@@ -34,6 +35,7 @@ from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
 from containerkit.supervise import segments
+from containerkit.supervise.inside import Inside
 from containerkit.supervise.messages import Networked
 
 #: Where containers ask for names.
@@ -81,10 +83,13 @@ class Names:
 
 
 class Networking:
-    """The networks of one container, from its monitor's side."""
+    """The networks of one container, from its monitor's side; ``inside``: it goes there, which root's does not."""
 
-    def __init__(self, loop: Loop, database: Database, id: str, request: Networked) -> None:
+    def __init__(
+        self, loop: Loop, database: Database, id: str, request: Networked, inside: Inside | None = None
+    ) -> None:
         self._loop, self._database, self._id, self._request = loop, database, id, request
+        self._inside = inside
         self._networks = Networks(database)
         self._firewall = Firewall(request.root)
         self._names = Names(self._networks, request.links)
@@ -92,6 +97,7 @@ class Networking:
         self._relays: list[Relay] = []
         self._relayed: list[tuple[str, int]] = []
         self._resolver: Resolver | None = None
+        self._network = -1
         self._plugs: list[Plug] = []
         self._laid: list[Translation] = []
         #: What is published, for the row.
@@ -108,6 +114,15 @@ class Networking:
         if not self._bound and self._request.ports:
             self._bound = publishing.bind(self._request.ports, self._holder)
 
+    def go_in(self) -> None:
+        """From here on this process is in the network namespace where its networks are.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        if self._inside is not None:
+            self._inside.enter()
+
     def _holder(self, protocol: str, host_ip: str, port: int) -> str:
         for name, _, ports in _published(self._database):
             for one in ports:
@@ -115,18 +130,19 @@ class Networking:
                     return name
         return ""
 
-    def connect(self, pid: int) -> None:
-        """Plug the network namespace of ``pid`` in.
+    def connect(self, network: int) -> None:
+        """Plug in the container's network namespace, a descriptor, which is held until the run ends.
 
         Raises:
             RuntimeFailure: a bridge cannot be made.
             OSError: the kernel refuses.
         """
+        self._network = network
         endpoints = self._ready_endpoints()
         self._names.records = _records(endpoints)
         self._plugs = segments.plugs(endpoints, publishes=bool(self._bound))
-        links.plug_in(pid, self._plugs)
-        self._answer(pid)
+        links.plug_in(network, self._plugs)
+        self._answer()
         self._lead_to(segments.serving(endpoints))
 
     def _ready_endpoints(self) -> list[Endpoint]:
@@ -149,13 +165,13 @@ class Networking:
         if is_bridged and not Firewall(self._request.root).is_laid():
             lay(database, self._request.root)
 
-    def _answer(self, pid: int) -> None:
+    def _answer(self) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
         is_needed = self._request.has_names or any(one.name != DEFAULT_NETWORK for one in self._names.records)
         if self._resolver is not None or not is_needed:
             return
         wanted = (RESOLVER[0], 0) if self._request.serves_names else RESOLVER
-        with network_of(pid):
+        with inside_network(self._network):
             udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             udp.bind(wanted)
@@ -164,7 +180,8 @@ class Networking:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
                 rules = _REDIRECT.format(address=RESOLVER[0], **places)
                 nftables.apart(lambda: nftables.run(rules))
-        self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
+        outside = {} if self._inside is None else self._inside.outside()
+        self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams(), outside)
 
     def _upstreams(self) -> Sequence[Upstream]:
         """Nobody, where every network is internal."""
@@ -184,8 +201,10 @@ class Networking:
         """Let what comes to the ports through; the last step of a start, and of a change.
 
         Raises:
-            RuntimeFailure: the firewall cannot be laid.
+            RuntimeFailure: the firewall cannot be laid; the place where its networks are is about to go.
         """
+        if self._inside is not None:
+            self._inside.check()
         wanted = segments.translations(self.ports)
         if wanted != self._laid:
             self._translate(wanted)
@@ -226,7 +245,7 @@ class Networking:
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 
-    def refresh(self, pid: int) -> None:
+    def refresh(self) -> None:
         """Do what the rows say that is not so yet: networks that it has been connected to, or taken off.
 
         Raises:
@@ -236,12 +255,12 @@ class Networking:
         wanted = segments.plugs(endpoints, publishes=bool(self._bound))
         records = _records(endpoints)
         there = {plug.name: plug for plug in self._plugs}
-        links.unplug(pid, [name for name in there if name not in {plug.name for plug in wanted}])
-        links.plug_in(pid, [plug for plug in wanted if plug.name not in there])
-        with network_of(pid):
+        links.unplug(self._network, [name for name in there if name not in {plug.name for plug in wanted}])
+        links.plug_in(self._network, [plug for plug in wanted if plug.name not in there])
+        with inside_network(self._network):
             links.route(wanted)
         self._plugs, self._names.records = wanted, records
-        self._answer(pid)
+        self._answer()
         if self._resolver is not None:
             self._resolver.upstreams = self._upstreams()
         self._lead_to(segments.serving(endpoints))
@@ -254,6 +273,9 @@ class Networking:
             self._resolver.close()
             self._resolver = None
         self._close_relays()
+        if self._network >= 0:
+            os.close(self._network)
+            self._network = -1
 
     def close(self) -> None:
         """Give the ports back. This process is about to end."""

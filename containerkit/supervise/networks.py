@@ -14,16 +14,16 @@ from containerkit.configuration import Configuration
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, Unsupported
 from containerkit.linux import netlink
 from containerkit.linux.routes import host_routes
-from containerkit.net import etcfiles, links
+from containerkit.net import etcfiles, links, outside
 from containerkit.net.publishing import Wanted
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.options import Settings
-from containerkit.store import addresses
+from containerkit.store import addresses, rights
 from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import control, etc, linking, messages, names, networking, segments, worker
+from containerkit.supervise import control, etc, linking, messages, names, networking, segments, sharing
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -69,6 +69,8 @@ def create(
     subject = f"network {name}"
     if driver not in DRIVERS:
         raise InvalidArgument(f"{subject}: driver {driver!r}: expected {', '.join(DRIVERS)}")
+    if rights.is_needed and driver != "bridge":
+        raise Unsupported(f"{subject}: driver {driver}: is root's: it takes links of this machine")
     chosen = _options(subject, driver, options or {})
     id = names.random_id()
     interface = chosen.pop("parent", "") or chosen.pop("bridge_name", "") or f"ck-{id[:10]}"
@@ -172,6 +174,8 @@ def taken(store: Store, unless: str = "") -> Iterator[tuple[str, str]]:
             yield from ((net, f"network {record.name}") for net, _, _ in record.subnets)
     known = {record.interface for record in records} | {unless}
     yield from ((net, f"this machine's link {link}") for net, link in host_routes() if link not in known)
+    if rights.is_needed:
+        yield outside.SUBNET, "the way out of an ordinary user's networks"
 
 
 def default(store: Store, configuration: Configuration) -> NetworkRecord:
@@ -201,7 +205,7 @@ def default(store: Store, configuration: Configuration) -> NetworkRecord:
 def _default(store: Store, configuration: Configuration) -> NetworkRecord:
     name, subject = configuration.bridge, f"network {DEFAULT_NETWORK}"
     options = {"mtu": configuration.bridge_mtu} if configuration.bridge_mtu else {}
-    found = _of_existing(subject, name) if name else None
+    found = _of_existing(subject, name) if name and not rights.is_needed else None
     if found is not None:
         options["existing"] = "true"
     elif configuration.bridge_address:
@@ -246,17 +250,13 @@ def remove(store: Store, record: NetworkRecord, *, built_in: bool = False) -> No
     if record.name == DEFAULT_NETWORK and not built_in:
         raise InvalidState(f"network {record.name}: is built in (ck.prune() takes its bridge down when it is not used)")
     store.networks.delete(record.id)
-    worker.call(networking.take_down, (str(store.paths.root), lock(store), record), {})
-
-
-def lock(store: Store) -> str:
-    """The file that is locked while bridges are made."""
-    return str(store.paths.run / "networks")
+    sharing.call(store, networking.take_down, str(store.paths.root), store.paths.network_lock, record)
 
 
 def restore(store: Store) -> None:
     """Bridges, cables and firewall as the rows say."""
-    worker.call(networking.restore, (str(store.paths.database), str(store.paths.root), lock(store)), {})
+    paths = store.paths
+    sharing.call(store, networking.restore, str(paths.database), str(paths.root), paths.network_lock)
 
 
 def prune(store: Store) -> list[str]:
@@ -275,7 +275,7 @@ def prune(store: Store) -> list[str]:
             continue  # somebody has just started a container there
         found.append(record.name)
     if found and not store.networks.list():
-        worker.call(networking.take_down_firewall, (str(store.paths.root), lock(store)), {})
+        sharing.call(store, networking.take_down_firewall, str(store.paths.root), store.paths.network_lock)
     return [name for name in found if name != DEFAULT_NETWORK]
 
 
@@ -325,7 +325,7 @@ def networked(
         return None
     return Networked(
         root=str(store.paths.root),
-        lock=lock(store),
+        lock=store.paths.network_lock,
         ports=tuple(wanted_ports(settings, image)),
         has_names=etc.has_resolver(settings, endpoints),
         servers=tuple(etcfiles.upstreams(etc.host_servers(), settings.dns)),

@@ -3,12 +3,13 @@
 Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor 3. One thread, no state.
 
 An ordinary user's spawner makes a user namespace first. It stays outside; its children go in, or into that of the
-container that they are about: to enter another's namespaces takes somebody from outside.
+container or the networks that they are about: to enter another's namespaces takes somebody from outside. Which one
+that is, a descriptor says that comes with the request, or a pid in it.
 
 The fork comes before the request: one *spare* child waits on the socket, and when it takes a request the spawner forks
 the next. What a fork costs (2 ms: page tables, and the first writes to shared pages) nobody waits for then::
 
-    SDK ── request ──> socket <── spare: takes it, says so, becomes monitor or helper
+    SDK ── request ──> socket <── spare: takes it, says so, becomes monitor, helper, …
                                      │ one byte
                                   spawner: forks the next spare
 """
@@ -66,21 +67,23 @@ class Home:
         except OSError as error:
             return cls(-1, f"cannot make a user namespace: {reason(error)} ({error.filename or 'see doctor()'})")
 
-    def enter(self, request: messages.Request) -> None:
-        """Go where the request is to be carried out.
+    def enter(self, request: messages.Request, descriptors: list[int]) -> None:
+        """Go where the request is to be carried out. The descriptor that says so is taken out of ``descriptors``.
 
         Raises:
             Unsupported: there is no such place.
         """
-        if not isinstance(request, messages.Start) and request.pid:
-            theirs = os.open(f"/proc/{request.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-            confinement.enter(theirs)
-            os.close(theirs)
+        own = messages.OWN_DESCRIPTORS[request.kind]
+        if len(descriptors) > own:
+            place = descriptors.pop(own)
+        elif isinstance(request, messages.Enter | messages.Work) and request.pid:
+            place = os.open(f"/proc/{request.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         elif self.refusal:
             raise Unsupported(self.refusal)
         else:
-            confinement.enter(self.descriptor)
-            os.close(self.descriptor)
+            place = self.descriptor
+        confinement.enter(place)
+        os.close(place)
 
 
 def _warm_up() -> None:
@@ -148,10 +151,10 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
             os.setsid()
             reply = socket.socket(fileno=descriptors[0])
             reply.send(messages.TAKEN)
-            request = messages.decode(data)
+            request, theirs = messages.decode(data), descriptors[1:]
             if home is not None:
-                home.enter(request)
-            _become(request, reply, descriptors[1:])
+                home.enter(request, theirs)
+            _become(request, reply, theirs)
         code = 0
     except (ContainerkitError, OSError) as problem:
         if reply is not None:
@@ -171,5 +174,9 @@ def _become(request: messages.Request, reply: socket.socket, descriptors: list[i
         from containerkit.supervise import worker
 
         worker.run(request, reply, descriptors)
+    elif isinstance(request, messages.Keep):
+        from containerkit.supervise import keeping
+
+        keeping.run(request, reply, descriptors)
     else:
         helper.run(request, reply, descriptors)

@@ -9,11 +9,12 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from containerkit.errors import RuntimeFailure
+from containerkit.linux import namespaces as ns
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
 
 
@@ -24,11 +25,12 @@ class Handed:
     descriptor: int
 
 
-def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Sequence[int] = ()) -> Any:
     """The result of ``function``, called in the user namespace; what it raises is raised here. Of ``Handed`` it is the
     descriptor.
 
-    An argument with a method ``lives_in`` names a process in whose user namespace it has to be.
+    An argument with a method ``lives_in`` names a process in whose user namespace it has to be; ``place`` are
+    descriptors of a user namespace and of a network namespace to be in.
     """
     # Not at the top: the spawner imports this module too.
     from containerkit.supervise.client import spawner
@@ -38,7 +40,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         with open(order, "wb", closefd=False) as file:
             pickle.dump((function, args, kwargs), file)
         pids = [argument.lives_in() for argument in args if hasattr(argument, "lives_in")]
-        with spawner.request(Work(tuple(sys.path), *pids[:1]), (order, result)) as channel:
+        with spawner.request(Work(tuple(sys.path), *pids[:1]), (order, result, *place)) as channel:
             reply, descriptors = receive_reply(channel)
         if isinstance(reply, Failed):
             raise reply.error("worker")
@@ -56,8 +58,10 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
-    """Do it. Descriptors: the order, the result."""
-    order, result = descriptors
+    """Do it. Descriptors: the order, the result, and the network namespace to be in where it is not this one."""
+    order, result, *network = descriptors
+    for descriptor in network:
+        ns.setns(descriptor, ns.CLONE_NEWNET)
     sys.path[:] = request.path
     os.lseek(order, 0, os.SEEK_SET)
     with open(order, "rb") as file:

@@ -18,6 +18,7 @@ from pathlib import Path
 import containerkit as ck
 from containerkit import Engine
 from tests.bundles import Runtime, change
+from tests.rootless import networking
 from tests.tars import info, tar
 
 
@@ -310,11 +311,12 @@ def main(name: str, directory: str) -> None:
     from containerkit.linux import confinement
 
     users = sum(size for *_, size in confinement.id_maps()[0])
+    scenario = {**vars(networking), **globals()}[name]
     if name.startswith("_"):
-        globals()[name](engine, here, users)
+        scenario(engine, here, users)
         return
     image = ck.Image.import_(here / "busybox.tar", tag="busybox", engine=engine)
-    globals()[name](engine, here, users)
+    scenario(engine, here, users)
     for container in engine.containers:
         container.remove(force=True)
     image.remove()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import busybox, leftovers
+from tests.rootless import networking
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (
@@ -30,6 +31,7 @@ SCENARIOS = (
     "killed",
     "doctor",
     "runtime",
+    *networking.SCENARIOS,
 )
 
 #: In a mount namespace of its own, the interpreter and this tree are where the user can reach them, wherever they are.

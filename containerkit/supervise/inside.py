@@ -1,0 +1,59 @@
+"""A monitor of an ordinary user's container goes into the network namespace where its networks are, for good.
+
+Before that it has bound the published ports, and it takes along sockets from which its resolver asks the host's
+servers: a socket stays in the namespace that it was made in.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from containerkit.errors import RuntimeFailure
+from containerkit.linux import namespaces as ns
+from containerkit.linux import process
+
+
+class Inside:
+    """Its place there.
+
+    Args:
+        network: the namespace's descriptor.
+        connection: to the keeper, to be held.
+    """
+
+    def __init__(self, network: int, connection: int) -> None:
+        self._network, self._connection = network, connection
+        self._is_known = False
+        self._sockets: dict[int, socket.socket] = {}
+
+    def enter(self) -> None:
+        """Go in; a second time is no error.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        if self._network < 0:
+            return
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            except OSError:
+                continue  # a host without IPv6
+        ns.setns(self._network, ns.CLONE_NEWNET)
+        os.close(self._network)
+        self._network = -1
+
+    def outside(self) -> dict[int, socket.socket]:
+        """For each address family a UDP socket of the host's network, the caller's to close."""
+        return {family: one.dup() for family, one in self._sockets.items()}
+
+    def check(self) -> None:
+        """Make sure, once a row tells of this container, that whoever starts after it comes to the same namespace.
+
+        Raises:
+            RuntimeFailure: the keeper was killed, before it could be seen that somebody is in.
+        """
+        if not self._is_known and process.readable(self._connection, 0):
+            raise RuntimeFailure("networks: their keeper was killed meanwhile")
+        self._is_known = True
