@@ -30,7 +30,6 @@ from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
-from containerkit.options.ports import overlap
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
@@ -124,6 +123,9 @@ class Networking:
             self._inside.enter()
 
     def _holder(self, protocol: str, host_ip: str, port: int) -> str:
+        # Not at the top: every monitor would have the options' grammar in its memory.
+        from containerkit.options.ports import overlap
+
         for name, _, ports in _published(self._database):
             for one in ports:
                 if (one.protocol, one.host_port) == (protocol, port) and overlap(one.host_ip, host_ip):
