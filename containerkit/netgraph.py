@@ -52,16 +52,16 @@ class NetworkGraph:
 
 
 def draw(store: Store, networks: Sequence[Network]) -> NetworkGraph:
-    """Those networks with their containers, running or not; with all networks, containers that are on none, too."""
+    """One network with its containers, running or not; or all networks, with those that are on none, too."""
     names = {network.name for network in networks}
-    nodes = {record.id: _node(store, record) for record in listing.records(store, all=True)}
-    wanted = [node for node in nodes.values() if names & {net for net, _ in node.addresses}]
-    if "none" in names:
-        wanted += [node for node in nodes.values() if not node.addresses and not node.joins]
+    nodes = [_node(store, record) for record in listing.records(store, all=True)]
+    wanted = nodes if len(names) > 1 else [node for node in nodes if _is_on(node, *names)]
     there = {node.name for node in wanted}
-    wanted += [node for node in nodes.values() if node.joins in there]
+    wanted = [node for node in nodes if node.name in there or node.joins in there]
+    used = {net for node in wanted for net, _ in node.addresses}
+    shown = [one for one in networks if one.name != "none" and (one.name in used or one.name != "host")]
     # Of its other networks nothing is drawn: a container's card says what is in the picture.
-    return NetworkGraph([_net(one) for one in networks if one.name != "none"], [_within(one, names) for one in wanted])
+    return NetworkGraph([_net(one) for one in shown], [_within(one, names) for one in wanted])
 
 
 def _net(network: Network) -> Net:
@@ -102,6 +102,12 @@ def _ports(published: Mapping[str, Sequence[tuple[str, int]]]) -> tuple[str, ...
         for key, hosts in published.items()
         for host, port in hosts
     )
+
+
+def _is_on(node: Node, network: str) -> bool:
+    if network == "none":
+        return not node.addresses and not node.joins
+    return network in {name for name, _ in node.addresses}
 
 
 def _within(node: Node, names: set[str]) -> Node:

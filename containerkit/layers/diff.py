@@ -13,6 +13,8 @@ from containerkit.layers.stack import Directory, Node, Places, Stack
 from containerkit.layers.write import attributes
 
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
+#: Of a directory: nothing but its time has changed.
+_TOUCHED = "touched"
 
 #: Whether the second node, a directory's child of that name, differs from the first.
 Judge = Callable[[Directory, Node, Directory, Node, str], bool]
@@ -71,13 +73,28 @@ def _walk(old: Directory, new: Directory, judge: Judge) -> Iterator[Change]:
         if original is None:
             yield Change(_path(new, name), ADDED)
         elif judge(old, original, new, node, name):
-            yield Change(_path(new, name), CHANGED)
+            is_touched = node.is_directory and _is_touched(old, original, new, node, name)
+            yield Change(_path(new, name), _TOUCHED if is_touched else CHANGED)
         if node.is_directory:
             yield from _walk(old.enter(name, original), new.enter(name, node), judge)
 
 
 def _path(directory: Directory, name: str) -> str:
     return f"/{directory.path}/{name}" if directory.path else f"/{name}"
+
+
+def _is_touched(old: Directory, original: Node, new: Directory, node: Node, name: str) -> bool:
+    if _constitution(original.found) != _constitution(node.found):
+        return False
+    try:
+        with old.handle(name, original) as first, new.handle(name, node) as second:
+            return attributes(first) == attributes(second)
+    except FileNotFoundError:
+        return False  # the container has just removed it
+
+
+def _constitution(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mode, found.st_uid, found.st_gid
 
 
 def _is_upper(old: Directory, original: Node, new: Directory, node: Node, name: str) -> bool:
@@ -126,8 +143,8 @@ def _without_places(changes: Sequence[Change], places: Places) -> list[Change]:
     for change in reversed(changes):
         path = change.path[1:]
         is_place = path in places.ends or (path in places.way and path not in holders)
-        if change.kind != ADDED or not is_place:
-            kept.append(change)
+        if change.kind not in (ADDED, _TOUCHED) or not is_place:
+            kept.append(Change(change.path, CHANGED) if change.kind == _TOUCHED else change)
             holders.add(os.path.dirname(path))
     return kept[::-1]
 

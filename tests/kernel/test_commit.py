@@ -173,7 +173,7 @@ def test_places_for_mounts_are_not_in_it(engine: Engine, busybox_tar: Path, tmp_
     options = {"tmpfs": dict.fromkeys(("/data/x/y", "/var/run/lock", "/mnt/a", "/new/place", "/etc/inner/place"), "")}
     box = run_to_the_end(engine, "touch /mine /data/x/y/unseen", **options)
     assert set(members(box.commit("plain"))) == {"./", "mine"}
-    assert [str(change) for change in box.diff()] == ["C /etc", "A /mine", "C /mnt", "C /run"]
+    assert [str(change) for change in box.diff()] == ["A /mine"]
     assert trees.of_image(Image.get("plain", engine=engine), tmp_path).keys() == {
         *trees.of_image(Image.get("base", engine=engine), tmp_path), "mine",
     }  # fmt: skip

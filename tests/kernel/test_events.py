@@ -86,6 +86,14 @@ def test_top(engine: Engine, image: Image) -> None:
         assert abs(shell.started.timestamp() - time.time()) < 10
 
 
+def test_files_that_a_network_brings_are_no_changes(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "cat /etc/hosts /etc/resolv.conf /etc/hostname")
+    assert container.wait(timeout=10) == 0 and container.diff() == []
+    changed = engine.run("busybox", ["sh", "-c", "echo x >/etc/new; chmod 700 /etc"])
+    changed.wait(timeout=10)
+    assert [str(change) for change in changed.diff()] == ["C /etc", "A /etc/new"]
+
+
 def test_diff(engine: Engine, image: Image) -> None:
     script = (
         "echo x > /new; echo y >> /etc/passwd; rm /etc/group; mkdir -p /a/b; rm -r /root; mkdir /root; touch /root/f"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from containerkit import Engine
 from tests import leftovers
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,9 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     before = leftovers.look()
     places = {"CONTAINERKIT_ROOT": str(tmp_path / "root"), "CONTAINERKIT_RUN": str(tmp_path / "run")}
     yield {**os.environ, **places, "JUPYTER_PLATFORM_DIRS": "1"}
+    engine = Engine(root=places["CONTAINERKIT_ROOT"], run=places["CONTAINERKIT_RUN"])
+    engine.prune()  # the default network's bridge and firewall
+    engine.close()
     found = leftovers.left(before, timeout=10)
     assert not found, "left behind:\n" + "\n".join(found)
 

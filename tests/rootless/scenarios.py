@@ -186,7 +186,11 @@ def network_views(engine: Engine, here: Path, users: int) -> None:
         assert [link.name for link in container.interfaces()] == ["lo"] and container.routes() == []
     with engine.run("busybox", "sleep 60", network="host") as container:
         assert "lo" in {link.name for link in container.interfaces()}
-    assert "outside" in engine.networks.graph().svg
+    with engine.run("busybox", "sleep 60", name="bridged", hostname="box") as container:
+        _, eth0 = container.interfaces()
+        assert (eth0.name, eth0.kind) == ("eth0", "veth") and eth0.addresses[0].startswith(f"{container.ip_address}/")
+        assert container.routes()[0].gateway == container.networks["bridge"].gateway
+        assert str(container.ip_address) in engine.networks.graph().svg
 
 
 def archives(engine: Engine, here: Path, users: int) -> None:
