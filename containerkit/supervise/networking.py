@@ -29,7 +29,6 @@ from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
-from containerkit.options.ports import overlap
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
@@ -107,6 +106,8 @@ class Networking:
             self._bound = publishing.bind(self._request.ports, self._holder)
 
     def _holder(self, protocol: str, host_ip: str, port: int) -> str:
+        from containerkit.options.ports import overlap  # for an error only: monitors have no need of it
+
         for name, _, ports in _published(self._database):
             for one in ports:
                 if (one.protocol, one.host_port) == (protocol, port) and overlap(one.host_ip, host_ip):
