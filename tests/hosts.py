@@ -195,6 +195,16 @@ def ask(container: Container, address: str, *, port: int = 80, path: str = "/", 
     return container.exec(["sh", "-c", script]).stdout.strip() or None
 
 
+def reached(container: Container, *places: str | tuple[str, int]) -> list[str | tuple[str, int]]:
+    """Which of these answer a container: an address a ping, an address and a port a connection. A second for all."""
+    attempts = []
+    for number, place in enumerate(places):
+        command = f"ping -c1 -W1 {place}" if isinstance(place, str) else f"nc {place[0]} {place[1]}"
+        attempts.append(f"(timeout 1 {command} </dev/null >/dev/null 2>&1 && echo {number}) &")
+    out = container.exec(["sh", "-c", "\n".join([*attempts, "wait"])]).stdout
+    return [places[number] for number in sorted(map(int, out.split()))]
+
+
 def look_up(container: Container, name: str, *options: str) -> list[str]:
     """The addresses (or the name, of an address) that a container is told."""
     out = container.exec(["nslookup", *options, name]).stdout

@@ -386,16 +386,11 @@ def forget(root: str, ports: Sequence[PublishedPort]) -> None:
             firewall.remove([one])
 
 
-def take_down(root: str, lock: str, record: NetworkRecord) -> None:
-    """Remove a network's bridge, and what the firewall knows of it."""
+def take_down(database: str, root: str, lock: str, record: NetworkRecord) -> None:
+    """Remove the bridge of a network whose row is gone, and what the firewall knows of it; with the last one, all."""
     with _locked(lock):
         links.remove(segments.segment(record))
-        _let(root, record, False)
-
-
-def take_down_firewall(root: str, lock: str) -> None:
-    """Remove the table; it is laid again when it is needed."""
-    with _locked(lock):
-        firewall = Firewall(root)
-        if firewall.is_laid():
-            firewall.take_down()
+        if Networks(Database(database)).list():
+            _let(root, record, False)
+        elif Firewall(root).is_laid():
+            Firewall(root).take_down()

