@@ -41,6 +41,11 @@ def listen(path: str) -> socket.socket:
     return listening
 
 
+def _identity(path: str) -> tuple[int, int]:
+    there = os.lstat(path)
+    return there.st_dev, there.st_ino
+
+
 def stream(keeper: socket.socket, family: int) -> socket.socket | None:
     """A TCP socket of the host's network, from a guest's side; None when the keeper does not give one any more."""
     keeper.settimeout(_PATIENCE)
@@ -79,6 +84,7 @@ class Keeper:
         self._loop = Loop()
         self._listening, self._path, self._lock = listening, path, lock
         self._outside, self._greet = outside, greet
+        self._own = _identity(path)
         self._guests: set[socket.socket] = set()
         self._patience: Timer | None = None
         self._is_needed = True
@@ -125,9 +131,9 @@ class Keeper:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._accept():
                 return
-            # Under the lock it is ours for sure, and not that of another keeper.
-            with short_path(self._path) as address:
-                os.unlink(address)
+            # The run directory may have been removed, and made again: not another keeper's.
+            if _identity(self._path) == self._own:
+                os.unlink(self._path)
         except OSError:
             pass  # somebody is about to start one, who finds ours closed and removes it; or the run directory is gone
         finally:
