@@ -24,6 +24,6 @@ namespace takes the cable with it; addresses and elements go in the monitor's la
 that it was killed (supervise/recover.py).
 
 An ordinary user's networks are in a network namespace that the user's containers share (keeper.py). Their monitors bind
-the published ports outside and go in; from there on everything is as above, and every published port is relayed. What
-leaves goes through pasta or slirp4netns.
+the published ports outside and go in; from there on everything is as above, and every published port is relayed: its
+servers see the bridge as their client. What leaves goes through pasta or slirp4netns (outside.py).
 """

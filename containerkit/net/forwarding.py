@@ -213,14 +213,25 @@ class Datagrams(_Forwarder):
                 self._refused(question, place)
 
 
-class Streams(_Forwarder):
-    """Questions passed on over TCP, each on a connection of its own."""
+def new_stream(family: int) -> socket.socket:
+    """A TCP socket of this network namespace."""
+    return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
 
-    def __init__(self, loop: Loop, patience: float) -> None:
+
+class Streams(_Forwarder):
+    """Questions passed on over TCP, each on a connection of its own.
+
+    Args:
+        stream: makes a socket of an address family.
+    """
+
+    def __init__(self, loop: Loop, patience: float, stream: Callable[[int], socket.socket] = new_stream) -> None:
         super().__init__(loop, patience, _MOST_STREAMS)
+        self._stream = stream
 
     def _send(self, question: _Question, family: int, place: Place) -> None:
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        connection = self._stream(family)
+        connection.setblocking(False)
         try:
             connection.connect(place)
         except BlockingIOError:

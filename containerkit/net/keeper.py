@@ -1,9 +1,10 @@
 """The keeper of an ordinary user's networks: it holds a network namespace, and the way out of it, while needed.
 
 Everything that root has in the host's network namespace, bridges, firewall, cables, such a user has in this one. The
-keeper is outside of it: it holds a descriptor, which each *guest*, whoever connects to its socket, gets a copy of. A
-guest says nothing. Monitors are guests to their end. When the last one has gone the keeper waits a little, for the next
-start to find everything there, and ends; the kernel takes the namespace down with all that is in it.
+keeper is outside of it: it holds a descriptor, which each *guest*, whoever connects to its socket, gets a copy of.
+Monitors are guests to their end, and may ask for TCP sockets of the host's network. When the last one has gone the
+keeper waits a little, for the next start to find everything there, and ends; the kernel takes the namespace down with
+all that is in it.
 
 Killed, it takes the program with it that leads outside. Monitors are in the namespace, and go on; the next keeper is
 given the namespace of one of them.
@@ -25,6 +26,8 @@ from containerkit.net.outside import Outside
 LINGER = 2.0
 #: Seconds after which a way out that has ended is made again.
 _PAUSE = 1.0
+#: Seconds that a guest waits for a socket.
+_PATIENCE = 1.0
 
 
 def listen(path: str) -> socket.socket:
@@ -36,6 +39,34 @@ def listen(path: str) -> socket.socket:
         listening.bind(address)
     listening.listen(64)
     return listening
+
+
+def _identity(path: str) -> tuple[int, int]:
+    there = os.lstat(path)
+    return there.st_dev, there.st_ino
+
+
+def stream(keeper: socket.socket, family: int) -> socket.socket | None:
+    """A TCP socket of the host's network, from a guest's side; None when the keeper does not give one any more."""
+    keeper.settimeout(_PATIENCE)
+    try:
+        keeper.send(bytes([family]))
+        _, descriptors, _, _ = socket.recv_fds(keeper, 1, 1)
+    except OSError:
+        return None
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+        return socket.socket(fileno=descriptor)
+    return None
+
+
+def _give(guest: socket.socket, word: bytes) -> None:
+    try:
+        with socket.socket(word[0], socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as given:
+            socket.send_fds(guest, [word], [given.fileno()])
+    except OSError:
+        with contextlib.suppress(OSError):
+            guest.send(word)  # no such family here, or no descriptors left: it helps itself
 
 
 class Keeper:
@@ -53,6 +84,7 @@ class Keeper:
         self._loop = Loop()
         self._listening, self._path, self._lock = listening, path, lock
         self._outside, self._greet = outside, greet
+        self._own = _identity(path)
         self._guests: set[socket.socket] = set()
         self._patience: Timer | None = None
         self._is_needed = True
@@ -82,7 +114,9 @@ class Keeper:
         self._greet(guest)
 
     def _heard(self, guest: socket.socket, events: int) -> None:
-        if not events & GONE and guest.recv(1):
+        word = b"" if events & GONE else guest.recv(1)
+        if word:
+            _give(guest, word)
             return
         self._loop.remove(guest.fileno())
         self._guests.discard(guest)
@@ -97,9 +131,9 @@ class Keeper:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._accept():
                 return
-            # Under the lock it is ours for sure, and not that of another keeper.
-            with short_path(self._path) as address:
-                os.unlink(address)
+            # The run directory may have been removed, and made again: not another keeper's.
+            if _identity(self._path) == self._own:
+                os.unlink(self._path)
         except OSError:
             pass  # somebody is about to start one, who finds ours closed and removes it; or the run directory is gone
         finally:

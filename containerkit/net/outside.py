@@ -120,11 +120,14 @@ class Outside:
         self.problem = lacking()
         if self.problem:
             return
+        problems = []
         for path in programs():
-            self.problem = self._try(path)
-            if not self.problem:
+            problem = self._try(path)
+            if not problem:
                 return
             self.close()
+            problems.append(problem)
+        self.problem = "; ".join(problems)
 
     def _try(self, path: str) -> str:
         try:

@@ -21,7 +21,7 @@ from typing import Protocol
 from containerkit.linux.loop import READABLE, Loop
 from containerkit.net import dns
 from containerkit.net.conversation import Conversation
-from containerkit.net.forwarding import Datagrams, Place, Streams, Upstream
+from containerkit.net.forwarding import Datagrams, Place, Streams, Upstream, new_stream
 from containerkit.net.waiting import Waiting
 
 #: Connections at a time. The one that has been quiet longest makes room for another.
@@ -54,6 +54,7 @@ class Resolver:
             May be replaced; questions that are under way keep theirs.
         outside: for each address family (``AF_INET``, ``AF_INET6``) an unconnected UDP socket from which upstream
             servers are asked, the resolver's own from now on. What is missing is opened when it is needed.
+        stream: makes a TCP socket of an address family, to ask an upstream server.
         patience: seconds that an upstream server has before the next one is asked.
         idle: seconds that a connection may be quiet.
     """
@@ -67,12 +68,13 @@ class Resolver:
         upstreams: Sequence[Upstream] = (),
         outside: Mapping[int, socket.socket] | None = None,
         *,
+        stream: Callable[[int], socket.socket] = new_stream,
         patience: float = 2.0,
         idle: float = 10.0,
     ) -> None:
         self.names, self.upstreams = names, upstreams
         self._loop, self._udp, self._tcp = loop, udp, tcp
-        self._datagrams, self._streams = Datagrams(loop, patience, outside or {}), Streams(loop, patience)
+        self._datagrams, self._streams = Datagrams(loop, patience, outside or {}), Streams(loop, patience, stream)
         self._connections: Waiting[Conversation] = Waiting(loop, idle, _MOST_CONNECTIONS, Conversation.close)
         self._turns: dict[tuple[str, int], int] = {}
         udp.setblocking(False)

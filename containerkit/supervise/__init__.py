@@ -9,7 +9,9 @@ forks. A *monitor* looks after one container from start to end. A *helper* looks
     your kernel or script --(one socket)-- spawner --fork-- monitor --clone3-- the container's init
             client.py                      spawner.py       monitor.py         runtime/
                                               \\---fork----- helper --clone3--- an exec'd process
-                                                            helper.py
+                                              |             helper.py
+                                              \\---fork----- keeper           holds an ordinary user's networks
+                                                            keeping.py
 
 One ``run`` walks through the files like this::
 
@@ -43,6 +45,12 @@ What else is done to a container that is there, from the SDK's side:
 An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
 the rights that a monitor needs. What the SDK itself has to do with such rights, layers to unpack and files to copy, it
 hands to a child of the spawner too: ``worker.py``, by way of store/rights.py. ``userns.py`` is about root's containers.
+
+Where root's containers are on networks of the host's network namespace, an ordinary user's are on networks of another
+one, which all containers of an engine share: ``sharing.py`` finds it from the SDK's side, or has a keeper made that
+holds it; with the Start message it comes to the monitor, which goes in for good (``inside.py``), once it has bound the
+host's ports. The keeper ends when its last monitor has; when it is killed, the next start makes another, in the
+namespace that monitors are still in.
 
 There is no daemon. Containers outlive the process that started them: the monitor is a child of the spawner only until
 the spawner ends, and holds nothing of it.

@@ -1,7 +1,7 @@
 """A monitor of an ordinary user's container goes into the network namespace where its networks are, for good.
 
 Before that it has bound the published ports, and it takes along sockets from which its resolver asks the host's
-servers: a socket stays in the namespace that it was made in.
+servers: a socket stays in the namespace that it was made in. TCP takes a new one each time: the keeper makes it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import socket
 from containerkit.errors import RuntimeFailure
 from containerkit.linux import namespaces as ns
 from containerkit.linux import process
+from containerkit.net import keeper
+from containerkit.net.forwarding import new_stream
 
 
 class Inside:
@@ -23,7 +25,8 @@ class Inside:
     """
 
     def __init__(self, network: int, connection: int) -> None:
-        self._network, self._connection = network, connection
+        self._network, self._keeper = network, socket.socket(fileno=connection)
+        self._asks = True
         self._is_known = False
         self._sockets: dict[int, socket.socket] = {}
 
@@ -48,12 +51,18 @@ class Inside:
         """For each address family a UDP socket of the host's network, the caller's to close."""
         return {family: one.dup() for family, one in self._sockets.items()}
 
+    def stream(self, family: int) -> socket.socket:
+        """A TCP socket of the host's network, which the keeper makes; one of here, when that was killed."""
+        found = keeper.stream(self._keeper, family) if self._asks else None
+        self._asks = found is not None
+        return found or new_stream(family)
+
     def check(self) -> None:
         """Make sure, once a row tells of this container, that whoever starts after it comes to the same namespace.
 
         Raises:
             RuntimeFailure: the keeper was killed, before it could be seen that somebody is in.
         """
-        if not self._is_known and process.readable(self._connection, 0):
+        if not self._is_known and process.readable(self._keeper.fileno(), 0):
             raise RuntimeFailure("networks: their keeper was killed meanwhile")
         self._is_known = True

@@ -182,8 +182,12 @@ class Networking:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
                 rules = _REDIRECT.format(address=RESOLVER[0], **places)
                 nftables.apart(lambda: nftables.run(rules))
-        outside = {} if self._inside is None else self._inside.outside()
-        self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams(), outside)
+        if self._inside is None:
+            self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
+        else:
+            self._resolver = Resolver(
+                self._loop, udp, tcp, self._names, self._upstreams(), self._inside.outside(), stream=self._inside.stream
+            )
 
     def _upstreams(self) -> Sequence[Upstream]:
         """Nobody, where every network is internal."""

@@ -94,9 +94,9 @@ def until(condition: Callable[[], object]) -> None:
     raise AssertionError("time is up")
 
 
-def ours() -> dict[str, int]:
-    """Processes of this user that networks need: name → pid."""
-    found = {}
+def ours() -> list[tuple[str, int]]:
+    """Processes of this user that networks need: names and pids."""
+    found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if os.stat(f"/proc/{pid}").st_uid not in (0, os.getuid()):
@@ -107,8 +107,8 @@ def ours() -> dict[str, int]:
         name = status.split()[1]
         owner = re.search(r"Uid:\s+(\d+)", status)
         if owner and int(owner[1]) == os.getuid() and "State:\tZ" not in status:
-            found[name] = int(pid)
-    return {name: pid for name, pid in found.items() if re.match("containerkit-ne|passt|pasta|slirp", name)}
+            found.append((name, int(pid)))
+    return [one for one in found if re.match("containerkit-ne|passt|pasta|slirp", one[0])]
 
 
 def run_other(name: str, here: Path, **environment: str) -> str:
@@ -130,7 +130,7 @@ def default_network(engine: Engine, here: Path, users: int) -> None:
         assert not any(hears(box, one, hidden) for one in ("127.0.0.1", gateway, "10.0.2.2", address))
         other = engine.run("busybox", SERVE, name="other", stop_timeout=0)
         assert fetch(box, other.exec("hostname -i").stdout.strip()).startswith("content of")
-    assert set(ours()) & {"passt.avx2", "pasta", "passt", "pasta.avx2"}, ours()
+    assert [name for name, _ in ours() if name.startswith("pas")], ours()
     box.remove(force=True)
     other.remove(force=True)
     # Not with the last container, but soon after: the next one would need it again.
@@ -219,7 +219,7 @@ def processes(engine: Engine, here: Path, users: int) -> None:
     words = [sys.executable, "-m", "tests.rootless.scenarios", "_start_many", str(here)]
     others = [subprocess.Popen([*words], env={**os.environ, "NAME": name}) for name in ("a1", "b1", "c1")]
     assert [other.wait() for other in others] == [0, 0, 0]
-    assert len([pid for name, pid in ours().items() if name.startswith("containerkit-ne")]) == 1
+    assert len(ours()) == 2, ours()
     for name in ("a1", "b1", "c1"):
         for other in ("a1", "b1", "c1"):
             assert fetch(engine.containers[name], other) == f"content of {other}"
@@ -239,7 +239,7 @@ def _start_many(engine: Engine, here: Path, users: int) -> None:
 
 def _join(engine: Engine, here: Path, users: int) -> None:
     assert engine.call("busybox", "ls /sys/class", network="container:lonely")
-    assert engine.call("busybox", "ps", network="none", pid="container:lonely").stdout.count("sleep 60") == 1
+    assert engine.call("busybox", "kill -0 1", network="none", pid="container:lonely")
     try:
         engine.call("busybox", "true", pid="container:lonely")
     except ck.InvalidState as error:
@@ -266,7 +266,7 @@ def killed_keeper(engine: Engine, here: Path, users: int) -> None:
         assert keeper(engine) != first and fetch(box, "web") == "content of web"
         assert hears(box, address, port) and hears(web, address, port)
         # The program alone: it is there again after a while.
-        (program,) = (pid for name, pid in ours().items() if not name.startswith("containerkit"))
+        (program,) = (pid for name, pid in ours() if not name.startswith("containerkit"))
         os.kill(program, signal.SIGKILL)
         until(lambda: hears(box, address, port))
     box.remove(force=True)

@@ -101,7 +101,7 @@ def commit(engine: Engine, here: Path, users: int) -> None:
     box.path("/hers/more").write_text("from outside")
     stopped = box.commit("stopped", changes=["CMD cat /hers/more"])
     look = "stat -c '%u %h %a' /hers/file /hers; ls /etc /root; cat /hers/again"
-    expected = f"{owner} 2 4755\n{owner} 2 700\n/etc:\npasswd\n\n/root:\nnew\nsecret\n"
+    expected = f"{owner} 2 4755\n{owner} 2 700\n/etc:\nhostname\nhosts\npasswd\nresolv.conf\n\n/root:\nnew\nsecret\n"
     for image in (running, stopped):
         assert image.call(["sh", "-c", look]).stdout == expected, image.call(["sh", "-c", look])
     assert stopped.call().stdout == "from outside"

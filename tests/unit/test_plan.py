@@ -56,6 +56,14 @@ def test_the_least_start() -> None:
     ]  # fmt: skip
 
 
+def test_only_an_ordinary_user_s_init_shows_its_network() -> None:
+    spec = bundle.validate(replace(BASE, linux=Linux(namespaces=(*MOUNT, Namespace("network")))))
+    root, user = (list(plan.build(spec, confined=confined)) for confined in (False, True))
+    assert [one for one in user if one not in root and not isinstance(one, places.CreateDevice)] == [
+        namespaces.ShowNetwork()
+    ]
+
+
 def test_a_container_s_whole_start_in_order() -> None:
     spec = configure(
         "f" * 64, settings("true", {"memory": "64m", "network": "none"}), ContainerConfig(), Identity(0, 0)
