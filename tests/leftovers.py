@@ -32,7 +32,7 @@ class Machine:
 def look() -> Machine:
     """The machine as it is now."""
     return Machine(
-        mounts=frozenset(line.split(" ", 4)[4] for line in _read("/proc/self/mountinfo").splitlines()),
+        mounts=frozenset(_mounts()),
         links=_links(),
         addresses=_addresses(),
         hosts=frozenset(_hosts()),
@@ -64,6 +64,14 @@ def left(before: Machine, timeout: float = 3.0, look: Callable[[], Machine] = lo
 def _read(path: str) -> str:
     with open(path) as file:
         return file.read()
+
+
+def _mounts() -> Iterator[str]:
+    for line in _read("/proc/self/mountinfo").splitlines():
+        mount = line.split(" ", 4)[4]
+        # ip(8) mounts it over itself with its first namespace, once and for all.
+        if not mount.startswith("/run/netns "):
+            yield mount
 
 
 def _links() -> frozenset[str]:
