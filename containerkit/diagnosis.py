@@ -28,7 +28,7 @@ from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store import rights, verify
 from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
-from containerkit.supervise import networking, userns, worker
+from containerkit.supervise import bridging, userns, worker
 
 _MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
 _LOW_SPACE = 1 << 30
@@ -342,7 +342,7 @@ def _forwarding(_: Store) -> str:
 
 def _firewall(store: Store) -> str:
     in_use = {one.network for one in store.networks.leased() if one.network is not None}
-    missing = worker.call(networking.missing, (str(store.paths.root), sorted(in_use)), {})
+    missing = worker.call(bridging.missing, (str(store.paths.root), sorted(in_use)), {})
     if missing:
         raise Missing(", ".join(missing))
     return f"as {len(in_use)} network(s) need it" if in_use else "laid with the first container on a network"

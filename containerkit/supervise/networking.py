@@ -13,13 +13,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import nftables
 from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import inside_network
@@ -30,10 +27,9 @@ from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
-from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
-from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort, ports_of
-from containerkit.supervise import segments
+from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort
+from containerkit.supervise import bridging, segments
 from containerkit.supervise.inside import Inside
 from containerkit.supervise.messages import Networked
 
@@ -126,7 +122,7 @@ class Networking:
         # Not at the top: every monitor would have the options' grammar in its memory.
         from containerkit.options.ports import overlap
 
-        for name, _, ports in _published(self._database):
+        for name, _, ports in bridging.published(self._database):
             for one in ports:
                 if (one.protocol, one.host_port) == (protocol, port) and overlap(one.host_ip, host_ip):
                     return name
@@ -155,7 +151,7 @@ class Networking:
         missing = [record.id for record in records if not links.is_ready(segments.segment(record))]
         if not missing and (not is_bridged or self._firewall.is_laid()):
             return endpoints
-        with _locked(self._request.lock):
+        with bridging.locked(self._request.lock):
             nftables.apart(lambda: self._make(missing, is_bridged=is_bridged))
         return self._networks.of_container(self._id)
 
@@ -163,9 +159,9 @@ class Networking:
         """In a child: what this process has opened is not to be used."""
         database = Database(self._database.path)
         for id in missing:
-            make(Networks(database), self._request.root, id)
+            bridging.make(Networks(database), self._request.root, id)
         if is_bridged and not Firewall(self._request.root).is_laid():
-            lay(database, self._request.root)
+            bridging.lay(database, self._request.root)
 
     def _answer(self) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
@@ -244,8 +240,8 @@ class Networking:
             self._firewall.add(wanted)
         except OSError:
             # Somebody has removed the table, or something of a killed monitor is left in it.
-            with _locked(self._request.lock):
-                nftables.apart(lambda: lay(Database(self._database.path), self._request.root))
+            with bridging.locked(self._request.lock):
+                nftables.apart(lambda: bridging.lay(Database(self._database.path), self._request.root))
             self._firewall.add(wanted)
         self._laid = wanted
 
@@ -296,105 +292,3 @@ class Networking:
 
 def _records(endpoints: Sequence[Endpoint]) -> list[NetworkRecord]:
     return [endpoint.network for endpoint in endpoints if endpoint.network is not None and endpoint.mac is not None]
-
-
-# -- what all containers share -----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def make(networks: Networks, root: str, id: str) -> None:
-    """Make a network's bridge, under the lock: with its place in the firewall, and the cables that hung on it before.
-
-    Raises:
-        RuntimeFailure: the kernel refuses; a link of that name is somebody else's.
-    """
-    record = networks.read(id)
-    if record is None or links.is_ready(segments.segment(record)):
-        return
-    while True:
-        try:
-            links.make(segments.segment(record))
-            break
-        except RuntimeFailure:
-            if not segments.may_move(record) or not links.is_foreign(segments.segment(record)):
-                raise
-        # Another engine was faster with the name that was free when the network was made.
-        _let(root, record, False)
-        record = record._replace(interface=links.free_name())
-        networks.use_interface(id, record.interface)
-    _let(root, record, True)
-    serving = {container for _, container, _ in _published(networks.database)}
-    links.put_back(
-        segments.segment(record),
-        [plug for one in networks.of_network(id) for plug in segments.plugs([one], publishes=one.container in serving)],
-    )
-
-
-def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
-    """Have a network's bridge in the firewall, or not, where that is laid."""
-    bridge, firewall = segments.bridge(record), Firewall(root)
-    if bridge is not None and firewall.is_laid():
-        firewall.add_bridge(bridge) if is_there else firewall.remove_bridge(bridge)
-
-
-def lay(database: Database, root: str) -> None:
-    """Lay the firewall anew, under the lock, as the rows say: all networks, and what is published."""
-    bridges = [bridge for record in Networks(database).list() if (bridge := segments.bridge(record)) is not None]
-    ports = [port for _, _, found in _published(database) for port in found]
-    Firewall(root).lay(bridges, segments.translations(ports))
-
-
-def _published(database: Database) -> Iterator[tuple[str, str, list[PublishedPort]]]:
-    """Name, id and published ports of the containers that live."""
-    for record in Containers(database).list():
-        if record.state in ALIVE and record.ports != "[]":
-            yield record.name, record.id, ports_of(record.ports)
-
-
-def restore(database: str, root: str, lock: str) -> None:
-    """Everything as the rows say: bridges of networks that are in use, their cables, the firewall."""
-    rows = Database(database)
-    networks = Networks(rows)
-    with _locked(lock):
-        for record in {one.network for one in networks.leased() if one.network is not None}:
-            try:
-                make(networks, root, record.id)
-            except ContainerkitError:
-                if record.driver != "macvlan":
-                    raise
-        lay(rows, root)
-
-
-def missing(root: str, records: Sequence[NetworkRecord]) -> list[str]:
-    """What networks that are in use need and is not there, in words."""
-    found = [f"no bridge {record.interface}" for record in records if not links.is_ready(segments.segment(record))]
-    if any(segments.bridge(record) is not None for record in records) and not Firewall(root).is_laid():
-        found.append("our table is gone (somebody has reloaded the firewall)")
-    return found
-
-
-def forget(root: str, ports: Sequence[PublishedPort]) -> None:
-    """What a killed monitor had published is translated no more."""
-    firewall = Firewall(root)
-    if firewall.is_laid():
-        for one in segments.translations(ports):
-            firewall.remove([one])
-
-
-def take_down(database: str, root: str, lock: str, record: NetworkRecord) -> None:
-    """Remove the bridge of a network whose row is gone, and what the firewall knows of it; with the last one, all."""
-    with _locked(lock):
-        links.remove(segments.segment(record))
-        if Networks(Database(database)).list():
-            _let(root, record, False)
-        elif Firewall(root).is_laid():
-            Firewall(root).take_down()

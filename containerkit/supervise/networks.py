@@ -23,7 +23,7 @@ from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
-from containerkit.supervise import control, etc, linking, messages, names, networking, segments, sharing
+from containerkit.supervise import bridging, control, etc, linking, messages, names, segments, sharing
 from containerkit.supervise.messages import Networked
 
 DRIVERS = ("bridge", "macvlan", "vxlan")
@@ -251,13 +251,13 @@ def remove(store: Store, record: NetworkRecord, *, built_in: bool = False) -> No
         raise InvalidState(f"network {record.name}: is built in (ck.prune() takes its bridge down when it is not used)")
     store.networks.delete(record.id)
     places = (str(store.paths.database), str(store.paths.root), store.paths.network_lock)
-    sharing.call(store, networking.take_down, *places, record)
+    sharing.call(store, bridging.take_down, *places, record)
 
 
 def restore(store: Store) -> None:
     """Bridges, cables and firewall as the rows say."""
     paths = store.paths
-    sharing.call(store, networking.restore, str(paths.database), str(paths.root), paths.network_lock)
+    sharing.call(store, bridging.restore, str(paths.database), str(paths.root), paths.network_lock)
 
 
 def prune(store: Store) -> list[str]:

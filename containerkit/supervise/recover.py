@@ -17,7 +17,7 @@ from containerkit.runtime import bundle
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import networking, sharing
+from containerkit.supervise import bridging, sharing
 
 
 def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
@@ -83,7 +83,7 @@ def _end_processes(store: Store, record: ContainerRecord) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(store.paths.control(record.id))
     if record.ports != "[]":
-        sharing.call(store, networking.forget, str(store.paths.root), record.published)
+        sharing.call(store, bridging.forget, str(store.paths.root), record.published)
 
 
 def _cgroup_path(store: Store, record: ContainerRecord) -> str:
