@@ -10,7 +10,7 @@ from containerkit.options.ports import expose
 
 if TYPE_CHECKING:
     from containerkit.store.containers import ContainerRecord
-    from containerkit.store.networks import Endpoint as Row
+    from containerkit.store.netrows import Endpoint as Row
     from containerkit.store.store import Store
 
 

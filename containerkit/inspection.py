@@ -17,7 +17,7 @@ from containerkit.options import Settings
 from containerkit.results import LayerDetails, Plan, Step
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
-from containerkit.store.networks import Endpoint, NetworkRecord
+from containerkit.store.netrows import Endpoint, NetworkRecord
 from containerkit.store.store import Store
 from containerkit.supervise.health import Health
 

@@ -11,7 +11,7 @@ from containerkit import engine as engines
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
 from containerkit.options import network_name
 from containerkit.options.networks import aliases as read_aliases
-from containerkit.store.networks import DEFAULT_NETWORK
+from containerkit.store.netrows import DEFAULT_NETWORK
 from containerkit.supervise import networks
 from containerkit.views import html
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
     from containerkit.netgraph import NetworkGraph
-    from containerkit.store.networks import NetworkRecord
+    from containerkit.store.netrows import NetworkRecord
 
 #: Networks that are no rows: the host's own, and none at all.
 _MODES = ("host", "none")

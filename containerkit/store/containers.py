@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.linux.process import boot_id
-from containerkit.store import events, networks
+from containerkit.store import events, leasing
 from containerkit.store.database import Database
-from containerkit.store.networks import PublishedPort, Wish, ports_of
+from containerkit.store.netrows import PublishedPort, Wish, ports_of
 
 #: (state, move) → state. A move that is not here is refused.
 MOVES: dict[tuple[str, str], str] = {
@@ -145,9 +145,9 @@ class Containers:
                     " status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'creating')",
                     row,
                 )
-                networks.attach(connection, id, wishes)
+                leasing.attach(connection, id, wishes)
                 if starts and wishes:
-                    networks.lease(connection, id, name)
+                    leasing.lease(connection, id, name)
                 events.add(connection, "container", "create", id, name, {"image": image_reference, **labels})
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(
@@ -209,10 +209,10 @@ class Containers:
                 shown = _SHOWN.get(row["status"], row["status"])
                 raise InvalidState(f"container {row['name']}: cannot {move}: it is {shown}")
             if state not in OWNED:
-                networks.release(connection, id)
+                leasing.release(connection, id)
                 values["ports"] = "[]"
             elif state == "starting":
-                networks.lease(connection, id, row["name"])
+                leasing.lease(connection, id, row["name"])
             _assign(connection, id, {"status": state, **values})
             if move in _ACTIONS:
                 told = {"exitCode": values["exit_code"]} if "exit_code" in values and move != "run" else {}
@@ -264,7 +264,7 @@ class Containers:
             row = connection.execute(f"DELETE FROM containers WHERE id = ? RETURNING {_TOLD}", (id,)).fetchone()
             if row is None:
                 return
-            networks.detach(connection, id)
+            leasing.detach(connection, id)
             if exit_code is not None:
                 _event(connection, "die", id, row, {"exitCode": exit_code})
             _event(connection, "destroy", id, row, {})

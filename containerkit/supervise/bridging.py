@@ -16,7 +16,8 @@ from containerkit.net import links
 from containerkit.net.firewall import Firewall
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
-from containerkit.store.networks import NetworkRecord, Networks, PublishedPort, ports_of
+from containerkit.store.netrows import NetworkRecord, PublishedPort, ports_of
+from containerkit.store.networks import Networks
 from containerkit.supervise import segments
 
 

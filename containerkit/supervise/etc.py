@@ -16,7 +16,7 @@ from containerkit.net import etcfiles
 from containerkit.options import Settings
 from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
-from containerkit.store.networks import DEFAULT_NETWORK, Endpoint
+from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint
 from containerkit.store.store import Store
 from containerkit.supervise import segments, specs
 

@@ -35,7 +35,7 @@ from containerkit.runtime import bundle
 from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
-from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, Wish
+from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, sharing, specs

@@ -25,7 +25,7 @@ from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
-from containerkit.store.networks import written_ports
+from containerkit.store.netrows import written_ports
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import restarts
 from containerkit.supervise.control import Control

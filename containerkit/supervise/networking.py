@@ -28,7 +28,8 @@ from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
 from containerkit.store.database import Database
-from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Networks, PublishedPort
+from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, NetworkRecord, PublishedPort
+from containerkit.store.networks import Networks
 from containerkit.supervise import bridging, segments
 from containerkit.supervise.inside import Inside
 from containerkit.supervise.messages import Networked

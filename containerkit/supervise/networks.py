@@ -21,7 +21,7 @@ from containerkit.options import Settings
 from containerkit.store import addresses, rights
 from containerkit.store.addresses import Subnet
 from containerkit.store.containers import ALIVE, ContainerRecord
-from containerkit.store.networks import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
+from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, NetworkRecord, Wish, summary
 from containerkit.store.store import Store
 from containerkit.supervise import bridging, control, etc, linking, messages, names, segments, sharing
 from containerkit.supervise.messages import Networked

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from containerkit.net.firewall import Bridge, Translation
 from containerkit.net.links import Plug, Segment, Vxlan
-from containerkit.store.networks import Endpoint, NetworkRecord, PublishedPort
+from containerkit.store.netrows import Endpoint, NetworkRecord, PublishedPort
 
 #: Bytes that a vxlan puts around every packet, over IPv4.
 _VXLAN_OVERHEAD = 50

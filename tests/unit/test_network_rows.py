@@ -11,7 +11,8 @@ import pytest
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
-from containerkit.store.networks import NetworkRecord, Networks, PublishedPort, Wish, ports_of, written_ports
+from containerkit.store.netrows import NetworkRecord, PublishedPort, Wish, ports_of, written_ports
+from containerkit.store.networks import Networks
 
 
 class Rows:
