@@ -19,8 +19,8 @@ _NLMSG_ERROR, _NLMSG_DONE, _NLM_F_REQUEST, _NLM_F_DUMP = 2, 3, 1, 0x300
 _CT_GET, _CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK
 _CTA_TUPLE_ORIG, _CTA_ZONE, _CTA_FILTER, _CTA_FILTER_ORIG_FLAGS = 1, 18, 25, 1
 _CTA_TUPLE_PROTO, _CTA_PROTO_NUM, _CTA_PROTO_DST_PORT = 2, 1, 3
-#: Bits of the filter: the protocol, and the port at the other end.
-_BY_PORT = 1 << 3 | 1 << 5
+#: The filter's bit for the protocol.
+_BY_PROTOCOL = 1 << 3
 _HEADER, _NFGENMSG = struct.Struct("=IHHII"), struct.Struct("!BBH")
 
 
@@ -30,22 +30,21 @@ def forget(ports: Iterable[int]) -> None:
     Raises:
         OSError: this kernel cannot be asked.
     """
+    sought = set(ports)
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER) as channel:
-        for port in set(ports):
-            for family in (socket.AF_INET, socket.AF_INET6):
-                for found in list(_flows(channel, family, port)):
-                    _send(channel, _CT_DELETE, _NLM_F_REQUEST, 0, family, found)
+        # Not for each port: when it is asked, the kernel walks through everything that it remembers.
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for port, name in list(_flows(channel, family)):
+                if port in sought:
+                    _send(channel, _CT_DELETE, _NLM_F_REQUEST, 0, family, name)
 
 
-def _flows(channel: socket.socket, family: int, port: int) -> Iterator[bytes]:
-    """What names each of them: who sent what where, and the zone."""
-    protocol = [
-        attribute(_CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP])),
-        attribute(_CTA_PROTO_DST_PORT, struct.pack("!H", port)),
-    ]
-    wanted = attribute(_CTA_TUPLE_ORIG, [attribute(_CTA_TUPLE_PROTO, protocol)])
-    wanted += attribute(_CTA_FILTER, [attribute(_CTA_FILTER_ORIG_FLAGS, _BY_PORT)])
+def _flows(channel: socket.socket, family: int) -> Iterator[tuple[int, bytes]]:
+    """Of those of UDP the port that was sent to, and what names them: the tuple, and the zone."""
+    protocol = attribute(_CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP]))
+    wanted = attribute(_CTA_TUPLE_ORIG, [attribute(_CTA_TUPLE_PROTO, [protocol])])
+    wanted += attribute(_CTA_FILTER, [attribute(_CTA_FILTER_ORIG_FLAGS, _BY_PROTOCOL)])
     _send(channel, _CT_GET, _NLM_F_REQUEST | _NLM_F_DUMP, 1, family, wanted)
     while True:
         data = channel.recv(1 << 16)
@@ -56,17 +55,21 @@ def _flows(channel: socket.socket, family: int, port: int) -> Iterator[bytes]:
             if kind == _NLMSG_ERROR and number:  # without one: what was to be deleted had gone
                 raise OSError(-struct.unpack_from("=i", data, 16)[0], "connections cannot be listed")
             if kind != _NLMSG_ERROR:
-                yield b"".join(_named(data[20:length]))
+                found = dict(_attributes(data[20:length]))
+                there = dict(_attributes(found[_CTA_TUPLE_ORIG][4:]))
+                (port,) = struct.unpack_from(
+                    "!H", dict(_attributes(there[_CTA_TUPLE_PROTO][4:]))[_CTA_PROTO_DST_PORT], 4
+                )
+                yield port, found[_CTA_TUPLE_ORIG] + found.get(_CTA_ZONE, b"")
             data = data[(length + 3) & ~3 :]
 
 
-def _named(attributes: bytes) -> Iterator[bytes]:
-    while len(attributes) >= 4:
-        length, kind = struct.unpack_from("=HH", attributes)
-        end = (length + 3) & ~3
-        if kind & 0x3FFF in (_CTA_TUPLE_ORIG, _CTA_ZONE):
-            yield attributes[:end]
-        attributes = attributes[end:]
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and bytes, with their header, of each."""
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        yield kind & 0x3FFF, data[: (length + 3) & ~3]
+        data = data[(length + 3) & ~3 :]
 
 
 def _send(channel: socket.socket, kind: int, flags: int, number: int, family: int, attributes: bytes) -> None:

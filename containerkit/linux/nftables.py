@@ -27,6 +27,9 @@ _NFPROTO_INET, _NFTA_TABLE_NAME = 1, 1
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM = 1, 2, 3, 1  # NFTA_SET_ELEM_LIST_…, NFTA_LIST_ELEM
 _ELEM_KEY, _ELEM_DATA, _DATA_VALUE, _NESTED = 1, 2, 1, 0x8000  # NFTA_SET_ELEM_…, NFTA_DATA_VALUE
 _OUTPUT_JSON = 1 << 4
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+#: Bytes of a socket's buffers that one element takes, as a message or as its refusal, with what the kernel adds.
+_ROOM = 2048
 
 
 class Element(NamedTuple):
@@ -82,22 +85,36 @@ class Channel:
 
     def _transact(self, kind: int, flags: int, table: str, elements: Sequence[Element]) -> None:
         parts = [_message(_BATCH_BEGIN, 0, 0, b"", resource=_SUBSYSTEM)]
+        last = len(elements)
         for number, element in enumerate(elements, 1):
             body = _of(table, element, with_data=kind == _NEWSETELEM)
-            parts.append(_message(_SUBSYSTEM << 8 | kind, flags | _NLM_F_ACK, number, body))
-        parts.append(_message(_BATCH_END, 0, len(elements) + 1, b"", resource=_SUBSYSTEM))
+            # Only the last is acknowledged: more answers than the socket has room for would be lost.
+            wanted = flags | (_NLM_F_ACK if number == last else 0)
+            parts.append(_message(_SUBSYSTEM << 8 | kind, wanted, number, body))
+        parts.append(_message(_BATCH_END, 0, last + 1, b"", resource=_SUBSYSTEM))
+        self._make_room(last)
         self._socket.send(b"".join(parts))
-        problem, waiting = 0, len(elements)
-        while waiting > 0:
+        problem, is_over = 0, not elements
+        while not is_over:
             data = self._socket.recv(65536)
             while len(data) >= 16:
                 length, _, _, number, _ = struct.unpack_from("=IHHII", data)
                 problem = problem or _error(data)
-                # What is refused before the first message is refused for all.
-                waiting = 0 if number == 0 else waiting - 1
+                # In order; what is refused before the first message is refused for all.
+                is_over = is_over or number in (0, last)
                 data = data[(length + 3) & ~3 :]
         if problem:
             raise OSError(problem, f"nftables: {os.strerror(problem)}")
+
+    def _make_room(self, count: int) -> None:
+        """For so many elements on their way, and a refusal of each on the way back."""
+        size = _ROOM * count
+        for name, forced in ((socket.SO_SNDBUF, _SO_SNDBUFFORCE), (socket.SO_RCVBUF, _SO_RCVBUFFORCE)):
+            if size > self._socket.getsockopt(socket.SOL_SOCKET, name):
+                try:
+                    self._socket.setsockopt(socket.SOL_SOCKET, forced, size)
+                except PermissionError:  # in a user namespace of an older kernel: what everybody may have
+                    self._socket.setsockopt(socket.SOL_SOCKET, name, size)
 
 
 def _attribute(kind: int, data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from containerkit.linux import nftables
 from containerkit.linux.loop import Loop
@@ -153,7 +153,7 @@ class Networking:
         if not missing and (not is_bridged or self._firewall.is_laid()):
             return endpoints
         with bridging.locked(self._request.lock):
-            nftables.apart(lambda: self._make(missing, is_bridged=is_bridged))
+            self._apart(lambda: self._make(missing, is_bridged=is_bridged))
         return self._networks.of_container(self._id)
 
     def _make(self, missing: Sequence[str], *, is_bridged: bool) -> None:
@@ -178,7 +178,7 @@ class Networking:
             if self._request.serves_names:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
                 rules = _REDIRECT.format(address=RESOLVER[0], **places)
-                nftables.apart(lambda: nftables.run(rules))
+                self._apart(lambda: nftables.run(rules))
         if self._inside is None:
             self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
         else:
@@ -242,9 +242,19 @@ class Networking:
         except OSError:
             # Somebody has removed the table, or something of a killed monitor is left in it.
             with bridging.locked(self._request.lock):
-                nftables.apart(lambda: bridging.lay(Database(self._database.path), self._request.root))
+                self._apart(lambda: bridging.lay(Database(self._database.path), self._request.root))
             self._firewall.add(wanted)
         self._laid = wanted
+
+    def _apart(self, function: Callable[[], object]) -> None:
+        """As ``nftables.apart``: where many ports are taken, the library, which uses select(2), finds no room else."""
+
+        def alone() -> None:
+            for bound in self._bound:
+                bound.socket.close()
+            function()
+
+        nftables.apart(alone)
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 

@@ -203,5 +203,10 @@ def test_rules_are_constant_however_many_ports_are_published(engine: Engine, ima
     first = 21000
     container = sleeper(engine, ports=[f"{first}-{first + 499}:{first}-{first + 499}"])
     assert rules(engine) == before and len(elements(engine)) == 500 == len(container.ports)
-    container.remove(force=True)
+    assert container.restart(timeout=0).status == "running" and len(elements(engine)) == 500
+    nft("delete", "table", "inet", hosts.table(engine))
+    container.stop(timeout=0)  # none of these elements is there
+    many = sleeper(engine, ports=[f"{first}-{first + 1999}:{first}-{first + 1999}/udp"])
+    assert rules(engine) == before and len(elements(engine)) == 2000
+    many.remove(force=True)
     assert elements(engine) == []
