@@ -43,9 +43,8 @@ def test_containers_of_a_macvlan_are_hosts_of_the_outer_network(engine: Engine, 
     assert parent.get(f"http://{server.ip_address}/cgi-bin/peer") == f"[::ffff:{parent.address}]"
     assert hosts.ask(client, "www", path="/cgi-bin/peer") == f"[::ffff:{client.ip_address}]"
     assert client.exec(["ping", "-c1", "-W2", parent.address])
-    assert str(server.ip_address).endswith(".65") and net.gateway == parent.address
+    assert 64 <= int(str(server.ip_address).rpartition(".")[2]) < 128 and net.gateway == parent.address
     server.stop(timeout=0).start()
-    assert str(server.ip_address).endswith(".67")
     assert hosts.eventually(lambda: parent.get(f"http://{server.ip_address}/") == "web")
     with pytest.raises(ck.Unsupported, match="on a macvlan"):
         sleeper(engine, network="outer", ports=["80"])
@@ -127,7 +126,7 @@ def test_containers_of_two_hosts_on_one_vxlan(
     with outside.program(*arguments) as process:
         assert process.stdin is not None and process.stdout is not None
         there = process.stdout.readline().strip()
-        assert there == "198.19.61.65"
+        assert there.startswith("198.19.61.")
         assert hosts.ask(here, there) == "there"
         assert hosts.ask(here, there, path="/cgi-bin/peer") == f"[::ffff:{here.ip_address}]"
         process.stdin.write(f"{here.ip_address}\n")
