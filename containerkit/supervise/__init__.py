@@ -15,16 +15,23 @@ forks. A *monitor* looks after one container from start to end. A *helper* looks
 
 One ``run`` walks through the files like this::
 
+    networks.py    which networks it wants to be on (the default one is made when it is not there)
     configure.py   options and image config become a runtime-spec configuration (pure); devices.py helps
-    launch.py      row (state creating), lease, bundle on disk, then one Start message
+    launch.py      row (state creating, addresses leased), lease, bundle on disk, then one Start message
+      etc.py         /etc/hosts, /etc/resolv.conf, /etc/hostname
+      linking.py     what links add to its environment
     messages.py    the messages and the descriptors that travel with them
     client.py      starts the spawner when there is none, sends
     spawner.py     fork
-    monitor.py     runtime.create, row (state running), runtime start, reply "started"
+    monitor.py     runtime.create, row (state running), runtime start, reply "started"; between these
+      networking.py  published ports bound; while the init mounts, cables and addresses; then, translations
+      bridging.py    the bridge and the firewall, when they are not there
+      segments.py    rows as net/ wants them
     linux/loop.py  the monitor waits here, for descriptors and moments:
       streams.py     output goes into the log (log.py) and to whoever is attached; input stays open
-      control.py     others speak to the monitor: attach, close the input, stay ended
+      control.py     others speak to the monitor: attach, close the input, stay ended, other networks
       health.py      probes
+      networking.py  the container's questions for names; what comes to its ports and is not translated
     monitor.py     exit code, cgroup removed, row (state exited, or gone), reply "exited"
     restarts.py    or the restart policy: wait, and once more from the start
     recover.py     when a monitor was killed instead: whoever looks next does its last step
@@ -40,6 +47,7 @@ What else is done to a container that is there, from the SDK's side:
 ``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
 ``specs``                         its ``config.json``
+``networks``                      made, removed, connected and disconnected while it runs
 ================================  ==================================================================
 
 An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
