@@ -136,6 +136,19 @@ def set_personality(persona: int) -> None:
     check(libc.personality(ctypes.c_ulong(persona)), "personality")
 
 
+def allow_descriptors(count: int) -> None:
+    """Let this process open so many more, and what it starts from now on, as far as its hard limit goes."""
+    # Not at the top: hardly any process asks.
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + len(os.listdir("/proc/self/fd"))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
+
+
 def join_new_keyring() -> None:
     """Leave the session keyring for an empty one without a name: keyctl_join_session_keyring(3)."""
     check(libc.syscall(_long(_keyctl), _long(1), _long(0)), "keyctl")

@@ -17,7 +17,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from containerkit.linux import nftables
+from containerkit.linux import nftables, process
 from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import inside_network
 from containerkit.net import links, publishing
@@ -38,6 +38,8 @@ from containerkit.supervise.messages import Networked
 RESOLVER = ("127.0.0.11", 53)
 #: Seconds after which a start is well over.
 _SETTLE = 0.2
+#: What a monitor has besides, and connections that it relays.
+_DESCRIPTORS = 512
 _REDIRECT = """
 table ip containerkit_resolver {{
     chain output {{
@@ -107,8 +109,12 @@ class Networking:
         Raises:
             RuntimeFailure: a port is taken.
         """
-        if not self._bound and self._request.ports:
-            self._bound = publishing.bind(self._request.ports, self._holder)
+        ports = self._request.ports
+        if self._bound or not ports:
+            return
+        # For each its socket, its relay's, and connections.
+        process.allow_descriptors(2 * len(ports) + _DESCRIPTORS)
+        self._bound = publishing.bind(ports, self._holder)
 
     def go_in(self) -> None:
         """From here on this process is in the network namespace where its networks are.
