@@ -22,6 +22,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, VETH_INFO_PEER = 1, 2, 4, 5, 1
 IFLA_MACVLAN_MODE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT = 1, 3, 4, 15
+IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 26, 8
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_F_NODAD = 1, 2, 4, 8, 0x02
 RTA_OIF, RTA_GATEWAY = 4, 5
 NDA_DST, NDA_LLADDR, NUD_PERMANENT, NTF_SELF = 1, 2, 0x80, 0x02
@@ -115,6 +116,15 @@ def set_link(name: str, *, up: bool | None = None, master: int | None = None, ab
         attributes += attribute(IFLA_MASTER, master)
     body = _LINK.pack(0, 0, 0, IFF_UP * bool(up), 0 if up is None else IFF_UP) + attributes
     return Message(RTM_NEWLINK, 0, body, (errno.ENODEV,) if absent_ok else (), f"link {name}")
+
+
+def set_quiet(name: str) -> Message:
+    """Let a link have no IPv6 address of its own making, and so no words with its neighbours about it."""
+    mode = attribute(IFLA_INET6_ADDR_GEN_MODE, b"\1")  # IN6_ADDR_GEN_MODE_NONE
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name)
+    body += attribute(IFLA_AF_SPEC, [attribute(socket.AF_INET6 | NLA_F_NESTED, mode)])
+    # A kernel without IPv6 has nothing to be quiet about.
+    return Message(RTM_NEWLINK, 0, body, (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL), f"link {name}")
 
 
 def set_port(name: str, *, isolated: bool = False, hairpin: bool = False) -> Message:

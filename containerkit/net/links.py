@@ -272,7 +272,12 @@ def _lay(kernel: netlink.Netlink, network: int, plug: Plug) -> None:
         return
     peer = netlink.veth_peer(plug.name, network, mac=plug.mac, mtu=segment.mtu)
     index = netlink.index_of(segment.name)
-    cable = [netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu)]
+    # Up when it is quiet: every packet to all is one to each of some hundred others on the bridge.
+    cable = [
+        netlink.new_link(plug.cable, "veth", [peer], master=index, mtu=segment.mtu, up=False),
+        netlink.set_quiet(plug.cable),
+        netlink.set_link(plug.cable, up=True),
+    ]
     cable += _as_port(plug)
     try:
         kernel.run(*cable)
@@ -297,6 +302,9 @@ def configure(plugs: Sequence[Plug]) -> None:
         wishes = []
         for plug in plugs:
             index = netlink.index_of(plug.name)
+            if not any(":" in address for address, _ in plug.addresses):
+                with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+                    _write(f"ipv6/conf/{plug.name}/disable_ipv6", "1")
             wishes += [netlink.add_address(index, address, bits) for address, bits in plug.addresses]
             wishes.append(netlink.set_link(plug.name, up=True))
             wishes += [netlink.default_route(gateway, index) for gateway in plug.routes]
