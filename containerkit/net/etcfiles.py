@@ -21,6 +21,8 @@ ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+#: Those that every container has for itself.
+LOCAL_NAMES = frozenset(name for line in _LOCALHOST.splitlines() for name in line.split()[1:])
 
 
 def hosts(

@@ -35,8 +35,9 @@ _RULES = """
     map at6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
     chain before {
         type filter hook prerouting priority raw; policy accept;
-        # The bridges may route 127.0.0.0/8, for answers; nobody there may ask this machine's loopback.
+        # The bridges may route 127.0.0.0/8, for answers; nobody there may ask this machine's loopback, or pass for it.
         iifname @bridges ip daddr 127.0.0.0/8 drop
+        iifname @bridges ip saddr 127.0.0.0/8 drop
     }
     chain published {
         dnat ip to ip daddr . meta l4proto . th dport map @at4
@@ -47,6 +48,8 @@ _RULES = """
     }
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
+        # Who asks 127.0.0.1 from elsewhere is a neighbour that has no right to: this machine's own go by `output`.
+        ip daddr 127.0.0.0/8 accept
         fib daddr type local jump published
     }
     chain output {

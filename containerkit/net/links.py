@@ -92,6 +92,11 @@ class Plug:
     hairpin: bool = False
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it the same cable: routes come and go."""
+        return self.name, self.segment.network, self.addresses, self.mac
+
+    @property
     def cable(self) -> str:
         """The name of the end on this machine: 15 characters at most."""
         address = self.addresses[0][0]
@@ -146,7 +151,9 @@ def is_ready(segment: Segment) -> bool:
 
 
 def make(segment: Segment) -> None:
-    """Make the bridge, and whatever of it is missing; of somebody else's bridge only this machine's way to it.
+    """Make the bridge, and whatever of it is missing. By the gateway's address, which comes last, it is known as ready.
+
+    To be called when the firewall knows the bridge.
 
     Raises:
         RuntimeFailure: the kernel refuses; a link of that name is there and is not ours.
@@ -154,28 +161,39 @@ def make(segment: Segment) -> None:
     if segment.kind == "macvlan" or not (segment.is_ours or netlink.index_of(segment.name)):
         raise RuntimeFailure(f"network: link {segment.name}: there is none (its options name it)")
     try:
+        _forward(segment)
+        # For answers to 127.0.0.1, which was translated. The firewall keeps others out.
         if segment.is_ours:
             with netlink.Netlink() as kernel:
                 _make_bridge(kernel, segment)
-                if segment.vxlan is not None:
-                    _make_vxlan(kernel, segment, segment.vxlan)
-        # For answers to 127.0.0.1, which was translated. The firewall keeps others out.
-        _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
-        _forward(segment)
+        else:
+            _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
     except OSError as error:
         raise RuntimeFailure(f"network: bridge {segment.name}: {reason(error)}", errno=error.errno) from error
 
 
 def _make_bridge(kernel: netlink.Netlink, segment: Segment) -> None:
-    kernel.run(netlink.new_link(segment.name, "bridge", mac=_mac(segment), mtu=segment.mtu, exist_ok=True))
+    bridge = netlink.new_link(segment.name, "bridge", mac=_mac(segment), mtu=segment.mtu, up=False, exist_ok=True)
+    kernel.run(bridge)
     if is_foreign(segment):
         held = address_of(segment.name) or "without an address"
         raise RuntimeFailure(f"network: link {segment.name}: is there already ({held}), and somebody else's")
+    _write(f"ipv4/conf/{segment.name}/route_localnet", "1")
+    _believe_no_router(segment.name)
+    if segment.vxlan is not None:
+        _make_vxlan(kernel, segment, segment.vxlan)
     index = netlink.index_of(segment.name)
     kernel.run(
-        *(netlink.add_address(index, address, bits) for address, bits in segment.gateways),
         netlink.set_link(segment.name, up=True),
+        *(netlink.add_address(index, *one) for one in sorted(segment.gateways, key=lambda one: ":" not in one[0])),
     )
+
+
+def _believe_no_router(name: str) -> None:
+    """Take no addresses and routes from whoever says on that link that it is a router (CVE-2020-13401)."""
+    for setting in ("accept_ra", "autoconf"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            _write(f"ipv6/conf/{name}/{setting}", "0")
 
 
 def _family(address: str) -> int:
@@ -209,7 +227,7 @@ def _forward(segment: Segment) -> None:
     if any(":" in address for address, _ in segment.gateways) and _read("ipv6/conf/all/forwarding") == "0":
         # A router takes no advertisements any more: whoever took some until now goes on.
         for name in os.listdir("/proc/sys/net/ipv6/conf"):
-            if name not in ("all", "lo") and _read(f"ipv6/conf/{name}/accept_ra") == "1":
+            if name not in ("all", "default", "lo") and _read(f"ipv6/conf/{name}/accept_ra") == "1":
                 _write(f"ipv6/conf/{name}/accept_ra", "2")
         _write("ipv6/conf/all/forwarding", "1")
 
@@ -305,6 +323,7 @@ def configure(plugs: Sequence[Plug]) -> None:
             if not any(":" in address for address, _ in plug.addresses):
                 with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
                     _write(f"ipv6/conf/{plug.name}/disable_ipv6", "1")
+            _believe_no_router(plug.name)
             wishes += [netlink.add_address(index, address, bits) for address, bits in plug.addresses]
             wishes.append(netlink.set_link(plug.name, up=True))
             wishes += [netlink.default_route(gateway, index) for gateway in plug.routes]

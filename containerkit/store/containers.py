@@ -193,6 +193,18 @@ class Containers:
         rows = self.database.connection().execute("SELECT * FROM containers WHERE instr(spec, '\"links\"')")
         return [ContainerRecord._make(row) for row in rows]
 
+    def has_joiners(self, id: str) -> bool:
+        """Whether another container that lives may be in this one's network namespace."""
+        row = self.read(id)
+        found = self.database.connection().execute(
+            "SELECT spec FROM containers WHERE id != ? AND status IN ('running', 'paused', 'restarting', 'starting')"
+            ' AND instr(spec, \'"network": "container:\')',
+            (id,),
+        )
+        names = () if row is None else (row.name, id)
+        joined = (str(json.loads(spec)["network"]).partition(":")[2] for (spec,) in found)
+        return any(name in names or (len(name) > 3 and id.startswith(name)) for name in joined)
+
     def move(self, id: str, move: str, **values: Any) -> str:
         """Change the state by a move of the table, with the columns that change with it. Returns the new state.
 

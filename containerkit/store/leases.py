@@ -51,7 +51,7 @@ os.register_at_fork(after_in_child=_let_go)
 class Leases:
     """The leases of one store; ``path`` is the file, made when absent."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = path
         self._probe = -1
         _LIVING.add(self)

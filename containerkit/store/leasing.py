@@ -93,7 +93,7 @@ def _refuse_taken(connection: sqlite3.Connection, network: NetworkRecord, addres
 def _next_free(connection: sqlite3.Connection, network: NetworkRecord, subnet: Subnet) -> tuple[int, str]:
     """The next after the last one: an address rests as long as it can before another container has it."""
     numbers = subnet.numbers()
-    sought = f"{_HELD} UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND wanted = ?2"
+    sought = f"{_HELD} UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND ?2 IN (wanted, wanted6)"
     # No more than so many can be held: among one more, one is free.
     held = connection.execute("SELECT count(*) FROM endpoints WHERE network = ?", (network.id,)).fetchone()[0]
     for step in range(min(len(numbers), held + 3)):

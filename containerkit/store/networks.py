@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.store import events, leasing
+from containerkit.store.containers import OWNED
 from containerkit.store.database import Database
 from containerkit.store.netrows import JOINED, Endpoint, NetworkRecord, Wish, endpoint
 
@@ -153,19 +154,19 @@ class Networks:
         )
         return None if row is None else f"{row[0]}.{row[1]}"
 
-    def connect(self, container: str, name: str, wish: Wish, *, runs: bool) -> None:
+    def connect(self, container: str, name: str, wish: Wish) -> None:
         """Put a container on one more network.
 
         Args:
             name: the container's, for errors and the event.
-            runs: it needs an address now.
 
         Raises:
             AlreadyExists: it is on that network.
             InvalidState: no address is free, or not the one that was asked for.
         """
         with self.database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM containers WHERE id = ?", (container,)).fetchone() is None:
+            state = connection.execute("SELECT status FROM containers WHERE id = ?", (container,)).fetchone()
+            if state is None:
                 raise NotFound(f"container {name}: not found (removed)")
             row = connection.execute(
                 "SELECT max(place), max(network = ?) FROM endpoints WHERE container = ?", (wish.network, container)
@@ -173,7 +174,8 @@ class Networks:
             if row[1]:
                 raise AlreadyExists(f"container {name}: is on this network already")
             leasing.attach(connection, container, [wish], first=0 if row[0] is None else row[0] + 1)
-            if runs:
+            # By the state of this moment: who is about to end has nobody to give an address back.
+            if state[0] in OWNED:
                 leasing.lease(connection, container, name)
             self._tell(connection, "connect", container, wish.network)
         events.tell(self.database)

@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from containerkit.errors import ContainerkitError, RuntimeFailure
+from containerkit.errors import RuntimeFailure
 from containerkit.net import links
 from containerkit.net.firewall import Firewall
 from containerkit.store.containers import ALIVE, Containers
 from containerkit.store.database import Database
+from containerkit.store.leases import Leases
 from containerkit.store.netrows import NetworkRecord, PublishedPort, ports_of
 from containerkit.store.networks import Networks
 from containerkit.supervise import segments
@@ -32,32 +33,44 @@ def locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make(networks: Networks, root: str, id: str) -> None:
+def make(networks: Networks, root: str, id: str, *, again: bool = False) -> None:
     """Make a network's bridge, under the lock: with its place in the firewall, and the cables that hung on it before.
+
+    Args:
+        again: also when it seems to be ready.
 
     Raises:
         RuntimeFailure: the kernel refuses; a link of that name is somebody else's.
     """
     record = networks.read(id)
-    if record is None or links.is_ready(segments.segment(record)):
+    if record is None or (links.is_ready(segments.segment(record)) and not again):
         return
-    while True:
-        try:
-            links.make(segments.segment(record))
-            break
-        except RuntimeFailure:
-            if not segments.may_move(record) or not links.is_foreign(segments.segment(record)):
-                raise
-        # Another engine was faster with the name that was free when the network was made.
+    while segments.may_move(record) and links.is_foreign(segments.segment(record)):
+        record = _move(networks, root, record)
+    # First: what a bridge may route is safe with the firewall only.
+    if not links.is_foreign(segments.segment(record)):
+        _let(root, record, True)
+    try:
+        links.make(segments.segment(record))
+    except RuntimeFailure:
         _let(root, record, False)
-        record = record._replace(interface=links.free_name())
-        networks.use_interface(id, record.interface)
-    _let(root, record, True)
-    serving = {container for _, container, _ in published(networks.database)}
+        if segments.may_move(record) and links.is_foreign(segments.segment(record)):
+            make(networks, root, id)  # another engine was faster
+            return
+        raise
+    serving = {container for _, container, _ in published(networks.database, root)}
     links.put_back(
         segments.segment(record),
         [plug for one in networks.of_network(id) for plug in segments.plugs([one], publishes=one.container in serving)],
     )
+
+
+def _move(networks: Networks, root: str, record: NetworkRecord) -> NetworkRecord:
+    """Another name for a bridge: the one that was free when its network was made is taken now."""
+    _let(root, record, False)
+    record = record._replace(interface=links.free_name())
+    networks.use_interface(record.id, record.interface)
+    return record
 
 
 def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
@@ -68,17 +81,25 @@ def _let(root: str, record: NetworkRecord, is_there: bool) -> None:
 
 
 def lay(database: Database, root: str) -> None:
-    """Lay the firewall anew, under the lock, as the rows say: all networks, and what is published."""
-    bridges = [bridge for record in Networks(database).list() if (bridge := segments.bridge(record)) is not None]
-    ports = [port for _, _, found in published(database) for port in found]
+    """Lay the firewall anew, under the lock, as the rows say: the networks that are there, and what is published."""
+    bridges = [
+        bridge
+        for record in Networks(database).list()
+        if (bridge := segments.bridge(record)) is not None and links.is_ready(segments.segment(record))
+    ]
+    ports = [port for _, _, found in published(database, root) for port in found]
     Firewall(root).lay(bridges, segments.translations(ports))
 
 
-def published(database: Database) -> Iterator[tuple[str, str, list[PublishedPort]]]:
-    """Name, id and published ports of the containers that live."""
-    for record in Containers(database).list():
-        if record.state in ALIVE and record.ports != "[]":
-            yield record.name, record.id, ports_of(record.ports)
+def published(database: Database, root: str) -> Iterator[tuple[str, str, list[PublishedPort]]]:
+    """Name, id and published ports of the containers that live, and whose monitor does."""
+    leases = Leases(f"{root}/leases")
+    try:
+        for record in Containers(database).list():
+            if record.state in ALIVE and record.ports != "[]" and leases.is_held(record.id):
+                yield record.name, record.id, ports_of(record.ports)
+    finally:
+        leases.close()
 
 
 def restore(database: str, root: str, lock: str) -> None:
@@ -86,13 +107,10 @@ def restore(database: str, root: str, lock: str) -> None:
     rows = Database(database)
     networks = Networks(rows)
     with locked(lock):
-        for record in {one.network for one in networks.leased() if one.network is not None}:
-            try:
-                make(networks, root, record.id)
-            except ContainerkitError:
-                if record.driver != "macvlan":
-                    raise
         lay(rows, root)
+        for record in {one.network for one in networks.leased() if one.network is not None}:
+            if record.driver != "macvlan":
+                make(networks, root, record.id, again=True)
 
 
 def missing(root: str, records: Sequence[NetworkRecord]) -> list[str]:
@@ -103,19 +121,24 @@ def missing(root: str, records: Sequence[NetworkRecord]) -> list[str]:
     return found
 
 
-def forget(root: str, ports: Sequence[PublishedPort]) -> None:
-    """What a killed monitor had published is translated no more."""
+def forget(database: str, root: str, ports: Sequence[PublishedPort]) -> None:
+    """What a killed monitor had published is translated no more, but what somebody else publishes by now."""
     firewall = Firewall(root)
-    if firewall.is_laid():
-        for one in segments.translations(ports):
-            firewall.remove([one])
+    if not firewall.is_laid():
+        return
+    taken = {one[:3] for _, _, found in published(Database(database), root) for one in found}
+    for one in segments.translations([port for port in ports if port[:3] not in taken]):
+        firewall.remove([one])
 
 
 def take_down(database: str, root: str, lock: str, record: NetworkRecord) -> None:
     """Remove the bridge of a network whose row is gone, and what the firewall knows of it; with the last one, all."""
     with locked(lock):
+        others = Networks(Database(database)).list()
+        if any(other.interface == record.interface for other in others):
+            return  # somebody has made a network since, which has this bridge now
         links.remove(segments.segment(record))
-        if Networks(Database(database)).list():
+        if others:
             _let(root, record, False)
         elif Firewall(root).is_laid():
             Firewall(root).take_down()

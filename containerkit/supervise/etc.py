@@ -78,9 +78,8 @@ def _extra(settings: Settings, endpoints: Sequence[Endpoint]) -> list[tuple[str,
         gateway = own_address() or gateway
     found = [(name, gateway if address == "host-gateway" else address) for name, address in settings.add_hosts]
     if settings.network == "host":
-        found += [(name, line[0]) for line in map(str.split, _read("/etc/hosts").splitlines())
-                  if line and not line[0].startswith(("#", "127.", "::1", "f"))
-                  for name in line[1:]]  # fmt: skip
+        lines = [line.partition("#")[0].split() for line in _read("/etc/hosts").splitlines()]
+        found += [(name, line[0]) for line in lines for name in line[1:] if name not in etcfiles.LOCAL_NAMES]
     return found
 
 

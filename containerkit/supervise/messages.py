@@ -176,7 +176,9 @@ def encode(request: Request) -> bytes:
     """
     data = codec.dumps(request).encode()
     if len(data) > _LIMIT:
-        raise InvalidArgument(f"command: arguments and environment of {len(data)} bytes are too long ({_LIMIT})")
+        raise InvalidArgument(
+            f"request: {len(data)} bytes are too long ({_LIMIT}): fewer arguments, variables or published ports"
+        )
     # The codec leaves defaults out; the kind is what tells requests apart.
     return request.kind.encode() + b" " + data
 

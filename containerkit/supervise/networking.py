@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from containerkit.net.links import Plug
 from containerkit.net.publishing import Bound
 from containerkit.net.relay import Relay
 from containerkit.net.resolver import Resolver
+from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, NetworkRecord, PublishedPort
 from containerkit.store.networks import Networks
@@ -88,7 +90,7 @@ class Networking:
     ) -> None:
         self._loop, self._database, self._id, self._request = loop, database, id, request
         self._inside = inside
-        self._networks = Networks(database)
+        self._networks, self._containers = Networks(database), Containers(database)
         self._firewall = Firewall(request.root)
         self._names = Names(self._networks, request.links)
         self._bound: list[Bound] = []
@@ -129,7 +131,7 @@ class Networking:
         # Not at the top: every monitor would have the options' grammar in its memory.
         from containerkit.options.ports import overlap
 
-        for name, _, ports in bridging.published(self._database):
+        for name, _, ports in bridging.published(self._database, self._request.root):
             for one in ports:
                 if (one.protocol, one.host_port) == (protocol, port) and overlap(one.host_ip, host_ip):
                     return name
@@ -165,10 +167,10 @@ class Networking:
     def _make(self, missing: Sequence[str], *, is_bridged: bool) -> None:
         """In a child: what this process has opened is not to be used."""
         database = Database(self._database.path)
-        for id in missing:
-            bridging.make(Networks(database), self._request.root, id)
         if is_bridged and not Firewall(self._request.root).is_laid():
             bridging.lay(database, self._request.root)
+        for id in missing:
+            bridging.make(Networks(database), self._request.root, id)
 
     def _answer(self) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
@@ -179,9 +181,17 @@ class Networking:
         with inside_network(self._network):
             udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-            udp.bind(wanted)
-            tcp.bind(wanted)
-            if self._request.serves_names:
+            try:
+                udp.bind(wanted)
+                tcp.bind(wanted)
+            except OSError:
+                # It serves names at port 53 itself: then its questions are led to another port, too.
+                udp.close()
+                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+                wanted = (RESOLVER[0], 0)
+                udp.bind(wanted)
+                tcp.bind(wanted)
+            if not wanted[1]:
                 places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
                 rules = _REDIRECT.format(address=RESOLVER[0], **places)
                 self._apart(lambda: nftables.run(rules))
@@ -270,15 +280,17 @@ class Networking:
         Raises:
             RuntimeFailure, OSError: as :meth:`connect`.
         """
+        if self._network < 0:
+            return  # it waits for its next start, which sees to all
         endpoints = self._ready_endpoints()
         wanted = segments.plugs(endpoints, publishes=bool(self._bound))
-        records = _records(endpoints)
-        there = {plug.name: plug for plug in self._plugs}
-        links.unplug(self._network, [name for name in there if name not in {plug.name for plug in wanted}])
-        links.plug_in(self._network, [plug for plug in wanted if plug.name not in there])
+        there = {plug.identity: plug for plug in self._plugs}
+        self._plugs, self._names.records = wanted, _records(endpoints)
+        gone = there.keys() - {plug.identity for plug in wanted}
+        links.unplug(self._network, [there[identity].name for identity in gone])
+        links.plug_in(self._network, [plug for plug in wanted if plug.identity not in there])
         with inside_network(self._network):
             links.route(wanted)
-        self._plugs, self._names.records = wanted, records
         self._answer()
         if self._resolver is not None:
             self._resolver.upstreams = self._upstreams()
@@ -293,6 +305,10 @@ class Networking:
             self._resolver = None
         self._close_relays()
         if self._network >= 0:
+            if self._plugs and self._containers.has_joiners(self._id):
+                # They live on in this namespace; the addresses are others' from now on.
+                with contextlib.suppress(OSError):
+                    links.unplug(self._network, [plug.name for plug in self._plugs])
             os.close(self._network)
             self._network = -1
 

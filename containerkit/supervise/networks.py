@@ -6,12 +6,14 @@ user's process has threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from containerkit.configuration import Configuration
-from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, Unsupported
+from containerkit.errors import AlreadyExists, ContainerkitError, InvalidArgument, InvalidState, NotFound, Unsupported
 from containerkit.linux import netlink
 from containerkit.linux.routes import host_routes
 from containerkit.net import etcfiles, links, outside
@@ -71,10 +73,14 @@ def create(
         raise InvalidArgument(f"{subject}: driver {driver!r}: expected {', '.join(DRIVERS)}")
     if rights.is_needed and driver != "bridge":
         raise Unsupported(f"{subject}: driver {driver}: is root's: it takes links of this machine")
+    records = store.networks.list()
+    if any(record.name == name for record in records):
+        raise AlreadyExists(f"{subject}: exists already (exist_ok=True takes it as it is)")
     chosen = _options(subject, driver, options or {})
     id = names.random_id()
     interface = chosen.pop("parent", "") or chosen.pop("bridge_name", "") or f"ck-{id[:10]}"
-    _check_interface(subject, driver, interface, chosen)
+    _check_interface(subject, driver, interface)
+    _refuse_others(subject, driver, interface, records)
     found = _subnets(store, subject, driver, interface, subnets, gateways, ranges, ipv6)
     record = NetworkRecord(
         0, id, name, driver, interface, summary_of(found), int(internal), summary(chosen), summary(labels), 0.0
@@ -124,7 +130,18 @@ def _check_driver(subject: str, driver: str, found: Mapping[str, str]) -> None:
             raise InvalidArgument(f"{subject}: option peers: {peer!r}: not an IPv4 address")
 
 
-def _check_interface(subject: str, driver: str, name: str, options: dict[str, str]) -> None:
+def _refuse_others(subject: str, driver: str, name: str, records: Sequence[NetworkRecord]) -> None:
+    """A bridge is one network's, and no link that is there already."""
+    if driver == "macvlan":
+        return
+    if netlink.index_of(name):
+        raise InvalidArgument(f"{subject}: option bridge_name: there is a link {name} already (choose another name)")
+    for other in records:
+        if other.interface == name:
+            raise InvalidArgument(f"{subject}: option bridge_name: {name} is network {other.name}'s")
+
+
+def _check_interface(subject: str, driver: str, name: str) -> None:
     if not 0 < len(name) < 16 or "/" in name or not name.isprintable() or " " in name or name in (".", ".."):
         raise InvalidArgument(f"{subject}: link {name!r}: not a name that a link can have")
     if driver == "macvlan" and not netlink.index_of(name):
@@ -218,7 +235,7 @@ def _default(store: Store, configuration: Configuration) -> NetworkRecord:
         found = addresses.choose([net for net, _ in taken(store)], str(store.paths.root))
     if not name:
         name, options["movable"] = links.free_name(), "true"
-    _check_interface(subject, "bridge", name, options)
+    _check_interface(subject, "bridge", name)
     id = names.random_id()
     return NetworkRecord(
         0, id, DEFAULT_NETWORK, "bridge", name, summary_of([found]), 0, summary(options), summary({}), 0.0
@@ -289,12 +306,11 @@ def wishes(store: Store, configuration: Configuration, settings: Settings) -> li
         InvalidArgument: an address that is not of the network.
     """
     found = []
+    if settings.network in ("host", "none") and (settings.ports or settings.publish_all):
+        why = "its ports are the host's already" if settings.network == "host" else "nothing reaches it"
+        warnings.warn(f"ports: nothing is published: with network {settings.network!r} {why}", RuntimeWarning, 4)
     for place, name in enumerate(settings.networks if settings.network == "bridge" else ()):
         record = default(store, configuration) if name == DEFAULT_NETWORK else store.networks.find(name)
-        if settings.network_aliases and settings.networks == (DEFAULT_NETWORK,):
-            raise InvalidArgument(
-                f"network_aliases: network {DEFAULT_NETWORK} has no names (create a network, and run it there)"
-            )
         ip = settings.ip if place == 0 else ()
         found.append(wish(record, ip, settings.network_aliases, settings.mac_address if place == 0 else ""))
     return found
@@ -304,8 +320,10 @@ def wish(record: NetworkRecord, ips: Sequence[str], aliases: Sequence[str], mac:
     """What a container wants of one network.
 
     Raises:
-        InvalidArgument: an address that is not of the network.
+        InvalidArgument: an address that is not of the network; names on the default network.
     """
+    if aliases and record.name == DEFAULT_NETWORK:
+        raise InvalidArgument(f"network {record.name}: aliases: it has no names (create a network, and be there)")
     subnets = {one.version: one for one in (Subnet(*row) for row in record.subnets)}
     checked: dict[int, str] = {}
     for ip in ips:
@@ -349,11 +367,19 @@ def check(record: ContainerRecord, settings: Settings, endpoints: Sequence[Endpo
     """Refuse to publish where nothing passes this machine's firewall.
 
     Raises:
-        Unsupported: ports of a container that is on macvlans alone.
+        Unsupported: ports of a container that is on macvlans, or internal networks, alone.
     """
-    if settings.ports and endpoints and segments.serving(endpoints) is None:
+    if not settings.ports or not endpoints:
+        return
+    serving = segments.serving(endpoints)
+    if serving is None:
         raise Unsupported(
             f"container {record.name}: ports: on a macvlan it has an address of the outer network: it is reached there"
+        )
+    if serving.network is not None and serving.network.internal:
+        raise Unsupported(
+            f"container {record.name}: ports: network {serving.network.name} is internal: nothing from outside gets in"
+            " (put it on another network, too)"
         )
 
 
@@ -370,14 +396,14 @@ def connect(store: Store, record: ContainerRecord, wish: Wish) -> None:
     settings = Settings.read(record.options)
     if settings.network != "bridge":
         raise InvalidState(f"container {record.name}: cannot connect: its network is {settings.network!r}")
-    runs = record.state in ALIVE
-    store.networks.connect(record.id, record.name, wish, runs=runs)
-    if runs:
-        try:
-            _refresh(store, record, settings)
-        except BaseException:
-            store.networks.disconnect(record.id, wish.network)
-            raise
+    store.networks.connect(record.id, record.name, wish)
+    try:
+        _refresh(store, record, settings)
+    except BaseException:
+        store.networks.disconnect(record.id, wish.network)
+        with contextlib.suppress(ContainerkitError):
+            _refresh(store, record, settings)  # what it has of it already goes
+        raise
 
 
 def disconnect(store: Store, record: ContainerRecord, network: NetworkRecord) -> None:
@@ -388,12 +414,11 @@ def disconnect(store: Store, record: ContainerRecord, network: NetworkRecord) ->
     """
     if not store.networks.disconnect(record.id, network.id):
         raise NotFound(f"container {record.name}: is not on network {network.name}")
-    if record.state in ALIVE:
-        _refresh(store, record, Settings.read(record.options))
+    _refresh(store, record, Settings.read(record.options))
 
 
 def _refresh(store: Store, record: ContainerRecord, settings: Settings) -> None:
-    """Have its monitor do what the rows say, and its files say it."""
+    """Have its monitor, when there is one, do what the rows say, and its files say it."""
     try:
         with control.connect(store.paths.control(record.id)) as connection:
             messages.send_reply(connection, messages.Refresh())
