@@ -2,7 +2,8 @@
 
 Words: *entry* (one file of an archive: its header, then its content), *layer* (a tar stream, in a blob or on its way
 there), *whiteout* (an entry ``.wh.NAME`` that says: NAME of the layers below is not there any more), *opaque* (a
-directory of which nothing below shows), *diff_id* (digest of the uncompressed stream).
+directory of which nothing below shows), *implied* (a directory that has entries in it, and none of its own), *diff_id*
+(digest of the uncompressed stream).
 
 Into an image: :mod:`write` (a directory) or :mod:`hostprograms` (programs) give :class:`tar.Entry` after entry with
 its content; :class:`pack.Packer` makes the one stream of them, hashes it, compresses it
@@ -10,7 +11,7 @@ its content; :class:`pack.Packer` makes the one stream of them, hashes it, compr
 
 Onto the disk: :mod:`compression` gives the uncompressed stream of a blob; :class:`tar.Reader` cuts it into entries,
 within bounds; :mod:`apply` makes files of them, below one directory whatever the archive says, with whiteouts in the
-form overlayfs reads.
+form overlayfs reads; what is implied is as :mod:`below` finds it in the layers below.
 
 =================  ======================================================================
 ``tar``            the format: headers, pax records, old GNU names
@@ -20,6 +21,8 @@ form overlayfs reads.
 ``installer``      entries become a layer and files at once
 ``write``          a directory's entries, in an order of their own
 ``apply``          entries become files
+``below``          what is implied: as, and where, the layers below have it
+``whiteouts``      how deletions are written
 ``hostprograms``   programs, the libraries they name, and what they open by themselves
 ``aptsources``     where this machine's apt gets its packages
 ``debianlayer``    a Debian system that was just made, without what belongs to this machine

@@ -9,17 +9,22 @@ Documentation/filesystems/overlayfs.rst): a character device 0/0, and ``trusted.
 speak of the layers below, never of what the same layer has. Overlayfs's attributes in an archive are dropped: they
 could redirect a directory to another. On a file system that takes neither, and which overlayfs could not use either,
 a socket says the same: no archive has sockets, so nothing else is meant by one.
+
+Directories that the archive does not name are made as, and where, the layers below have them (:mod:`below`).
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from errno import EINVAL, ELOOP, ENAMETOOLONG, ENOTSUP, EPERM
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from containerkit.errors import InvalidArgument
 from containerkit.layers import tar
+from containerkit.layers.below import Below
 from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.layers.compression import is_zeros
 from containerkit.layers.tar import (
@@ -33,15 +38,13 @@ from containerkit.layers.tar import (
     Entry,
     shown,
 )
+from containerkit.layers.whiteouts import OPAQUE, OPAQUE_MARK, WHITEOUT, is_whiteout
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined
 from containerkit.linux.files import lstat_at
 
-WHITEOUT, OPAQUE_MARK = ".wh.", ".wh..wh..opq"
 #: aufs's own files, which old images still carry.
 _AUFS = ".wh..wh."
-#: By whether overlayfs runs in a user namespace.
-OPAQUE = {False: "trusted.overlay.opaque", True: "user.overlay.opaque"}
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.")
 #: How a file system says that it has no such thing.
 _REFUSALS = (EPERM, ENOTSUP, EINVAL)
@@ -55,29 +58,38 @@ _NODES = {CHAR: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
 
 class Applied(NamedTuple):
-    """What became of an archive: the bytes of its files' contents, and those that were really written, holes not."""
+    """What became of an archive: the bytes of its files' contents, and those that were really written, holes not.
+
+    Args:
+        names_root: it says what the root is like.
+    """
 
     size: int
     stored: int
+    names_root: bool
 
 
-def apply(reader: tar.Reader, root: str | os.PathLike[str], subject: str) -> Applied:
+def apply(
+    reader: tar.Reader, root: str | os.PathLike[str], subject: str, lower: Sequence[str | Path] | None = ()
+) -> Applied:
     """Make the files of an archive below ``root``, an empty directory.
 
     Args:
         subject: names the archive in errors.
+        lower: the layers below, uppermost first; None when they are not there yet.
 
     Raises:
         InvalidArgument: an entry that leaves the root or cannot be.
+        NotYetThere: the layers below would have to say where an entry belongs.
         OSError: the disk is full, device nodes are not allowed, and the like.
     """
     descriptor = os.open(root, _DIRECTORY_FLAGS)
-    tree = Tree(descriptor, reader, subject)
+    tree = Tree(descriptor, reader, subject, lower)
     try:
         for entry in reader:
             tree.add(entry)
         tree.finish()
-        return Applied(tree.size, tree.stored)
+        return Applied(tree.size, tree.stored, tree.names_root)
     finally:
         tree.close()
         os.close(descriptor)
@@ -95,21 +107,26 @@ class Tree:
     Args:
         root: a descriptor of the empty directory that they are made in.
         reader: from which the content of each file is read, to its end.
+        lower: the layers below, uppermost first; None when they are not there yet.
     """
 
-    def __init__(self, root: int, reader: Content, subject: str) -> None:
+    def __init__(self, root: int, reader: Content, subject: str, lower: Sequence[str | Path] | None = ()) -> None:
         self._root = root
         self._reader = reader
         self._subject = subject
-        self._parent: tuple[str, int] = ("", root)  # the directory of the last entry: the next is mostly there too
+        self._below = Below(root, lower)
+        # The directory of the last entry: the next is mostly there too. Its path, where that is, a descriptor of it.
+        self._parent: tuple[str, str, int] = ("", "", root)
         self._directories: dict[str, tuple[int, bytes | None]] = {}  # time and default ACL, given at the end
         self._remembered = 0  # bytes of them
         self.size = self.stored = 0
+        self.names_root = False
         self._give_later("", 0, None)
 
     def close(self) -> None:
         """Let descriptors go."""
-        self._remember("", self._root)
+        self._remember("", "", self._root)
+        self._below.close()
 
     def add(self, entry: Entry) -> None:
         """Make a file.
@@ -127,11 +144,11 @@ class Tree:
             if f"/{WHITEOUT}" in f"/{parent}":
                 self._check_aufs(entry.name, parent)
                 return
-            directory = self._open_parent(parent)
+            where, directory = self._open_parent(parent)
             if name.startswith(WHITEOUT):
                 self._whiteout(directory, name)
             else:
-                self._make(entry, path, directory, name)
+                self._make(entry, f"{where}/{name}" if where else name, directory, name)
         except (NotADirectoryError, FileNotFoundError, FileExistsError) as error:
             raise self._refuse(entry.name, "what is above it is no directory") from error
         except OSError as error:
@@ -184,39 +201,45 @@ class Tree:
             raise self._refuse(name, f"more than {MAX_DEPTH} directories deep")
         return "/".join(parts)
 
-    def _remember(self, path: str, descriptor: int) -> None:
-        if self._parent[1] != self._root:
-            os.close(self._parent[1])
-        self._parent = (path, descriptor)
+    def _remember(self, path: str, where: str, descriptor: int) -> None:
+        if self._parent[2] != self._root:
+            os.close(self._parent[2])
+        self._parent = (path, where, descriptor)
 
-    def _open_parent(self, path: str) -> int:
-        """A descriptor of the directory at ``path``, made where the archive did not say so; stays this object's."""
+    def _open_parent(self, path: str) -> tuple[str, int]:
+        """Where the directory ``path`` is, made where the archive did not say so, and a descriptor of this object's."""
         if self._parent[0] != path:
-            self._remember(path, self._open_directory(path) if path else self._root)
-        return self._parent[1]
+            self._remember(path, *(self._open_directory(path) if path else ("", self._root)))
+        return self._parent[1:]
 
-    def _open_directory(self, path: str) -> int:
+    def _open_directory(self, path: str) -> tuple[str, int]:
         try:
-            return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
+            return path, mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
         except (FileNotFoundError, NotADirectoryError):
-            parent, _, name = path.rpartition("/")
-            above = self._open_directory(parent) if parent else os.dup(self._root)
-            try:
-                found = lstat_at(above, name)
-                if found is not None and not _is_whiteout(found):
-                    # A file; or a link that leads nowhere yet: it is not ours to say where it should.
-                    raise NotADirectoryError
-                self._make_directory(above, name)
-                os.chmod(name, 0o755, dir_fd=above)  # whatever the umask is
-            finally:
-                os.close(above)
-            # The archive does not say of when it is: equal archives are equal trees.
-            self._give_later(path, 0, None)
-            return mounts.openat2(self._root, path, _DIRECTORY_FLAGS)
+            where, missing = self._below.lead(path)
+            if where.count("/") >= MAX_DEPTH:
+                raise self._refuse(path, f"more than {MAX_DEPTH} directories deep") from None
+            for entry in missing:
+                self._imply(entry)
+            return where, mounts.openat2(self._root, where or ".", _DIRECTORY_FLAGS)
+
+    def _imply(self, entry: Entry) -> None:
+        """Make a directory that the archive did not name."""
+        parent, _, name = entry.name.rpartition("/")
+        above = mounts.openat2(self._root, parent or ".", _DIRECTORY_FLAGS)
+        try:
+            found = lstat_at(above, name)
+            if found is not None and not is_whiteout(found, in_layer=True):
+                raise NotADirectoryError
+            self._make_directory(above, name)
+            self._set_directory(entry, entry.name, above, name)
+        finally:
+            os.close(above)
 
     def _set_root(self, entry: Entry) -> None:
         if entry.kind != DIRECTORY:
             raise self._refuse(entry.name, "is not a directory, and has the root's name")
+        self.names_root = True
         self._set_directory(entry, "", self._root, ".")
 
     def _whiteout(self, directory: int, name: str) -> None:
@@ -272,7 +295,7 @@ class Tree:
         if found is not None:
             os.unlink(name, dir_fd=directory)
         os.mkdir(name, 0o755, dir_fd=directory)
-        if found is not None and _is_whiteout(found):
+        if found is not None and is_whiteout(found, in_layer=True):
             _set_opaque(directory, name)  # it was deleted below, then made anew
 
     def _link_source(self, entry: Entry) -> tuple[int, str]:
@@ -282,7 +305,7 @@ class Tree:
         if not name:
             raise self._refuse(entry.name, "is a hard link to a directory")
         try:
-            directory = mounts.openat2(self._root, parent or ".", _DIRECTORY_FLAGS)
+            directory = self._find_directory(parent)
         except OSError as error:
             raise self._refuse(entry.name, f"is a hard link to {link}, which is not in the archive") from error
         try:
@@ -294,6 +317,13 @@ class Tree:
             reason = "which is not in the archive before it" if found is None else "which cannot have two names"
             raise self._refuse(entry.name, f"is a hard link to {link}, {reason}")
         return directory, name
+
+    def _find_directory(self, path: str) -> int:
+        """A descriptor of what the archive has of the directory ``path``."""
+        try:
+            return mounts.openat2(self._root, path or ".", _DIRECTORY_FLAGS)
+        except (FileNotFoundError, NotADirectoryError):
+            return mounts.openat2(self._root, self._below.lead(path)[0] or ".", _DIRECTORY_FLAGS)
 
     def _write(self, entry: Entry, directory: int, name: str) -> None:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
@@ -366,10 +396,6 @@ def _set_opaque(directory: int, name: str) -> None:
         _make_opaque(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_whiteout(found: os.stat_result) -> bool:
-    return (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0) or stat.S_ISSOCK(found.st_mode)
 
 
 def _make_opaque(directory: int) -> None:

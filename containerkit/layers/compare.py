@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from containerkit.layers.diff import is_same_content, looks
-from containerkit.layers.stack import is_whiteout
 from containerkit.layers.tar import shown
+from containerkit.layers.whiteouts import is_whiteout
 from containerkit.linux import mounts
 
 _BELOW = mounts.RESOLVE_BENEATH | mounts.RESOLVE_NO_SYMLINKS

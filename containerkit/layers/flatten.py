@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from containerkit.layers.copy import Copier
-from containerkit.layers.stack import is_opaque, is_whiteout
+from containerkit.layers.whiteouts import is_opaque, is_whiteout
 from containerkit.linux.files import lstat_at
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

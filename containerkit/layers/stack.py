@@ -20,15 +20,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from containerkit.layers.apply import OPAQUE, OPAQUE_MARK
+from containerkit.layers.whiteouts import is_opaque, is_whiteout
 from containerkit.linux import mounts
-from containerkit.linux.confinement import is_confined
 from containerkit.linux.files import lstat_at
 
 _BELOW = mounts.RESOLVE_BENEATH | mounts.RESOLVE_NO_SYMLINKS
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 #: As many as the kernel follows (path_resolution(7)).
 _MAX_LINKS = 40
+#: Of a path whose links are a stranger's: each may be as long as a path, and every step looks into every layer.
+_MAX_STEPS = 1000
 
 
 class Node(NamedTuple):
@@ -124,23 +125,41 @@ class Directory:
 
     def resolve(self, path: str) -> str:
         """Of a root: where ``path`` leads below it, relative to it; links followed, what is absent kept as it is."""
-        parts, here, links = deque(path.split("/")), [self], 0
+        return self.follow(path)[0][-1].path
+
+    def follow(self, path: str, *, is_strict: bool = False) -> tuple[list[Directory], set[int]]:
+        """Of a root: itself and the directories that lead to where ``path`` does, the last one being that.
+
+        What is absent, or no directory, is kept as an empty one; links, too, after as many as the kernel follows.
+
+        Returns:
+            Beside them, the directories of the stack, by number, that the links are in that were followed.
+
+        Raises:
+            OSError: with ``is_strict``: ELOOP: too many links, or too long ones.
+        """
+        parts, here, links, steps, owners = deque(path.split("/")), [self], 0, 0, set[int]()
         while parts:
             part = parts.popleft()
+            steps += 1
             if part in ("", "."):
                 continue
             if part == "..":
                 here = here[:-1] or here
                 continue
             node = here[-1].child(part)
-            if node is not None and stat.S_ISLNK(node.found.st_mode) and links < _MAX_LINKS:
+            is_link = node is not None and stat.S_ISLNK(node.found.st_mode)
+            if is_strict and ((is_link and links == _MAX_LINKS) or steps > _MAX_STEPS):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if node is not None and is_link and links < _MAX_LINKS:
                 links += 1
+                owners.add(node.layers[0])
                 target = here[-1].readlink(part, node)
                 parts.extendleft(reversed(target.split("/")))
                 here = here[:1] if target.startswith("/") else here
             else:
                 here.append(here[-1].enter(part, node))
-        return here[-1].path
+        return here, owners
 
     @contextmanager
     def handle(self, name: str, node: Node) -> Iterator[int]:
@@ -153,6 +172,14 @@ class Directory:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def handle_itself(self) -> Iterator[int]:
+        """A descriptor of it: of the uppermost one, where directories are merged."""
+        with self._entered(self.layers[0]) as descriptor:
+            if descriptor is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+            yield descriptor
 
     def readlink(self, name: str, node: Node) -> str:
         """Where a symbolic link in it points, as it is written."""
@@ -209,20 +236,3 @@ class _View:
 
     def nodes(self) -> dict[str, Node]:
         return {name: Node(status, tuple(layers)) for name, (status, layers) in self._found.items()}
-
-
-def is_whiteout(found: os.stat_result, *, in_layer: bool) -> bool:
-    """Whether it says that its name of the layers below is deleted.
-
-    Args:
-        in_layer: it is of an image's layer, where a socket says so too; a container's own are sockets.
-    """
-    return (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0) or (in_layer and stat.S_ISSOCK(found.st_mode))
-
-
-def is_opaque(path: str) -> bool:
-    """Whether nothing of the layers below shows in the directory at ``path``."""
-    try:
-        return os.getxattr(path, OPAQUE[is_confined()], follow_symlinks=False) == b"y"
-    except OSError:
-        return os.path.lexists(f"{path}/{OPAQUE_MARK}")

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from containerkit.layers import diff
-from containerkit.layers.apply import OPAQUE_MARK, WHITEOUT
 from containerkit.layers.pack import Archive
-from containerkit.layers.stack import Directory, Node, Places, Stack, is_opaque, is_whiteout
+from containerkit.layers.stack import Directory, Node, Places, Stack
 from containerkit.layers.tar import Entry
+from containerkit.layers.whiteouts import OPAQUE_MARK, WHITEOUT, is_opaque, is_whiteout
 from containerkit.layers.write import Files, attributes, handle, names, open_directory
 
 #: How the runtime makes a place to mount on: kind and mode, owner, group.

@@ -175,13 +175,12 @@ class _Pull:
     def _layers(self, repository: Repository, layers: Sequence[Descriptor], diff_ids: tuple[str, ...]) -> None:
         self.layers = [layer.digest for layer in layers]
         chain_ids = digests.chain_ids(diff_ids)
-        parents = (None, *chain_ids)
         self.held.enter_context(self.store.images.keeping(chain_ids))
         jobs: dict[str, Callable[[], None]] = {}
-        for layer, chain_id, parent in zip(layers, chain_ids, parents, strict=False):
+        for number, (layer, chain_id) in enumerate(zip(layers, chain_ids, strict=False)):
             self._progress.item(_key(layer), "waiting", 0, layer.size)
             # The same layer twice in one image (empty ones) is fetched once; unpacked it is under two chain ids.
-            jobs.setdefault(layer.digest, _Layer(self, repository, layer, chain_id, parent))
+            jobs.setdefault(layer.digest, _Layer(self, repository, layer, chain_id, chain_ids[:number]))
         side_by_side(list(jobs.values()), _DOWNLOADS, self._session.deadline)
 
     # -- what a layer's thread uses ----------------------------------------------------------------------------------
@@ -231,12 +230,14 @@ class _Pull:
                 repository.pause(failures)
 
     @contextmanager
-    def unpacking(self, layer: Descriptor, chain_id: str, parent: str | None, path: str) -> Iterator[None]:
-        """Unpack a layer meanwhile. What goes wrong with that goes wrong once more afterwards, and is told then."""
+    def unpacking(self, layer: Descriptor, chain_id: str, below: Sequence[str], path: str) -> Iterator[None]:
+        """Unpack a layer meanwhile, if it does not depend on those below; what goes wrong does so once more
+        afterwards, and is told then.
+        """
 
         def unpack() -> None:
             with suppress(ContainerkitError, OSError), self._unpacking:
-                self.weigh(self.store.layers.unpack_growing(chain_id, parent, layer, path), layer.size)
+                self.weigh(self.store.layers.unpack_growing(chain_id, below, layer, path), layer.size)
 
         thread = threading.Thread(target=unpack, name="containerkit-unpack", daemon=True)
         thread.start()
@@ -253,10 +254,10 @@ class _Layer:
     """One layer's way here: called in a thread of its own."""
 
     def __init__(
-        self, pull: _Pull, repository: Repository, layer: Descriptor, chain_id: str, parent: str | None
+        self, pull: _Pull, repository: Repository, layer: Descriptor, chain_id: str, below: Sequence[str]
     ) -> None:
         self._pull, self._repository, self._layer = pull, repository, layer
-        self._chain_id, self._parent = chain_id, parent
+        self._chain_id, self._below = chain_id, below
 
     def __call__(self) -> None:
         pull, layer = self._pull, self._layer
@@ -280,13 +281,13 @@ class _Layer:
     def _unpack(self) -> None:
         pull, layer = self._pull, self._layer
         pull.tell(layer, "unpacking")
-        pull.weigh(pull.store.layers.unpack(self._chain_id, self._parent, layer, pull.ingest), layer.size)
+        pull.weigh(pull.store.layers.unpack(self._chain_id, self._below, layer, pull.ingest), layer.size)
 
     def _download(self, download: Download, unpacking: ExitStack) -> None:
         pull, layer = self._pull, self._layer
         resumed = download.size
         pull.tell(layer, "downloading", resumed)
-        unpacking.enter_context(pull.unpacking(layer, self._chain_id, self._parent, download.path))
+        unpacking.enter_context(pull.unpacking(layer, self._chain_id, self._below, download.path))
         self._receive(download, may_be_stale=resumed > 0)
         pull.ingest.share(layer.digest, download.path)
         pull.tell(layer, "unpacking")

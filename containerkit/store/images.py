@@ -163,11 +163,11 @@ class Images:
 
         Nothing is taken on trust: the blob of a layer that is unpacked here already is looked into, too.
         """
-        diff_ids, parents = parsed.config.rootfs.diff_ids, (None, *parsed.chain_ids)
+        chain_ids, diff_ids = parsed.chain_ids, parsed.config.rootfs.diff_ids
         stored = packed = 0
-        for chain_id, parent, diff_id, layer in zip(parsed.chain_ids, parents, diff_ids, parsed.layers, strict=False):
+        for number, (chain_id, diff_id, layer) in enumerate(zip(chain_ids, diff_ids, parsed.layers, strict=False)):
             self._layers.match(chain_id, diff_id, layer, source)
-            stored += self._layers.unpack(chain_id, parent, layer, source)
+            stored += self._layers.unpack(chain_id, chain_ids[:number], layer, source)
             packed += layer.size
             check_proportion(stored, packed, f"image {parsed.id}", HARMLESS_IMAGE)
 

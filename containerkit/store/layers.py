@@ -1,5 +1,8 @@
 """Layers on disk: each unpacked once, into ``layers/<hex of its chain id>/fs``.
 
+In any order, side by side: but one with a file in a directory that it does not name depends on what the layers below
+have there (layers/below.py). Until these are there it is not unpacked; whoever adds the image does it then, in order.
+
 Two processes that need the same layer at once do its work once: they queue at a lock on that layer alone (an
 open-file-description lock, fcntl_locking(2), on one byte of one file, as in :mod:`containerkit.store.leases`).
 """
@@ -10,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -23,7 +26,8 @@ from containerkit.errors import (
 )
 from containerkit.layers import compression, tar
 from containerkit.layers.apply import Applied, apply
-from containerkit.layers.stack import is_opaque
+from containerkit.layers.below import NotYetThere
+from containerkit.layers.whiteouts import is_opaque
 from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
@@ -38,6 +42,8 @@ _FLOCK = struct.Struct("hhqqi4x")
 _NEEDED = 1 << 60
 #: The file beside a layer that hides all that is below it.
 _OPAQUE = "opaque"
+#: The file beside a layer that does not say what the root is like.
+_NO_ROOT = "no-root"
 
 
 class Source(Protocol):
@@ -72,18 +78,24 @@ class Layers:
             InvalidArgument: a blob is not a layer, or not the one that its chain id says.
             NotFound: a blob is missing.
         """
-        for chain_id, parent, descriptor in zip(chain_ids, (None, *chain_ids), descriptors, strict=False):
-            self.unpack(chain_id, parent, descriptor, source)
+        for number, (chain_id, descriptor) in enumerate(zip(chain_ids, descriptors, strict=False)):
+            self.unpack(chain_id, chain_ids[:number], descriptor, source)
         return tuple([self.path(chain_id) for chain_id in chain_ids])
 
     def showing(self, chain_ids: tuple[str, ...], descriptors: tuple[Descriptor, ...]) -> tuple[Path, ...]:
         """As :meth:`ensure`, without those that a layer above hides as a whole: overlayfs heeds no mark at a root."""
-        directories = self.ensure(chain_ids, descriptors)
-        hiding = [number for number, path in enumerate(directories) if os.path.exists(path.with_name(_OPAQUE))]
-        return directories[hiding[-1] :] if hiding else directories
+        return showing(self.ensure(chain_ids, descriptors))
 
-    def unpack(self, chain_id: str, parent: str | None, descriptor: Descriptor, source: Source | None = None) -> int:
-        """As :meth:`ensure`, of one layer; ``parent`` is the chain id of the layer below, None for the lowest.
+    def naming_root(self, chain_ids: Sequence[str]) -> Path | None:
+        """Of a stack of layers that are there, the uppermost one that says what the root is like; None: none does."""
+        paths = [self.path(chain_id) for chain_id in reversed(chain_ids)]
+        return next((path for path in paths if not os.path.exists(path.with_name(_NO_ROOT))), None)
+
+    def unpack(self, chain_id: str, below: Sequence[str], descriptor: Descriptor, source: Source | None = None) -> int:
+        """As :meth:`ensure`, of one layer, unless it depends on layers below that are not there yet.
+
+        Args:
+            below: the chain ids of the layers below, the lowest first.
 
         Returns:
             The bytes that were written for it.
@@ -91,9 +103,9 @@ class Layers:
         if os.path.exists(self.path(chain_id)):
             return 0
         with (source or self._blobs).open(descriptor.digest) as blob:
-            return self._unpack_once(chain_id, parent, descriptor, blob.name)
+            return self._unpack_once(chain_id, below, descriptor, blob.name)
 
-    def unpack_growing(self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str) -> int:
+    def unpack_growing(self, chain_id: str, below: Sequence[str], descriptor: Descriptor, path: str) -> int:
         """As :meth:`unpack`, of a layer whose blob is just being written to the file at ``path``.
 
         Raises:
@@ -101,7 +113,12 @@ class Layers:
         """
         if os.path.exists(self.path(chain_id)):
             return 0
-        return self._unpack_once(chain_id, parent, descriptor, path, is_growing=True)
+        return self._unpack_once(chain_id, below, descriptor, path, is_growing=True)
+
+    def _lower(self, below: Sequence[str]) -> tuple[Path, ...] | None:
+        """The layers below one, uppermost first; None when one of them is not there."""
+        paths = tuple([self.path(chain_id) for chain_id in below])
+        return showing(paths)[::-1] if all(map(os.path.exists, paths)) else None
 
     def match(self, chain_id: str, diff_id: str, descriptor: Descriptor, source: Source) -> None:
         """See that a blob is the layer that is there already: unpacked from it, or from one with the same content.
@@ -181,7 +198,7 @@ class Layers:
         return [f"sha256:{name}" for name in os.listdir(self._paths.layers) if len(name) == 64]
 
     def _unpack_once(
-        self, chain_id: str, parent: str | None, descriptor: Descriptor, path: str, *, is_growing: bool = False
+        self, chain_id: str, below: Sequence[str], descriptor: Descriptor, path: str, *, is_growing: bool = False
     ) -> int:
         try:
             with self._locked(chain_id), Workspace(self._paths.tmp) as space:
@@ -190,7 +207,10 @@ class Layers:
                     return 0  # another process was faster
                 # Apart when others are at work meanwhile: the downloads.
                 call = rights.apart if is_growing else rights.call
-                applied = call(unpack, space.path / "fs", path, chain_id, parent, descriptor, is_growing)
+                parent, lower = below[-1] if below else None, self._lower(below)
+                applied = call(unpack, space.path / "fs", path, chain_id, parent, descriptor, lower, is_growing)
+                if applied is None:
+                    return 0
                 (space.path / "size").write_text(str(applied.size))
                 (space.path / "blobs").write_text(f"{descriptor.digest}\n")
                 self._publish(space.path, directory.parent)
@@ -202,7 +222,7 @@ class Layers:
         # The directory itself stays for its owner to remove: the lock is on it.
         whole = work / "whole"
         whole.mkdir()
-        for name in ("fs", "size", "blobs", _OPAQUE):
+        for name in ("fs", "size", "blobs", _OPAQUE, _NO_ROOT):
             if os.path.exists(work / name):
                 os.rename(work / name, whole / name)
         # What has a name must survive a power cut: a layer is never looked into again once it is there.
@@ -226,13 +246,24 @@ def _request(kind: int, chain_id: str, base: int = 0) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_SET, base + int(digests.hex_of(chain_id)[:14], 16), 1, 0)
 
 
+def showing(directories: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Of a stack of layers, the lowest first, those that no layer above hides as a whole."""
+    hiding = [number for number, path in enumerate(directories) if os.path.exists(path.with_name(_OPAQUE))]
+    return directories[hiding[-1] :] if hiding else directories
+
+
 def unpack(
-    root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor, is_growing: bool = False
-) -> Applied:
+    root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor, lower: Sequence[Path] | None,
+    is_growing: bool = False,
+) -> Applied | None:  # fmt: skip
     """Make the files of the layer in the file ``blob`` below ``root``, which is made.
 
     Args:
+        lower: the layers below, uppermost first; None when they are not there yet.
         is_growing: the file is a download that still goes on.
+
+    Returns:
+        None when it depends on layers that are not there yet: then nothing of it is of use.
 
     Raises:
         StorageError: the blob is damaged.
@@ -248,13 +279,17 @@ def unpack(
         try:
             with compression.reader(head, compression.detect(head.head), subject) as stream:
                 plain = Hashed(stream)
-                applied = apply(tar.Reader(plain, subject), root, subject)
+                applied = apply(tar.Reader(plain, subject), root, subject, lower)
+        except NotYetThere:
+            return None
         except (InvalidArgument, Unsupported) as error:
             raise _blame(raw, descriptor, error) from error
         while head.read(compression.CHUNK):
             pass
     if is_opaque(os.fspath(root)):
         root.with_name(_OPAQUE).touch()
+    if not applied.names_root:
+        root.with_name(_NO_ROOT).touch()
     if raw.digest != descriptor.digest:
         raise damaged(descriptor.digest)
     if digests.chain(parent, plain.digest) != chain_id:

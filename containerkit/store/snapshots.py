@@ -69,17 +69,19 @@ class Snapshots:
         """
         base = self._base(container_id)
         lower = self._lower(image)
+        root = self._layers.naming_root(image.chain_ids)
         try:
             os.mkdir(base, 0o700)
             _make(f"{base}/rootfs")
             if self._stacks():
                 for name in ("upper", "work"):
                     _make(f"{base}/{name}")
-                rights.call(_copy_root, lower[-1], f"{base}/upper")
+                rights.call(_copy_root, root, f"{base}/upper")
                 if not image.chain_ids:
                     self._empty.mkdir(exist_ok=True)
             else:
                 rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
+                rights.call(_copy_root, root, f"{base}/rootfs")
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return self.mounts(container_id, image)
@@ -197,11 +199,14 @@ def _make(path: str) -> None:
     os.chmod(path, 0o755)  # whatever the umask is
 
 
-def _copy_root(top: Path, upper: str) -> None:
-    """A merged directory has the owner and mode of its uppermost one: here ``upper``, not the image's root."""
-    try:
-        found = os.stat(top)
-    except FileNotFoundError:
+def _copy_root(layer: Path | None, root: str) -> None:
+    """A merged directory is as its uppermost one: here the container's own, not the image's root.
+
+    Args:
+        layer: the one that says what the image's root is like.
+    """
+    if layer is None:
         return
-    os.chown(upper, found.st_uid, found.st_gid)
-    os.chmod(upper, found.st_mode & 0o7777)
+    found = os.stat(layer)
+    os.chown(root, found.st_uid, found.st_gid)
+    os.chmod(root, found.st_mode & 0o7777)

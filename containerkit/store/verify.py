@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from containerkit.layers.compare import difference
 from containerkit.oci.manifest import Descriptor
 from containerkit.store import rights
 from containerkit.store.containers import OWNED
-from containerkit.store.layers import unpack
+from containerkit.store.layers import showing, unpack
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
 
@@ -70,32 +70,54 @@ def layers(store: Store) -> Iterator[Damage]:
     """The unpacked layers whose files are not what their blobs say."""
     used, seen = store.images.users("layer"), set()
     for record in store.images.list():
-        for chain_id, parent, layer in zip(record.chain_ids, (None, *record.chain_ids), record.layers, strict=False):
+        for number, (chain_id, layer) in enumerate(zip(record.chain_ids, record.layers, strict=False)):
             if chain_id in seen or not store.layers.path(chain_id).exists() or not store.blobs.exists(layer.digest):
                 continue
             seen.add(chain_id)
-            wrong = _compare(store, chain_id, parent, layer)
+            wrong = _compare(store, record.chain_ids[: number + 1], record.layers[: number + 1])
             if wrong and store.layers.path(chain_id).exists():
                 held = _discard(store, chain_id, used.get(chain_id, ()))
                 yield Damage(f"layer {chain_id} is damaged: {wrong}", used.get(chain_id, ()), held)
 
 
-def _compare(store: Store, chain_id: str, parent: str | None, layer: Descriptor) -> str:
-    blob, path = store.blobs.path(layer.digest), store.layers.path(chain_id)
+def _compare(store: Store, chain_ids: tuple[str, ...], layers: tuple[Descriptor, ...]) -> str:
+    """What is wrong with the last of these layers."""
+    blobs = [store.blobs.path(layer.digest) if store.blobs.exists(layer.digest) else "" for layer in layers]
+    chain = [*zip(blobs, chain_ids, (None, *chain_ids), layers, strict=False)]
     try:
         with Workspace(store.paths.tmp) as space:
-            return rights.call(_unpack_and_compare, space.path / "fs", path, blob, chain_id, parent, layer)
+            return rights.call(_unpack_and_compare, space.path, store.layers.path(chain_ids[-1]), chain)
     except ContainerkitError as error:
         return error.message
     except OSError as error:
         return from_os_error(error, "it").message
 
 
-def _unpack_and_compare(
-    space: Path, path: Path, blob: str, chain_id: str, parent: str | None, layer: Descriptor
-) -> str:  # fmt: skip
-    unpack(space, blob, chain_id, parent, layer)
-    return difference(space, path)
+#: Of each layer: its blob, its chain id, that of the one below, its descriptor.
+_Chain = Sequence[tuple[str, str, str | None, Descriptor]]
+
+
+def _unpack_and_compare(space: Path, path: Path, chain: _Chain) -> str:
+    right = _unpack(space / "alone", chain[-1], () if len(chain) == 1 else None)
+    if right is None:
+        # It depends on those below: not on what is on the disk, which may be damaged itself.
+        if not all(blob for blob, *_ in chain):
+            return ""  # nobody can say
+        below: tuple[Path, ...] = ()
+        for number, one in enumerate(chain):
+            right = _unpack(space / str(number), one, showing(below)[::-1])
+            assert right is not None  # all that it depends on is there
+            below = (*below, right)
+    assert right is not None
+    return difference(right, path)
+
+
+def _unpack(space: Path, one: tuple[str, str, str | None, Descriptor], lower: Sequence[Path] | None) -> Path | None:
+    """Where the layer's files are now; None when it depends on those below, and they are not there."""
+    blob, chain_id, parent, layer = one
+    space.mkdir()
+    root = space / "fs"
+    return root if unpack(root, blob, chain_id, parent, layer, lower) is not None else None
 
 
 def _discard(store: Store, chain_id: str, owners: tuple[str, ...]) -> str:

@@ -16,8 +16,8 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
-from containerkit.layers.apply import OPAQUE
 from containerkit.layers.flatten import flatten
+from containerkit.layers.whiteouts import OPAQUE
 from tests.trees import facts
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
-from containerkit.layers.apply import OPAQUE
 from containerkit.layers.diff import between
 from containerkit.layers.stack import Directory
+from containerkit.layers.whiteouts import OPAQUE
 
 Make = Callable[[str, dict[str, str]], Image]
 

@@ -41,7 +41,7 @@ class Docker:
 
 
 @contextmanager
-def dockerd(state: Path) -> Iterator[Docker]:
+def dockerd(state: Path, *options: str) -> Iterator[Docker]:
     """A daemon that keeps everything below ``state``, and its client."""
     before = leftovers.look()
     # Where docker's containers are: made here, for docker leaves it behind.
@@ -50,7 +50,7 @@ def dockerd(state: Path) -> Iterator[Docker]:
     command = [
         "dockerd", "-H", f"unix://{state}/socket", "--data-root", f"{state}/data", "--exec-root", f"{state}/exec",
         "--pidfile", f"{state}/pid", "--bridge", "none", "--iptables=false", "--ip6tables=false",
-        "--cgroup-parent", f"/{group}",
+        "--cgroup-parent", f"/{group}", *options,
     ]  # fmt: skip
     for place in places:
         place.mkdir()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import containerkit as ck
 from containerkit import Engine
+from tests import archives as layered
 from tests.bundles import Runtime, change
 from tests.rootless import networking
 from tests.tars import info, tar
@@ -231,6 +232,28 @@ def strangers(engine: Engine, here: Path, users: int) -> None:
     assert os.listxattr(layer / "attributes") == ["user.mine"]
     for place in (engine.paths.root, engine.paths.layers, engine.paths.containers):
         assert place.stat().st_mode & 0o077 == 0, place
+    image.remove()
+
+
+def implied(engine: Engine, here: Path, users: int) -> None:
+    """A layer that does not name the directories above its files: they are as the layers below have them."""
+    kind, link = tarfile.DIRTYPE, tarfile.SYMTYPE
+    note = {"SCHILY.xattr.user.note": "hers"}
+    lower = tar(
+        info("tmp", kind, mode=0o1777, mtime=1), info("hers", kind, mode=0o2750, uid=33, gid=33, pax_headers=note),
+        info("hers/gone"), info("closed", kind, mode=0), info("usr/share", kind, mode=0o711),
+        info("share", link, linkname="/usr/share"),
+    )  # fmt: skip
+    upper = tar(info("tmp/x"), info("hers/.wh.gone"), info("hers/y", uid=33), info("closed/z"), info("share/w"))
+    bottom = (here / "busybox.tar").read_bytes()
+    (image,) = ck.Image.load(layered.tar(layered.docker(bottom, lower, upper)), engine=engine)
+    script = "stat -c '%a %u %n' /tmp /hers /closed /usr/share /share; ls /tmp /hers /closed /usr/share"
+    her = 33 if users > 1 else 0
+    assert image.call(["sh", "-c", script], check=True).stdout.splitlines() == [
+        "1777 0 /tmp", f"2750 {her} /hers", "0 0 /closed", "711 0 /usr/share", "777 0 /share",
+        "/closed:", "z", "", "/hers:", "y", "", "/tmp:", "x", "", "/usr/share:", "w",
+    ], image.call(["sh", "-c", script])  # fmt: skip
+    assert engine.doctor(verify=True)["layers"].ok, engine.doctor(verify=True)["layers"]
     image.remove()
 
 

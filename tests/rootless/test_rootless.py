@@ -27,6 +27,7 @@ SCENARIOS = (
     "network_views",
     "archives",
     "strangers",
+    "implied",
     "two_processes",
     "killed",
     "doctor",

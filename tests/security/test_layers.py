@@ -23,7 +23,7 @@ import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import apply
-from tests import trees
+from tests import archives, trees
 from tests.registry_stub import Stub, layer
 from tests.security.conftest import left_in
 from tests.tars import END, Member, block, info, number, pax, tar
@@ -175,6 +175,63 @@ def test_a_hard_link_to_a_symbolic_link_is_one_more_name_of_the_link(engine: Eng
 @pytest.mark.parametrize(("link", "words"), [(b"", "a link to nothing"), (b"n" * 5000, "the name is too long")])
 def test_a_symbolic_link_that_cannot_be_is_refused(engine: Engine, link: bytes, words: str) -> None:
     refused(engine, pax((b"linkpath", link)), block(SYMLINK), END, words=words)
+
+
+# -- links of the layers below ---------------------------------------------------------------------------------------
+
+
+def load(engine: Engine, *layers: bytes) -> list[Path]:
+    """An image of these layers; where they are, the lowest first."""
+    (image,) = Image.load(archives.tar(archives.docker(*layers)), engine=engine)
+    return [*engine.store.layers.ensure(image._record.chain_ids, image._record.layers)]
+
+
+def refused_above(engine: Engine, lower: bytes, *members: Member, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words) as raised:
+        load(engine, lower, tar(*members))
+    assert len(str(raised.value)) < 600 and left_in(engine) == [] and len(engine.images) == 0
+
+
+@pytest.mark.parametrize("up", ["", "../../../../../../../../../../.."])
+def test_links_of_the_layers_below_lead_nowhere_outside(engine: Engine, victim: Path, up: str) -> None:
+    door, below = info("door", SYMLINK, linkname=f"{up}{victim}"), str(victim).lstrip("/")
+    members = (info("door/secret"), b"changed"), info("door/new/x"), info("door/.wh.gone"), info("door/.wh..wh..opq")
+    lower, upper = load(engine, tar(door), tar(*members))
+    assert os.readlink(lower / "door") == f"{up}{victim}" and not (upper / "door").is_symlink()
+    assert (upper / below / "secret").read_text() == "changed" and (upper / below / "new/x").exists()
+
+
+def test_layers_change_nothing_of_those_below(engine: Engine) -> None:
+    members = (
+        info("usr/lib", DIRECTORY, mode=0o700, mtime=1),
+        (info("usr/lib/x"), b"1"),
+        info("lib", SYMLINK, linkname="usr/lib"),
+    )
+    (alone,) = load(engine, tar(*members))
+    before = trees.facts(alone)
+    lower, _ = load(engine, tar(*members), tar((info("lib/x"), b"2"), info("lib/.wh.x"), info("lib/y", DIRECTORY)))
+    assert lower == alone and trees.facts(lower) == before
+
+
+def test_links_of_the_layers_below_without_end_are_refused(engine: Engine) -> None:
+    words = "too many symbolic links above it"
+    rounds = [info(f"l{number}", SYMLINK, linkname=f"l{(number + 1) % 3}") for number in range(3)]
+    refused_above(engine, tar(*rounds), info("l0/x"), words=words)
+    chain = [info(f"l{number}", SYMLINK, linkname=f"/l{number + 1}") for number in range(60)]
+    refused_above(engine, tar(*chain, info("l60", DIRECTORY)), info("l0/x"), words=words)
+    # Each step is one that the kernel would do in no time; here it looks into every layer.
+    long = [info("d", DIRECTORY), info("long", SYMLINK, linkname="d/../" * 800)]
+    refused_above(engine, tar(*long), info("long/x"), words=words)
+
+
+def test_links_of_the_layers_below_make_no_tree_deeper_than_one_may_be(engine: Engine) -> None:
+    deep = info("l", SYMLINK, linkname="/".join("d" * 200))
+    refused_above(engine, tar(deep), info("l/" + "/".join("e" * 100) + "/x"), words="more than 256 directories deep")
+
+
+def test_no_attribute_of_overlayfs_comes_up_from_below(engine: Engine) -> None:
+    _, upper = load(engine, tar(info("d/.wh..wh..opq"), info("d/x")), tar(info("d/y")))
+    assert os.listxattr(upper / "d") == []
 
 
 # -- whiteouts -------------------------------------------------------------------------------------------------------
