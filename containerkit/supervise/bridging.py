@@ -121,12 +121,17 @@ def missing(root: str, records: Sequence[NetworkRecord]) -> list[str]:
     return found
 
 
-def forget(database: str, root: str, ports: Sequence[PublishedPort]) -> None:
-    """What a killed monitor had published is translated no more, but what somebody else publishes by now."""
+def forget(database: str, root: str, id: str, ports: Sequence[PublishedPort]) -> None:
+    """What a container whose monitor was killed had published is translated no more, but what is another one's by now.
+
+    Args:
+        id: the container's: its lease is held by whoever cleans up after it.
+    """
     firewall = Firewall(root)
     if not firewall.is_laid():
         return
-    taken = {one[:3] for _, _, found in published(Database(database), root) for one in found}
+    living = published(Database(database), root)
+    taken = {one[:3] for _, other, found in living if other != id for one in found}
     for one in segments.translations([port for port in ports if port[:3] not in taken]):
         firewall.remove([one])
 

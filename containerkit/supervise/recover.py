@@ -83,7 +83,9 @@ def _end_processes(store: Store, record: ContainerRecord) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(store.paths.control(record.id))
     if record.ports != "[]":
-        sharing.call(store, bridging.forget, str(store.paths.database), str(store.paths.root), record.published)
+        sharing.call(
+            store, bridging.forget, str(store.paths.database), str(store.paths.root), record.id, record.published
+        )
 
 
 def _cgroup_path(store: Store, record: ContainerRecord) -> str:

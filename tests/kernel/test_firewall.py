@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
 from tests.hosts import SILENCE, Host, elements, get, has_firewall, nft, reached, web
@@ -63,6 +64,85 @@ def test_only_what_is_published_is_reachable(engine: Engine, image: Image, outsi
     assert outside.get(f"http://{outside.here}:{port}/") == "web"
     for other in (81, port + 1):
         assert outside.get(f"http://{outside.here}:{other}/", patience=PATIENCE) is None
+
+
+#: Sends a frame with a SYN for 127.0.0.1 to the host at the other end, and tells whether an answer comes.
+ASK_LOOPBACK = """
+import socket, struct, sys, time
+here, mac, port = sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")), int(sys.argv[3])
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    return ~((total >> 16) + total) & 0xFFFF
+source, target = socket.inet_aton(here), socket.inet_aton("127.0.0.1")
+tcp = struct.pack("!HHIIBBHHH", 40000, port, 1, 0, 5 << 4, 2, 1024, 0, 0)
+sum_ = checksum(source + target + struct.pack("!BBH", 0, 6, len(tcp)) + tcp)
+tcp = tcp[:16] + struct.pack("!H", sum_) + tcp[18:]
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, source, target)
+ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+link.bind(("eth0", 0))
+link.settimeout(0.2)
+own = link.getsockname()[4]
+answers = 0
+for _ in range(3):
+    link.send(mac + own + bytes([8, 0]) + ip + tcp)
+    until = time.monotonic() + 0.4
+    while time.monotonic() < until:
+        try:
+            data = link.recv(2048)
+        except TimeoutError:
+            continue
+        answers += data[:6] == own and data[23] == 6 and struct.unpack_from("!H", data, 34)[0] == port
+print(answers)
+"""
+
+
+def test_a_neighbour_that_asks_127_0_0_1_over_the_cable_gets_no_answer(
+    engine: Engine, image: Image, outside: Host
+) -> None:
+    container = web(engine, "web", ports=["127.0.0.1::80"])
+    ((_, port),) = container.port(80)
+    assert get(f"http://127.0.0.1:{port}/") == "web"
+    outside.run("busybox", "ping", "-c1", "-W1", outside.here)  # this host knows the way back
+    link = json.loads(hosts.ip("-j", "addr", "show", "to", outside.here))[0]
+    assert (
+        outside.run(sys.executable, "-S", "-c", ASK_LOOPBACK, outside.address, link["address"], str(port)).strip()
+        == "0"
+    )
+
+
+def test_a_container_does_not_pass_for_this_machine(engine: Engine, image: Image) -> None:
+    box = sleeper(engine, cap_add=["NET_RAW"])
+    gateway = str(engine.networks["bridge"].gateway)
+    code = """
+import socket, struct, sys
+target, port = sys.argv[1], int(sys.argv[2])
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+for source in ("127.0.0.2", sys.argv[3]):
+    udp = struct.pack("!HHHH", 5000, port, 8 + 4, 0) + source[:4].encode()
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(source),
+                     socket.inet_aton(target))
+    raw.sendto(ip + udp, (target, 0))
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((gateway, 0))
+        server.settimeout(3)
+        words = [gateway, str(server.getsockname()[1]), str(box.ip_address)]
+        enter = ["nsenter", f"--net=/proc/{box.pid}/ns/net", sys.executable, "-S", "-c", code, *words]
+        subprocess.run(enter, check=True)
+        # The honest one arrives, the other does not.
+        assert server.recvfrom(100)[1][0] == box.ip_address
+        server.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            server.recv(100)
+
+
+def test_nobody_is_believed_to_be_a_router(engine: Engine, image: Image) -> None:
+    net = Network.create("six", ipv6=True, engine=engine)
+    box = sleeper(engine, network="six")
+    for name in ("accept_ra", "autoconf"):
+        assert Path(f"/proc/sys/net/ipv6/conf/{net.interface}/{name}").read_text().strip() == "0"
+        assert box.exec(["cat", f"/proc/sys/net/ipv6/conf/eth0/{name}"]).stdout.strip() == "0"
 
 
 def test_two_networks_do_not_reach_each_other(engine: Engine, image: Image) -> None:
@@ -118,7 +198,9 @@ def test_from_an_internal_network_nothing_is_reached(engine: Engine, image: Imag
 
 def test_nobody_gets_into_an_internal_network(engine: Engine, image: Image, outside: Host) -> None:
     net = Network.create("inside", internal=True, engine=engine)
-    server = web(engine, "web", network="inside", ports=["8080-8999:80"])
+    with pytest.raises(ck.Unsupported, match="^container web: ports: network inside is internal"):
+        web(engine, "web", network="inside", ports=["8080-8999:80"])
+    server = web(engine, "web", network="inside")
     hosts.ip("-n", outside.name, "route", "add", str(net.subnet), "via", outside.here)
     assert outside.get(f"http://{server.ip_address}/", patience=PATIENCE) is None
     assert hosts.ask(sleeper(engine), str(server.ip_address), patience=PATIENCE) is None

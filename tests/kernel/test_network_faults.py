@@ -216,8 +216,10 @@ def test_a_link_of_that_name_that_is_somebody_elses(engine: Engine, image: Image
     try:
         container = web(engine, "web", ports=["127.0.0.1::80"])
         assert bridge.interface != taken and get(f"http://127.0.0.1:{container.port(80)[0][1]}/") == "web"
-        hosts.ip("link", "add", "ckname0", "type", "bridge")
         Network.create("named", options={"bridge_name": "ckname0"}, engine=engine)
+        hosts.ip("link", "add", "ckname0", "type", "bridge")
+        with pytest.raises(ck.InvalidArgument, match="there is a link ckname0 already"):
+            Network.create("other", options={"bridge_name": "ckname0"}, engine=engine)
         with pytest.raises(ck.RuntimeFailure, match="link ckname0: is there already"):
             sleeper(engine, network="named")
         engine.networks["named"].remove()
