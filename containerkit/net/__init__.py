@@ -15,7 +15,8 @@ Of rows these modules know nothing but the values they are given; the kernel the
                     container: addresses, routes. The bridge is made when it is not there.
     firewall.py     one transaction: an element for each published port; obstacles.py finds other firewalls in the way
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
-                    passed on; connection.py is one connection, datagrams.py the clients that have none
+                    passed on; connection.py is one connection, datagrams.py the clients that have none; room.py bounds
+                    them all, so that nobody outside takes the monitor's last descriptors
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
                     forwarding.py passes on what others know
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from typing import Any, NamedTuple
 
 from containerkit.linux.loop import Loop
 from containerkit.net.expiry import Expiry
+from containerkit.net.room import CLIENTS
 
 #: The largest datagram that there is.
 _SIZE = 65535
@@ -60,8 +63,7 @@ class Datagrams:
                 pass  # no descriptor, no room, nobody there: datagrams may be lost
 
     def _open(self, client: _Client) -> socket.socket:
-        if len(self._sockets) >= self._limit:
-            self._forget(self._silent.oldest())
+        self._make_room()
         family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
         ours = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -70,8 +72,16 @@ class Datagrams:
             ours.close()
             raise
         self._sockets[client] = ours
+        CLIENTS.take()
         self._loop.add(ours.fileno(), lambda _: self._answer(client, ours))
         return ours
+
+    def _make_room(self) -> None:
+        if len(self._sockets) < self._limit and not CLIENTS.is_full:
+            return
+        if not self._sockets:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # the other relays' clients have it all
+        self._forget(self._silent.oldest())
 
     def _answer(self, client: _Client, ours: socket.socket) -> None:
         """What the target sent, to the client, from the address that the client knows."""
@@ -90,6 +100,7 @@ class Datagrams:
     def _forget(self, client: _Client) -> None:
         self._silent.forget(client)
         ours = self._sockets.pop(client)
+        CLIENTS.leave()
         self._loop.remove(ours.fileno())
         ours.close()
 

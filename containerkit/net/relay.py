@@ -13,14 +13,15 @@ from containerkit.linux.loop import Loop, Timer
 from containerkit.net.connection import Connection
 from containerkit.net.datagrams import Datagrams
 from containerkit.net.expiry import Expiry
+from containerkit.net.room import CONNECTIONS
 
-#: Connections, or clients, at once.
+#: Connections, or clients, at once; room.py bounds those of all relays together.
 LIMIT = 1024
 #: Seconds that the target has to answer a connection.
 PATIENCE = 10.0
 #: Seconds of silence after which a client that sends datagrams is forgotten.
 IDLE = 60.0
-#: Seconds until accepting is tried again when descriptors or memory have run out.
+#: Seconds until accepting is tried again when room, descriptors or memory have run out.
 _RETRY = 0.2
 
 
@@ -89,6 +90,9 @@ class Streams:
         self._is_accepting = accepting
 
     def _accept(self, _: int) -> None:
+        if CONNECTIONS.is_full:
+            self._try_later()  # those of another relay may end, too
+            return
         # The target's socket comes first: without a descriptor for it the client waits, and is not turned away.
         try:
             target = socket.socket(socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET)
@@ -110,13 +114,14 @@ class Streams:
     def _connect(self, client: socket.socket, target: socket.socket) -> None:
         connection = Connection(self._loop, client, target, self._unanswered.forget, self._ended)
         self._connections.add(connection)
+        CONNECTIONS.take()
         if target.connect_ex(self._target) in (0, errno.EINPROGRESS):
             self._unanswered.touch(connection)
         else:
             connection.close(failed=True)
 
     def _try_later(self) -> None:
-        """Descriptors or memory have run out: the socket would be reported as ready over and over."""
+        """There is no room, or no memory: the socket would be reported as ready over and over."""
         self._retry = self._loop.after(_RETRY, self._try_again)
         self._go_on()
 
@@ -128,6 +133,7 @@ class Streams:
 
     def _ended(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        CONNECTIONS.leave()
         self._unanswered.forget(connection)
         self._try_again()
 

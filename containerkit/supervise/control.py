@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from containerkit.errors import ContainerkitError
 from containerkit.linux.files import short_path
-from containerkit.linux.loop import Loop
+from containerkit.linux.loop import READABLE, Loop
 from containerkit.supervise.messages import (
     Attach,
     Attached,
@@ -30,6 +30,9 @@ from containerkit.supervise.streams import Client, Streams
 
 if TYPE_CHECKING:
     from containerkit.supervise.pausing import Holds
+
+#: Seconds until accepting is tried again when descriptors or memory have run out.
+_RETRY = 0.2
 
 
 def connect(path: str) -> socket.socket:
@@ -76,9 +79,21 @@ class Control:
         loop.add(self._socket.fileno(), self._accept)
 
     def _accept(self, _: int) -> None:
-        connection, _address = self._socket.accept()
+        try:
+            connection, _address = self._socket.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # it has gone again
+        except OSError:
+            # No descriptors or memory left: whoever waits there would wake us at once, again and again.
+            self._loop.change(self._socket.fileno(), 0)
+            self._loop.after(_RETRY, self._accept_again)
+            return
         self._connections[connection.fileno()] = (connection, [])
         self._loop.add(connection.fileno(), lambda _: self._listen(connection))
+
+    def _accept_again(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.change(self._socket.fileno(), READABLE)
 
     def _listen(self, connection: socket.socket) -> None:
         word, descriptors = receive_reply(connection)
@@ -109,7 +124,7 @@ class Control:
     def _hold(self, connection: socket.socket) -> None:
         try:
             self._holds.take(connection.fileno())
-        except ContainerkitError as error:
+        except (ContainerkitError, OSError) as error:
             send_reply(connection, Failed.of(error, "monitor"))
         else:
             send_reply(connection, Held())

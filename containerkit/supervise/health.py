@@ -7,6 +7,7 @@ is paused nothing is asked.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from containerkit.errors import reason
 from containerkit.linux import process
 from containerkit.linux.loop import Loop, Timer
 from containerkit.supervise import helper
@@ -96,8 +98,14 @@ class Prober:
     def _ask(self) -> None:
         if self._is_paused():
             self._timer = self._schedule()
-        else:
+            return
+        began = time.time()
+        try:
             self._running = _Running(self._loop, self._request, self._probe.timeout, self._answer)
+        except OSError as error:
+            # No descriptors, processes or memory left: that is no reason for the container to end.
+            text = f"the health check could not be started: {reason(error)}"
+            self._answer(Outcome(began, time.time(), -1, text))
 
     def _answer(self, outcome: Outcome) -> None:
         self._running = None
@@ -121,19 +129,31 @@ class _Running:
         self._loop, self._answer = loop, answer
         self._began, self._text, self._code = time.time(), b"", 1
         self._is_late = False
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._output, writer = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _become_helper(request, theirs.fileno(), writer)
-        theirs.close()
-        os.close(writer)
-        os.set_blocking(self._output, False)
-        self._pidfd = os.pidfd_open(self._pid)
+        with contextlib.ExitStack() as undo:
+            self._start(request, undo)
+            undo.pop_all()
         self._timer = loop.after(timeout, lambda: self._end_late(timeout))
         loop.add(self._channel.fileno(), self._hear)
         loop.add(self._output, self._read)
         loop.add(self._pidfd, self._ended)
+
+    def _start(self, request: Enter, undo: contextlib.ExitStack) -> None:
+        """Fork the helper; ``undo`` what was done when something of it fails."""
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for one in (theirs, self._channel):
+            undo.callback(one.close)
+        self._output, writer = os.pipe()
+        undo.callback(os.close, self._output)
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _become_helper(request, theirs.fileno(), writer)
+        finally:
+            theirs.close()
+            os.close(writer)
+        undo.callback(_kill, self._pid)
+        os.set_blocking(self._output, False)
+        self._pidfd = os.pidfd_open(self._pid)
 
     def _hear(self, _: int = 0) -> bool:
         """Take one word of the helper's; False when there will be none."""
@@ -184,6 +204,11 @@ class _Running:
         """End it; nobody wants the answer."""
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         self._close()
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _become_helper(request: Enter, channel: int, output: int) -> None:

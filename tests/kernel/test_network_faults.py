@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -97,6 +100,20 @@ for _ in range(2):
         one.remove(force=True)
 """
 
+#: A monitor with few descriptors: limits are those of the process that starts it.
+FEW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+import containerkit as ck
+root, run = sys.argv[1:]
+check = {"test": "true", "interval": 0.2, "retries": 1}
+server = ck.Engine(root=root, run=run).run(
+    "busybox", ["sh", "-c", "echo here >/tmp/index.html; exec httpd -f -p 80 -h /tmp"], name="few", ports=["80"],
+    healthcheck=check,
+)
+server.wait_for(ck.until.port(80), timeout=10)
+"""
+
 
 def sleeper(engine: Engine, name: str | None = None, **options: object) -> Container:
     return engine.run("busybox", "sleep 60", name=name, **options)  # type: ignore[arg-type]  # as they come
@@ -174,6 +191,28 @@ def test_two_processes_start_and_remove_many_on_one_network(engine: Engine, imag
             assert len(words) == 100 == len(set(words))
     assert time.monotonic() - began < 60
     nothing_of_any(engine, own)
+
+
+# -- too much of it ----------------------------------------------------------------------------------------------------
+
+
+def test_clients_cannot_use_up_a_monitors_descriptors(engine: Engine, image: Image) -> None:
+    subprocess.run(script(engine, FEW), check=True, timeout=30)
+    server = Container.get("few", engine=engine)
+    ((_, port),) = server.port(80)
+    with ExitStack() as stack:
+        for _ in range(200):  # to ::1: the container has no IPv6, and they are relayed
+            client = stack.enter_context(socket.socket(socket.AF_INET6))
+            client.setblocking(False)
+            client.connect_ex(("::1", port))
+        time.sleep(3)
+        assert server.status == "running" and server.health == "healthy"
+        with server.attach():
+            assert server.exec("true")
+    with ThreadPoolExecutor() as pool:
+        done, stats = pool.submit(server.exec, ["echo", "here"]), pool.submit(server.stats)
+        assert done.result().stdout.strip() == "here" and stats.result().pids
+    assert eventually(lambda: get(f"http://[::1]:{port}/") == "here")
 
 
 # -- what somebody has removed -----------------------------------------------------------------------------------------
