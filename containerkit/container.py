@@ -420,13 +420,14 @@ class Container:
         return self
 
     def rename(self, name: str) -> Container:
-        """Give it another name; its host name stays.
+        """Give it another name; its host name stays. Those that are linked to it, or joined it, follow.
 
         Raises:
             AlreadyExists: another container has that name.
         """
         record = self._record()
         self._engine.store.containers.rename(record.id, container_name(name))
+        networks.tell_linked(self._engine.store, record._replace(name=name))
         self._last_name = name
         return self
 

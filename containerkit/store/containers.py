@@ -51,6 +51,8 @@ OWNED = ALIVE | {"creating", "starting"}
 #: What an event calls a move; the others happen unseen.
 _ACTIONS = {"run": "start", "exit": "die", "retry": "die", "pause": "pause", "unpause": "unpause"}
 _SHOWN = {"creating": "created", "starting": "created"}
+#: Options that may be ``container:NAME``.
+_JOINING = ("network", "pid", "ipc", "uts", "cgroupns", "userns")
 
 
 class ContainerRecord(NamedTuple):
@@ -249,7 +251,9 @@ class Containers:
             events.tell(self.database)
 
     def rename(self, id: str, name: str) -> None:
-        """Another name. Nothing happens when the container is gone.
+        """Another name, also in the options of those that are linked to it or share its namespaces.
+
+        Nothing happens when the container is gone.
 
         Raises:
             AlreadyExists: it is the name of another.
@@ -260,6 +264,7 @@ class Containers:
                 if row is None:
                     return
                 _assign(connection, id, {"name": name})
+                _follow(connection, row["name"], name)
                 now = connection.execute(f"SELECT {_TOLD} FROM containers WHERE id = ?", (id,)).fetchone()
                 _event(connection, "rename", id, now, {"oldName": row["name"]})
         except sqlite3.IntegrityError as error:
@@ -290,6 +295,19 @@ _TOLD = "name, image_reference, spec"
 def _event(connection: sqlite3.Connection, action: str, id: str, row: sqlite3.Row, told: Mapping[str, Any]) -> None:
     labels = json.loads(row["spec"]).get("labels") or {}
     events.add(connection, "container", action, id, row["name"], {"image": row["image_reference"], **labels, **told})
+
+
+def _follow(connection: sqlite3.Connection, old: str, new: str) -> None:
+    """Let those that speak of the container ``old`` speak of ``new``: else their next start would not find it."""
+    rows = connection.execute("SELECT id, spec FROM containers WHERE instr(spec, ?)", (f'{old}"',)).fetchall()
+    for row in rows:
+        spec = json.loads(row["spec"])
+        for option in _JOINING:
+            if spec.get(option) == f"container:{old}":
+                spec[option] = f"container:{new}"
+        if "links" in spec:
+            spec["links"] = [(new if name == old else name, alias) for name, alias in spec["links"]]
+        connection.execute("UPDATE containers SET spec = ? WHERE id = ?", (json.dumps(spec), row["id"]))
 
 
 def _assign(connection: sqlite3.Connection, id: str, values: Mapping[str, Any]) -> None:

@@ -253,6 +253,22 @@ def test_a_linked_container_that_is_gone_is_in_nobodys_way(engine: Engine, image
     assert "db" not in words and app.networks["own"].ip_address in words
 
 
+def test_links_and_joined_namespaces_follow_a_rename(engine: Engine, image: Image) -> None:
+    db = sleeper(engine, "db")
+    app = sleeper(engine, "app", links=["db"])
+    joined = sleeper(engine, "joined", network="container:db", pid="container:db", env={"A": "db"})
+    db.rename("sql")
+    assert file(app, "hosts").endswith(f"{db.ip_address}\tdb {db.short_id} sql\n")
+    sleeper(engine, "db")  # somebody else
+    for container in (app, joined):
+        container.restart(timeout=0)
+    assert app.inspect()["HostConfig"]["Links"] == ["/sql:/app/db"]
+    assert file(app, "hosts").endswith(f"{db.ip_address}\tdb {db.short_id} sql\n")
+    found = joined.inspect()["HostConfig"]
+    assert found["NetworkMode"] == found["PidMode"] == "container:sql"
+    assert joined.interfaces() == db.interfaces() and "A=db" in joined.exec("env").stdout
+
+
 def test_links_on_a_network_with_names(engine: Engine, image: Image) -> None:
     Network.create("own", engine=engine)
     db = sleeper(engine, "db", network="own")
