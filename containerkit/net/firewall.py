@@ -36,8 +36,8 @@ _RULES = """
     chain before {
         type filter hook prerouting priority raw; policy accept;
         # The bridges may route 127.0.0.0/8, for answers; nobody there may ask this machine's loopback, or pass for it.
-        iifname @bridges ip daddr 127.0.0.0/8 drop
-        iifname @bridges ip saddr 127.0.0.0/8 drop
+        ip daddr 127.0.0.0/8 iifname @bridges drop
+        ip saddr 127.0.0.0/8 iifname @bridges drop
     }
     chain published {
         dnat ip to ip daddr . meta l4proto . th dport map @at4
@@ -68,11 +68,12 @@ _RULES = """
     }
     chain forward {
         type filter hook forward priority filter; policy accept;
+        # First, for it is what most packets are.
+        ct state established,related accept
         oifname @bridges jump into
         iifname @internal drop
     }
     chain into {
-        ct state established,related accept
         iifname . oifname @within accept
         iifname @internal drop
         ct status dnat accept
@@ -80,7 +81,7 @@ _RULES = """
     }
     chain input {
         type filter hook input priority filter; policy accept;
-        iifname @internal ct state new drop
+        ct state new iifname @internal drop
     }
 """
 
