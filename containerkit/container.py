@@ -145,7 +145,7 @@ class Container:
         chosen = settings(command, {**options, "log_options": bounds})
         if options.get("replace") and not chosen.name:
             raise InvalidArgument("replace: needs a name: it removes the container of that name first")
-        return chosen
+        return chosen if options.get("network") is not None else networks.possible(chosen)
 
     @classmethod
     def _call(

@@ -162,6 +162,16 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+@cache
+def is_installed() -> bool:
+    """Whether the library is there."""
+    try:
+        _library()
+    except Unsupported:
+        return False
+    return True
+
+
 def run(commands: str, *, json: bool = False) -> str:
     """Execute ``commands``; what they print.
 

@@ -10,11 +10,13 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from containerkit.configuration import Configuration
 from containerkit.errors import AlreadyExists, ContainerkitError, InvalidArgument, InvalidState, NotFound, Unsupported
-from containerkit.linux import netlink
+from containerkit.linux import netlink, nftables
 from containerkit.linux.routes import host_routes
 from containerkit.net import etcfiles, links, outside
 from containerkit.net.publishing import Wanted
@@ -296,6 +298,27 @@ def prune(store: Store) -> list[str]:
 
 
 # -- a container's -----------------------------------------------------------------------------------------------------
+
+
+def possible(settings: Settings) -> Settings:
+    """Of a container that names no network: on the default one, or on none where there can be no networks.
+
+    What it wants of a network is not passed over: that it cannot be had is an error then.
+    """
+    wants = (settings.ports, settings.publish_all, settings.links, settings.ip, settings.network_aliases)
+    if any(wants) or nftables.is_installed():
+        return settings
+    _warn_of_networks()
+    return replace(settings, network="none", networks=())
+
+
+@cache
+def _warn_of_networks() -> None:
+    """Once in a process."""
+    warnings.warn(
+        "containers are on no network: libnftables is not installed (apt-get install libnftables1)", RuntimeWarning,
+        stacklevel=2,
+    )  # fmt: skip
 
 
 def wishes(store: Store, configuration: Configuration, settings: Settings) -> list[Wish]:

@@ -10,6 +10,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Container, Engine, Image, Network
+from containerkit.linux import nftables
 from containerkit.supervise import bridging
 from tests.hosts import elements, get, web
 
@@ -99,6 +100,16 @@ def test_a_bridge_that_is_another_network_s_by_now_stays(engine: Engine, image: 
 def test_ports_without_a_network_are_said_to_be_nobody_s(engine: Engine, image: Image) -> None:
     with pytest.warns(RuntimeWarning, match="^ports: nothing is published: with network 'host'"):
         engine.call("busybox", "true", network="host", ports=["80"])
+
+
+def test_where_there_can_be_no_networks_who_names_none_is_on_none(
+    engine: Engine, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nftables, "is_installed", lambda: False)
+    with pytest.warns(RuntimeWarning, match="libnftables is not installed"):
+        assert links(sleeper(engine, "box")) == ["lo"]
+    # Who names one means it: here, where the library is, it works.
+    assert links(sleeper(engine, "named", network="bridge")) == ["eth0", "lo"]
 
 
 def test_a_link_that_is_there_is_no_network_s_bridge(engine: Engine) -> None:
