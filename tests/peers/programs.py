@@ -45,7 +45,7 @@ def dockerd(state: Path, *options: str) -> Iterator[Docker]:
     """A daemon that keeps everything below ``state``, and its client."""
     before = leftovers.look()
     # Where docker's containers are: made here, for docker leaves it behind.
-    root, group = Path("/sys/fs/cgroup"), f"containerkit-peer-{os.getpid()}"
+    root, group = Path("/sys/fs/cgroup"), f"containerkit-peer-{os.getpid()}-{state.name}"
     places = {procs.with_name(group) for procs in (*root.glob("cgroup.procs"), *root.glob("*/cgroup.procs"))}
     command = [
         "dockerd", "-H", f"unix://{state}/socket", "--data-root", f"{state}/data", "--exec-root", f"{state}/exec",

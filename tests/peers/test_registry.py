@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,7 @@ def test_short_names_are_looked_for_in_additional_registries(
     # Here, too, the short name is enough from now on.
     assert Image.get("library-of-ours/tool:3", engine=engine) == pulled
     assert engine.call("library-of-ours/tool:3", pull="never").stdout == "from afar\n"
+    engine.prune()
     engine.close()
 
 
@@ -183,6 +185,7 @@ def test_an_additional_registry_that_is_down_is_no_reason_to_take_the_next_one_s
     with pytest.raises(ck.RegistryError, match=f"registry {down}: cannot be reached"):
         Image.pull("confused:1", engine=engine)
     assert len(engine.images) == 0
+    engine.prune()
     engine.close()
 
 
@@ -195,6 +198,7 @@ def test_mirrors_are_asked_first_and_passed_over_when_they_fail(
     engine = make_engine(tmp_path / "there", registries={"mirrors": mirrors})
     pulled = Image.pull("registry.example/mirrored:1", engine=engine)
     assert pulled.tags == ("registry.example/mirrored:1",) and pulled.digest == image.digest
+    engine.prune()
     engine.close()
 
 
@@ -202,13 +206,16 @@ def test_mirrors_are_asked_first_and_passed_over_when_they_fail(
 
 
 @pytest.fixture
-def trusting(private_registry: servers.Registry, tmp_path: Path) -> Engine:
+def trusting(nothing_is_left: None, private_registry: servers.Registry, tmp_path: Path) -> Iterator[Engine]:
     """An engine with the private registry's CA in its ``certs.d``."""
     directory = tmp_path / "certs.d" / private_registry.name
     directory.mkdir(parents=True)
     assert private_registry.certificate is not None
     (directory / "ca.crt").write_bytes(private_registry.certificate.read_bytes())
-    return make_engine(tmp_path / "trusting", registries={"certs": [str(tmp_path / "certs.d")]})
+    engine = make_engine(tmp_path / "trusting", registries={"certs": [str(tmp_path / "certs.d")]})
+    yield engine
+    engine.prune()
+    engine.close()
 
 
 def test_a_private_registry_with_its_own_ca_and_passwords(

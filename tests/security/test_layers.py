@@ -317,6 +317,7 @@ def reachable(nothing_is_left: None, tmp_path_factory: pytest.TempPathFactory) -
     yield engine
     for container in engine.containers:
         container.remove(force=True)
+    engine.prune()
     engine.close()
     subprocess.run(["rm", "-rf", place], check=True)
 
