@@ -216,9 +216,9 @@ def test_the_entry_follows_the_linked_container(engine: Engine, image: Image) ->
     sleeper(engine)
     db.start()
     assert str(db.ip_address) != old
-    assert old not in file(app, "hosts") and f"{db.ip_address}\tdb" in file(app, "hosts")
+    assert old not in file(app, "hosts").split() and f"{db.ip_address}\tdb" in file(app, "hosts")
     engine.networks["bridge"].disconnect(db)
-    assert "db" not in file(app, "hosts")
+    assert "db" not in file(app, "hosts").split()
     engine.networks["bridge"].connect(db, ip=old)
     assert f"{old}\tdb" in file(app, "hosts")
     db = sleeper(engine, "db", replace=True)
