@@ -12,10 +12,8 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 
-from containerkit.linux.netlink import attribute
+from containerkit.linux.netlink import NETLINK_NETFILTER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, attribute
 
-_NETLINK_NETFILTER = 12
-_NLMSG_ERROR, _NLMSG_DONE, _NLM_F_REQUEST, _NLM_F_DUMP = 2, 3, 1, 0x300
 _CT_GET, _CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK
 _CTA_TUPLE_ORIG, _CTA_ZONE, _CTA_FILTER, _CTA_FILTER_ORIG_FLAGS = 1, 18, 25, 1
 _CTA_TUPLE_PROTO, _CTA_PROTO_NUM, _CTA_PROTO_DST_PORT = 2, 1, 3
@@ -32,12 +30,12 @@ def forget(ports: Iterable[int]) -> None:
     """
     sought = set(ports)
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER) as channel:
+    with socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER) as channel:
         # Not for each port: when it is asked, the kernel walks through everything that it remembers.
         for family in (socket.AF_INET, socket.AF_INET6):
             for port, name in list(_flows(channel, family)):
                 if port in sought:
-                    _send(channel, _CT_DELETE, _NLM_F_REQUEST, 0, family, name)
+                    _send(channel, _CT_DELETE, NLM_F_REQUEST, 0, family, name)
 
 
 def _flows(channel: socket.socket, family: int) -> Iterator[tuple[int, bytes]]:
@@ -45,16 +43,16 @@ def _flows(channel: socket.socket, family: int) -> Iterator[tuple[int, bytes]]:
     protocol = attribute(_CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP]))
     wanted = attribute(_CTA_TUPLE_ORIG, [attribute(_CTA_TUPLE_PROTO, [protocol])])
     wanted += attribute(_CTA_FILTER, [attribute(_CTA_FILTER_ORIG_FLAGS, _BY_PROTOCOL)])
-    _send(channel, _CT_GET, _NLM_F_REQUEST | _NLM_F_DUMP, 1, family, wanted)
+    _send(channel, _CT_GET, NLM_F_REQUEST | NLM_F_DUMP, 1, family, wanted)
     while True:
         data = channel.recv(1 << 16)
         while len(data) >= 16:
             length, kind, _, number, _ = _HEADER.unpack_from(data)
-            if kind == _NLMSG_DONE:
+            if kind == NLMSG_DONE:
                 return
-            if kind == _NLMSG_ERROR and number:  # without one: what was to be deleted had gone
+            if kind == NLMSG_ERROR and number:  # without one: what was to be deleted had gone
                 raise OSError(-struct.unpack_from("=i", data, 16)[0], "connections cannot be listed")
-            if kind != _NLMSG_ERROR:
+            if kind != NLMSG_ERROR:
                 found = dict(_attributes(data[20:length]))
                 there = dict(_attributes(found[_CTA_TUPLE_ORIG][4:]))
                 (port,) = struct.unpack_from(

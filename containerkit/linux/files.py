@@ -1,8 +1,9 @@
-"""Files: syncfs(2), names relative to a directory's descriptor, and files that appear when they are whole."""
+"""Files: syncfs(2), flock(2), names relative to a directory's descriptor, and files that appear when they are whole."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -34,6 +35,18 @@ def lstat_at(directory: int, name: str) -> os.stat_result | None:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Nobody else is in such a block with that file (made when absent) or directory; its descriptor, the lock itself."""
+    flags = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -18,14 +18,20 @@ from functools import cache
 from typing import NamedTuple
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, Unsupported
+from containerkit.linux.netlink import (
+    NETLINK_NETFILTER,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    attribute,
+)
 
-NETLINK_NETFILTER = 12
-_NLMSG_ERROR, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE, _NLM_F_EXCL = 2, 1, 4, 0x400, 0x200
 _BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 16, 17, 10  # NFNL_MSG_BATCH_…, NFNL_SUBSYS_NFTABLES
 _GETTABLE, _NEWSETELEM, _DELSETELEM = 1, 12, 14  # NFT_MSG_…
 _NFPROTO_INET, _NFTA_TABLE_NAME = 1, 1
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM = 1, 2, 3, 1  # NFTA_SET_ELEM_LIST_…, NFTA_LIST_ELEM
-_ELEM_KEY, _ELEM_DATA, _DATA_VALUE, _NESTED = 1, 2, 1, 0x8000  # NFTA_SET_ELEM_…, NFTA_DATA_VALUE
+_ELEM_KEY, _ELEM_DATA, _DATA_VALUE = 1, 2, 1  # NFTA_SET_ELEM_…, NFTA_DATA_VALUE
 _OUTPUT_JSON = 1 << 4
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 #: Bytes of a socket's buffers that one element takes, as a message or as its refusal, with what the kernel adds.
@@ -60,7 +66,7 @@ class Channel:
         Raises:
             OSError: this kernel has no nftables, or there is no right to look.
         """
-        body = _attribute(_NFTA_TABLE_NAME, name.encode() + b"\0")
+        body = attribute(_NFTA_TABLE_NAME, name)
         self._socket.send(_message(_SUBSYSTEM << 8 | _GETTABLE, 0, 1, body))
         code = _error(self._socket.recv(8192))
         if code not in (0, errno.ENOENT):
@@ -73,7 +79,7 @@ class Channel:
         Raises:
             OSError: ENOENT: there is no such table; EEXIST: a key is there with other data.
         """
-        self._transact(_NEWSETELEM, _NLM_F_CREATE, table, elements)
+        self._transact(_NEWSETELEM, NLM_F_CREATE, table, elements)
 
     def delete(self, table: str, elements: Sequence[Element]) -> None:
         """Delete elements.
@@ -89,7 +95,7 @@ class Channel:
         for number, element in enumerate(elements, 1):
             body = _of(table, element, with_data=kind == _NEWSETELEM)
             # Only the last is acknowledged: more answers than the socket has room for would be lost.
-            wanted = flags | (_NLM_F_ACK if number == last else 0)
+            wanted = flags | (NLM_F_ACK if number == last else 0)
             parts.append(_message(_SUBSYSTEM << 8 | kind, wanted, number, body))
         parts.append(_message(_BATCH_END, 0, last + 1, b"", resource=_SUBSYSTEM))
         self._make_room(last)
@@ -117,31 +123,27 @@ class Channel:
                     self._socket.setsockopt(socket.SOL_SOCKET, name, size)
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
-    return struct.pack("=HH", len(data) + 4, kind) + data + b"\0" * (-len(data) % 4)
-
-
 def _message(kind: int, flags: int, number: int, body: bytes, *, resource: int = 0) -> bytes:
     family = 0 if kind in (_BATCH_BEGIN, _BATCH_END) else _NFPROTO_INET
-    header = struct.pack("=IHHII", 20 + len(body), kind, flags | _NLM_F_REQUEST, number, 0)
+    header = struct.pack("=IHHII", 20 + len(body), kind, flags | NLM_F_REQUEST, number, 0)
     return header + struct.pack("=BB", family, 0) + struct.pack("!H", resource) + body
 
 
 def _error(answer: bytes) -> int:
     """The errno of an answer, 0 for none."""
-    if struct.unpack_from("=H", answer, 4)[0] != _NLMSG_ERROR:
+    if struct.unpack_from("=H", answer, 4)[0] != NLMSG_ERROR:
         return 0
     return -int(struct.unpack_from("=i", answer, 16)[0])
 
 
 def _of(table: str, element: Element, *, with_data: bool) -> bytes:
-    parts = _attribute(_ELEM_KEY | _NESTED, _attribute(_DATA_VALUE, element.key))
+    parts = [attribute(_ELEM_KEY, [attribute(_DATA_VALUE, element.key)])]
     if with_data:
-        parts += _attribute(_ELEM_DATA | _NESTED, _attribute(_DATA_VALUE, element.data))
+        parts.append(attribute(_ELEM_DATA, [attribute(_DATA_VALUE, element.data)]))
     return (
-        _attribute(_LIST_TABLE, table.encode() + b"\0")
-        + _attribute(_LIST_SET, element.map.encode() + b"\0")
-        + _attribute(_LIST_ELEMENTS | _NESTED, _attribute(_LIST_ELEM | _NESTED, parts))
+        attribute(_LIST_TABLE, table)
+        + attribute(_LIST_SET, element.map)
+        + attribute(_LIST_ELEMENTS, [attribute(_LIST_ELEM, parts)])
     )
 
 

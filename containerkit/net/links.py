@@ -347,9 +347,9 @@ def put_back(segment: Segment, plugs: Sequence[Plug]) -> None:
 
 def route(plugs: Sequence[Plug]) -> None:
     """The default routes as ``plugs`` want them, and no others. To be called in the container's namespace."""
+    there = [(plug, netlink.index_of(plug.name)) for plug in plugs]
     with netlink.Netlink() as kernel:
-        wanted = {(gateway, plug.name) for plug in plugs for gateway in plug.routes}
-        for plug in plugs:
-            for address, _ in plug.addresses:
-                kernel.run(*(netlink.delete_default_route(":" in address, netlink.index_of(plug.name)),))
-        kernel.run(*(netlink.default_route(gateway, netlink.index_of(name)) for gateway, name in sorted(wanted)))
+        kernel.run(
+            *(netlink.delete_default_route(":" in one, index) for plug, index in there for one, _ in plug.addresses),
+            *(netlink.default_route(gateway, index) for plug, index in there for gateway in plug.routes),
+        )

@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, from_os_error
+from containerkit.linux.files import locked
 from containerkit.oci.reference import DEFAULT_DOMAIN
 from containerkit.registry import helpers
 
@@ -197,7 +196,9 @@ class _File:
         """Have ``entries`` instead of what there is for a registry."""
         target = self.path.resolve() if self.path.is_symlink() else self.path
         try:
-            with _locked(target.parent):
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Nobody else of us changes a file there meanwhile.
+            with locked(target.parent):
                 data = _File.read(self.path).data
                 auths = data.get("auths")
                 known = auths if isinstance(auths, dict) else {}
@@ -207,18 +208,6 @@ class _File:
             if isinstance(error, ContainerkitError):
                 raise
             raise from_os_error(error, f"credentials {self.path}") from error
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Nobody else of us changes a file there meanwhile."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(target: Path, data: Mapping[str, Any]) -> None:

@@ -18,9 +18,6 @@ from containerkit.store.netrows import JOINED, Endpoint, NetworkRecord, Wish, en
 if TYPE_CHECKING:
     from containerkit.store.addresses import Subnet
 
-if TYPE_CHECKING:
-    pass
-
 
 def attach(connection: sqlite3.Connection, container: str, wishes: Iterable[Wish], first: int = 0) -> None:
     """Write down on which networks a container is, in that order."""

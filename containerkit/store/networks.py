@@ -13,6 +13,23 @@ from containerkit.store.containers import OWNED
 from containerkit.store.database import Database
 from containerkit.store.netrows import JOINED, Endpoint, NetworkRecord, Wish, endpoint
 
+_RESOLVE = """
+SELECT e.address, e.address6 FROM endpoints e JOIN containers c ON c.id = e.container
+WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND e.container IN (
+    SELECT id FROM containers WHERE name = ? COLLATE NOCASE
+    UNION SELECT id FROM containers WHERE length(?) >= 12 AND id >= ? AND id < ?
+    UNION SELECT container FROM aliases WHERE network IN ({marks}) AND alias = ?)
+ORDER BY e.address, e.address6
+"""
+_NAME_OF = """
+SELECT c.name, n.name FROM endpoints e JOIN containers c ON c.id = e.container JOIN networks n ON n.id = e.network
+WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND ? IN (e.address, e.address6)
+"""
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
+
 
 class Networks:
     """The tables. Every method is one transaction."""
@@ -117,41 +134,17 @@ class Networks:
 
     def resolve(self, networks: Sequence[str], name: str) -> builtins.list[str] | None:
         """The addresses, on those networks, of whoever runs and has that name, alias or short id; None for nobody."""
-        marks = ",".join("?" * len(networks))
-        rows = (
-            self.database.connection()
-            .execute(
-                f"""
-            SELECT e.address, e.address6 FROM endpoints e JOIN containers c ON c.id = e.container
-            WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND e.container IN (
-                SELECT id FROM containers WHERE name = ? COLLATE NOCASE
-                UNION SELECT id FROM containers WHERE length(?) >= 12 AND id >= ? AND id < ?
-                UNION SELECT container FROM aliases WHERE network IN ({marks}) AND alias = ?)
-            ORDER BY e.address, e.address6
-            """,
-                (*networks, name, name, name.lower(), name.lower() + "g", *networks, name),
-            )
-            .fetchall()
-        )
+        query = _RESOLVE.format(marks=_marks(networks))
+        values = (*networks, name, name, name.lower(), name.lower() + "g", *networks, name)
+        rows = self.database.connection().execute(query, values).fetchall()
         if not rows:
             return None
         return list(dict.fromkeys(address for row in rows for address in row if address is not None))
 
     def name_of(self, networks: Sequence[str], address: str) -> str | None:
         """Whose address that is, on one of those networks: ``NAME.NETWORK``."""
-        marks = ",".join("?" * len(networks))
-        row = (
-            self.database.connection()
-            .execute(
-                f"""
-            SELECT c.name, n.name FROM endpoints e JOIN containers c ON c.id = e.container
-            JOIN networks n ON n.id = e.network
-            WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND ? IN (e.address, e.address6)
-            """,
-                (*networks, address),
-            )
-            .fetchone()
-        )
+        query = _NAME_OF.format(marks=_marks(networks))
+        row = self.database.connection().execute(query, (*networks, address)).fetchone()
         return None if row is None else f"{row[0]}.{row[1]}"
 
     def connect(self, container: str, name: str, wish: Wish) -> None:

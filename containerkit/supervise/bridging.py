@@ -6,12 +6,10 @@ remembered: what is to be there is in the rows, and what is there the kernel is 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from containerkit.errors import RuntimeFailure
+from containerkit.linux.files import locked
 from containerkit.net import links
 from containerkit.net.firewall import Firewall
 from containerkit.store.containers import ALIVE, Containers
@@ -20,17 +18,6 @@ from containerkit.store.leases import Leases
 from containerkit.store.netrows import NetworkRecord, PublishedPort, ports_of
 from containerkit.store.networks import Networks
 from containerkit.supervise import segments
-
-
-@contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold the lock of those who make bridges or lay the firewall: a file of the run directory."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def make(networks: Networks, root: str, id: str, *, again: bool = False) -> None:

@@ -19,9 +19,11 @@ import socket
 from collections.abc import Callable, Sequence
 
 from containerkit.linux import nftables, process
+from containerkit.linux.files import locked
 from containerkit.linux.loop import Loop
 from containerkit.linux.namespaces import inside_network
 from containerkit.net import links, publishing
+from containerkit.net.etcfiles import RESOLVER
 from containerkit.net.firewall import Firewall, Translation
 from containerkit.net.forwarding import Upstream
 from containerkit.net.links import Plug
@@ -36,8 +38,7 @@ from containerkit.supervise import bridging, segments
 from containerkit.supervise.inside import Inside
 from containerkit.supervise.messages import Networked
 
-#: Where containers ask for names.
-RESOLVER = ("127.0.0.11", 53)
+_NAMES_PORT = 53
 #: Seconds after which a start is well over.
 _SETTLE = 0.2
 #: What a monitor has besides, and connections that it relays.
@@ -160,7 +161,7 @@ class Networking:
         missing = [record.id for record in records if not links.is_ready(segments.segment(record))]
         if not missing and (not is_bridged or self._firewall.is_laid()):
             return endpoints
-        with bridging.locked(self._request.lock):
+        with locked(self._request.lock):
             self._apart(lambda: self._make(missing, is_bridged=is_bridged))
         return self._networks.of_container(self._id)
 
@@ -177,23 +178,15 @@ class Networking:
         is_needed = self._request.has_names or any(one.name != DEFAULT_NETWORK for one in self._names.records)
         if self._resolver is not None or not is_needed:
             return
-        wanted = (RESOLVER[0], 0) if self._request.serves_names else RESOLVER
         with inside_network(self._network):
-            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             try:
-                udp.bind(wanted)
-                tcp.bind(wanted)
+                # Where it serves names itself, that port is left to it.
+                udp, tcp = _listening(0 if self._request.serves_names else _NAMES_PORT)
             except OSError:
-                # It serves names at port 53 itself: then its questions are led to another port, too.
-                udp.close()
-                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-                wanted = (RESOLVER[0], 0)
-                udp.bind(wanted)
-                tcp.bind(wanted)
-            if not wanted[1]:
-                places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
-                rules = _REDIRECT.format(address=RESOLVER[0], **places)
+                udp, tcp = _listening(0)  # it does, and did not say so
+            places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
+            if places["udp"] != _NAMES_PORT:
+                rules = _REDIRECT.format(address=RESOLVER, **places)
                 self._apart(lambda: nftables.run(rules))
         if self._inside is None:
             self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
@@ -257,7 +250,7 @@ class Networking:
             self._firewall.add(wanted)
         except OSError:
             # Somebody has removed the table, or something of a killed monitor is left in it.
-            with bridging.locked(self._request.lock):
+            with locked(self._request.lock):
                 self._apart(lambda: bridging.lay(Database(self._database.path), self._request.root))
             self._firewall.add(wanted)
         self._laid = wanted
@@ -321,6 +314,23 @@ class Networking:
         for bound in self._bound:
             bound.socket.close()
         self._bound = []
+
+
+def _listening(port: int) -> tuple[socket.socket, socket.socket]:
+    """Sockets for questions, of datagrams and of connections, at that port of the container's own loopback; 0: at any.
+
+    Raises:
+        OSError: it is taken.
+    """
+    with contextlib.ExitStack() as undo:
+        found = []
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            bound = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            undo.callback(bound.close)
+            bound.bind((RESOLVER, port))
+            found.append(bound)
+        undo.pop_all()
+        return found[0], found[1]
 
 
 def _records(endpoints: Sequence[Endpoint]) -> list[NetworkRecord]:

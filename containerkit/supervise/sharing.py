@@ -13,7 +13,6 @@ made it may be gone. Root's networks are where root is, and nothing of this is n
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import warnings
@@ -24,6 +23,7 @@ from typing import Any
 
 from containerkit.errors import RuntimeFailure
 from containerkit.linux import process
+from containerkit.linux.files import locked
 from containerkit.options import Settings
 from containerkit.store import rights
 from containerkit.store.containers import ALIVE
@@ -68,7 +68,7 @@ def place(store: Store, *, make: bool = True) -> Iterator[Place | None]:
 
 
 def call(store: Store, function: Callable[..., Any], *args: Any) -> Any:
-    """The result of a function of ``networking``, called where the networks are; None when they are nowhere."""
+    """The result of a function of ``bridging``, called where the networks are; None when they are nowhere."""
     with place(store, make=False) as there:
         if there is None and rights.is_needed:
             return None
@@ -78,7 +78,7 @@ def call(store: Store, function: Callable[..., Any], *args: Any) -> Any:
 def _find(store: Store, make: bool) -> Place | None:
     found = _connect(store)
     if found is None:
-        with _locked(store) as lock:
+        with locked(store.paths.network_lock) as lock:
             # Another process may have made it meanwhile.
             found = _connect(store) or _make(store, lock, make)
     return found
@@ -109,16 +109,6 @@ def _welcomed(connection: socket.socket) -> Place | None:
 def _warn(problem: str) -> None:
     """Once in a process."""
     warnings.warn(f"containers do not reach the outside: {problem}", RuntimeWarning, stacklevel=2)
-
-
-@contextlib.contextmanager
-def _locked(store: Store) -> Iterator[int]:
-    descriptor = os.open(store.paths.network_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _make(store: Store, lock: int, make: bool) -> Place | None:

@@ -10,13 +10,15 @@ import pytest
 
 from containerkit import Engine, Image
 from tests import busybox, hosts, leftovers
+from tests.engines import emptied
 from tests.hosts import Host
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    places = {here, here.with_name("security"), here.with_name("peers")}
     for item in items:
-        if {here, here.with_name("security")} & set(item.path.parents):
+        if places & set(item.path.parents):
             item.add_marker(pytest.mark.root)
             if os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip(reason="needs root: run the tests as root to see them"))
@@ -39,12 +41,8 @@ def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     """An engine of the test's own; what the test left in it is removed."""
-    engine = Engine(root=tmp_path / "root", run=tmp_path / "run")
-    yield engine
-    for container in engine.containers:
-        container.remove(force=True)
-    engine.prune()  # the networks' bridges and firewall
-    engine.close()
+    with emptied(tmp_path / "root", tmp_path / "run") as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from containerkit.layers import tar
 from containerkit.progress import Shown
 from tests import archives, trees
 from tests.archives import Files, Link
+from tests.engines import emptied
 from tests.kernel.test_store import EMPTY, contents
 
 FORMATS: list[Literal["docker", "oci"]] = ["docker", "oci"]
@@ -37,11 +38,9 @@ BASE, TOP, OTHER = (archives.tar({name: name.encode() * 1000}) for name in ("bas
 @pytest.fixture
 def other(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     """Where archives are loaded: an engine without any image."""
-    engine = Engine(root=tmp_path / "other", run=tmp_path / "other-run")
-    assert len(engine.images) == 0 and contents(engine) == EMPTY
-    yield engine
-    engine.prune()
-    engine.close()
+    with emptied(tmp_path / "other", tmp_path / "other-run") as engine:
+        assert len(engine.images) == 0 and contents(engine) == EMPTY
+        yield engine
 
 
 def load(engine: Engine, files: Files) -> list[Image]:

@@ -15,6 +15,7 @@ import pytest
 from containerkit import Engine, Image
 from containerkit.errors import RegistryError, StorageError, Timeout
 from tests import registry_stub
+from tests.engines import on_a_small_disk
 from tests.kernel.test_store import outcome, python
 from tests.registry_stub import Layer, Made, Stub, layer
 from tests.tars import info, tar
@@ -236,13 +237,8 @@ def test_time_is_up_and_the_next_pull_goes_on(engine: Engine, stub: Stub) -> Non
 @pytest.fixture
 def small(tmp_path: Path, nothing_is_left: None) -> Iterator[Engine]:
     """An engine on a disk of 12 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", place], check=True)
-    engine = Engine(place / "root", tmp_path / "run")
-    yield engine
-    engine.close()
-    subprocess.run(["umount", place], check=True)
+    with on_a_small_disk(tmp_path, "12m") as engine:
+        yield engine
 
 
 @pytest.mark.parametrize("size", [7_000_000, 15_000_000])

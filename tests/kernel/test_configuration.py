@@ -14,6 +14,7 @@ import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.options import LogOptions
 from tests import loopback
+from tests.engines import emptied
 from tests.loopback import Web, says
 
 LOUD = "i=0; while [ $i -lt 6000 ]; do echo line $i 0123456789012345678901234567890123456789; i=$((i+1)); done"
@@ -23,13 +24,9 @@ LOUD = "i=0; while [ $i -lt 6000 ]; do echo line $i 0123456789012345678901234567
 def bounded(nothing_is_left: None, tmp_path: Path, busybox_tar: Path) -> Iterator[Engine]:
     """An engine whose containers have logs of two files of 64 KiB, with ``busybox``."""
     configuration = {"log": {"max_size": "64k", "max_file": 2}}
-    engine = Engine(tmp_path / "root", tmp_path / "run", configuration=configuration)
-    Image.import_(busybox_tar, tag="busybox", engine=engine)
-    yield engine
-    for container in engine.containers:
-        container.remove(force=True)
-    engine.prune()
-    engine.close()
+    with emptied(tmp_path / "root", tmp_path / "run", configuration=configuration) as engine:
+        Image.import_(busybox_tar, tag="busybox", engine=engine)
+        yield engine
 
 
 def bounds(container: ck.Container) -> tuple[str, str]:

@@ -18,6 +18,7 @@ import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.layers.flatten import flatten
 from containerkit.layers.whiteouts import OPAQUE
+from tests.engines import emptied
 from tests.trees import facts
 
 
@@ -27,14 +28,10 @@ def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
         (tmp_path / name).mkdir()
     options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_path / "merged"], check=True)
-    engine = Engine(root=tmp_path / "merged" / "root", run=tmp_path / "run")
     try:
-        yield engine
-        for container in engine.containers:
-            container.remove(force=True)
+        with emptied(tmp_path / "merged" / "root", tmp_path / "run") as engine:
+            yield engine
     finally:
-        engine.prune()
-        engine.close()
         subprocess.run(["umount", tmp_path / "merged"], check=True)
 
 

@@ -89,20 +89,21 @@ def test_what_a_macvlan_needs(engine: Engine, image: Image, parent: Host) -> Non
 #: An engine of another host: its network, a web server there; a line that asks somebody here; until its input ends.
 THERE = """
 import sys
+from pathlib import Path
 import containerkit as ck
 from tests import hosts
-root, tar, peer, network_range = sys.argv[1:]
-engine = ck.Engine(root + "/root", root + "/run")
-ck.Image.import_(tar, tag="busybox", engine=engine)
-ck.Network.create("wide", driver="vxlan", subnet="198.19.61.0/24", gateway="198.19.61.254", ip_range=network_range,
-                  options={"vni": 61, "peers": [peer], "port": 4790}, engine=engine)
-server = hosts.web(engine, "there", network="wide")
-print(server.ip_address, flush=True)
-for line in sys.stdin:
-    print(hosts.ask(server, *line.split()), flush=True)
-server.remove(force=True)
-print(*engine.prune().networks, flush=True)
-engine.close()
+from tests.engines import emptied
+place, tar, peer, network_range = sys.argv[1:]
+with emptied(Path(place) / "root", Path(place) / "run") as engine:
+    ck.Image.import_(tar, tag="busybox", engine=engine)
+    ck.Network.create("wide", driver="vxlan", subnet="198.19.61.0/24", gateway="198.19.61.254", ip_range=network_range,
+                      options={"vni": 61, "peers": [peer], "port": 4790}, engine=engine)
+    server = hosts.web(engine, "there", network="wide")
+    print(server.ip_address, flush=True)
+    for line in sys.stdin:
+        print(hosts.ask(server, *line.split()), flush=True)
+    server.remove(force=True)
+    print(*engine.prune().networks, flush=True)
 """
 
 
@@ -125,19 +126,24 @@ def test_containers_of_two_hosts_on_one_vxlan(
     ]
     with outside.program(*arguments) as process:
         assert process.stdin is not None and process.stdout is not None
-        there = process.stdout.readline().strip()
-        assert there.startswith("198.19.61.")
-        assert hosts.ask(here, there) == "there"
-        assert hosts.ask(here, there, path="/cgi-bin/peer") == f"[::ffff:{here.ip_address}]"
-        process.stdin.write(f"{here.ip_address}\n")
-        process.stdin.flush()
-        assert process.stdout.readline().strip() == "here"
-        assert here.exec("cat /sys/class/net/eth0/mtu").stdout == "1450\n"
-        # Much more than one packet.
-        many = here.exec(["sh", "-c", f"ping -c1 -W2 -s 9000 {there}"])
-        assert many, many.stdout
-        process.stdin.close()
-        assert process.stdout.readline().strip() == "wide" and process.wait(timeout=10) == 0
+        try:
+            there = process.stdout.readline().strip()
+            assert there.startswith("198.19.61.")
+            assert hosts.ask(here, there) == "there"
+            assert hosts.ask(here, there, path="/cgi-bin/peer") == f"[::ffff:{here.ip_address}]"
+            process.stdin.write(f"{here.ip_address}\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() == "here"
+            assert here.exec("cat /sys/class/net/eth0/mtu").stdout == "1450\n"
+            # Much more than one packet.
+            many = here.exec(["sh", "-c", f"ping -c1 -W2 -s 9000 {there}"])
+            assert many, many.stdout
+            process.stdin.close()
+            assert process.stdout.readline().strip() == "wide" and process.wait(timeout=10) == 0
+        finally:
+            # Whatever went wrong: it removes what it has made when its input ends.
+            process.stdin.close()
+            process.wait(timeout=20)
     assert hosts.ask(here, there, patience=0.5) is None
     here.remove(force=True)
     net.remove()

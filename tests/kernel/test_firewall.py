@@ -14,6 +14,7 @@ import pytest
 import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
+from tests.engines import emptied
 from tests.hosts import SILENCE, Host, elements, get, has_firewall, nft, reached, web
 
 PATIENCE = 0.5
@@ -22,13 +23,9 @@ PATIENCE = 0.5
 @pytest.fixture
 def another(tmp_path: Path, busybox_tar: Path, engine: Engine) -> Iterator[Engine]:
     """A second engine on this machine."""
-    another = Engine(tmp_path / "root2", tmp_path / "run2")
-    Image.import_(busybox_tar, tag="busybox", engine=another)
-    yield another
-    for container in another.containers:
-        container.remove(force=True)
-    another.prune()
-    another.close()
+    with emptied(tmp_path / "root2", tmp_path / "run2") as another:
+        Image.import_(busybox_tar, tag="busybox", engine=another)
+        yield another
 
 
 def sleeper(engine: Engine, name: str | None = None, **options: object) -> Container:

@@ -26,6 +26,7 @@ from containerkit.store.paths import Paths
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from tests import trees
+from tests.engines import on_a_small_disk
 
 
 def tar_of(files: dict[str, bytes]) -> io.BytesIO:
@@ -147,13 +148,8 @@ ck.Image.import_("/etc/apt", engine=engine)
 @pytest.fixture
 def small(tmp_path: Path, nothing_is_left: None) -> Iterator[Engine]:
     """An engine on a disk of 4 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], check=True)
-    engine = Engine(place / "root", tmp_path / "run")
-    yield engine
-    engine.close()
-    subprocess.run(["umount", place], check=True)
+    with on_a_small_disk(tmp_path, "4m") as engine:
+        yield engine
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(small: Engine) -> None:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from containerkit import Engine, Image
-from tests import busybox, leftovers, servers
+from tests import servers
+from tests.engines import emptied
+from tests.kernel.conftest import busybox_tar, nothing_is_left
 from tests.peers.programs import Docker, dockerd
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """Every test ends as it began."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: run the tests as root to see it")
-    before = leftovers.look()
-    yield
-    found = leftovers.left(before)
-    assert not found, "left behind:\n" + "\n".join(found)
-
-
-@pytest.fixture(scope="session")
-def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return busybox.build_tar(tmp_path_factory.mktemp("busybox") / "busybox.tar")
+__all__ = ["busybox_tar", "nothing_is_left"]
 
 
 @pytest.fixture(scope="session")
@@ -60,31 +47,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def make_engine(place: Path, **configuration: object) -> Engine:
-    return Engine(root=place / "root", run=place / "run", configuration=configuration)
-
-
-@contextmanager
-def emptied(place: Path) -> Iterator[Engine]:
-    """An engine whose containers are removed at the end."""
-    engine = make_engine(place)
-    yield engine
-    for container in engine.containers:
-        container.remove(force=True)
-    engine.prune()
-    engine.close()
+def make_engine(place: Path, **configuration: object) -> AbstractContextManager[Engine]:
+    """An engine below ``place``, in a ``with``."""
+    return emptied(place / "root", place / "run", configuration=configuration)
 
 
 @pytest.fixture
 def engine(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
-    with emptied(tmp_path / "here") as engine:
+    with make_engine(tmp_path / "here") as engine:
         yield engine
 
 
 @pytest.fixture
 def elsewhere(nothing_is_left: None, tmp_path: Path) -> Iterator[Engine]:
     """Another machine's engine."""
-    with emptied(tmp_path / "elsewhere") as engine:
+    with make_engine(tmp_path / "elsewhere") as engine:
         yield engine
 
 

@@ -166,14 +166,12 @@ def test_short_names_are_looked_for_in_additional_registries(
     registry: servers.Registry, image: Image, tmp_path: Path
 ) -> None:
     image.push(f"{registry.name}/library-of-ours/tool:3")
-    engine = make_engine(tmp_path / "there", registries={"additional": [registry.name]})
-    pulled = Image.pull("library-of-ours/tool:3", engine=engine)
-    assert pulled.tags == (f"{registry.name}/library-of-ours/tool:3",)
-    # Here, too, the short name is enough from now on.
-    assert Image.get("library-of-ours/tool:3", engine=engine) == pulled
-    assert engine.call("library-of-ours/tool:3", pull="never").stdout == "from afar\n"
-    engine.prune()
-    engine.close()
+    with make_engine(tmp_path / "there", registries={"additional": [registry.name]}) as engine:
+        pulled = Image.pull("library-of-ours/tool:3", engine=engine)
+        assert pulled.tags == (f"{registry.name}/library-of-ours/tool:3",)
+        # Here, too, the short name is enough from now on.
+        assert Image.get("library-of-ours/tool:3", engine=engine) == pulled
+        assert engine.call("library-of-ours/tool:3", pull="never").stdout == "from afar\n"
 
 
 def test_an_additional_registry_that_is_down_is_no_reason_to_take_the_next_one_s(
@@ -181,12 +179,10 @@ def test_an_additional_registry_that_is_down_is_no_reason_to_take_the_next_one_s
 ) -> None:
     image.push(f"{registry.name}/confused:1")
     down = f"localhost:{servers.free_port()}"
-    engine = make_engine(tmp_path / "there", registries={"additional": [down, registry.name]})
-    with pytest.raises(ck.RegistryError, match=f"registry {down}: cannot be reached"):
-        Image.pull("confused:1", engine=engine)
-    assert len(engine.images) == 0
-    engine.prune()
-    engine.close()
+    with make_engine(tmp_path / "there", registries={"additional": [down, registry.name]}) as engine:
+        with pytest.raises(ck.RegistryError, match=f"registry {down}: cannot be reached"):
+            Image.pull("confused:1", engine=engine)
+        assert len(engine.images) == 0
 
 
 def test_mirrors_are_asked_first_and_passed_over_when_they_fail(
@@ -195,11 +191,9 @@ def test_mirrors_are_asked_first_and_passed_over_when_they_fail(
     image.push(f"{registry.name}/mirrored:1")
     port = servers.free_port()
     mirrors = {"registry.example": [f"http://localhost:{port}", f"http://{registry.name}"]}
-    engine = make_engine(tmp_path / "there", registries={"mirrors": mirrors})
-    pulled = Image.pull("registry.example/mirrored:1", engine=engine)
-    assert pulled.tags == ("registry.example/mirrored:1",) and pulled.digest == image.digest
-    engine.prune()
-    engine.close()
+    with make_engine(tmp_path / "there", registries={"mirrors": mirrors}) as engine:
+        pulled = Image.pull("registry.example/mirrored:1", engine=engine)
+        assert pulled.tags == ("registry.example/mirrored:1",) and pulled.digest == image.digest
 
 
 # -- with TLS and passwords ------------------------------------------------------------------------------------------
@@ -212,10 +206,8 @@ def trusting(nothing_is_left: None, private_registry: servers.Registry, tmp_path
     directory.mkdir(parents=True)
     assert private_registry.certificate is not None
     (directory / "ca.crt").write_bytes(private_registry.certificate.read_bytes())
-    engine = make_engine(tmp_path / "trusting", registries={"certs": [str(tmp_path / "certs.d")]})
-    yield engine
-    engine.prune()
-    engine.close()
+    with make_engine(tmp_path / "trusting", registries={"certs": [str(tmp_path / "certs.d")]}) as engine:
+        yield engine
 
 
 def test_a_private_registry_with_its_own_ca_and_passwords(

@@ -24,6 +24,7 @@ from containerkit import Engine, Image
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import apply
 from tests import archives, trees
+from tests.engines import emptied
 from tests.registry_stub import Stub, layer
 from tests.security.conftest import left_in
 from tests.tars import END, Member, block, info, number, pax, tar
@@ -313,12 +314,8 @@ def reachable(nothing_is_left: None, tmp_path_factory: pytest.TempPathFactory) -
     """An engine whose root everybody could reach, as they can ``/var/lib/containerkit``."""
     place = Path(subprocess.check_output(["mktemp", "-d", "/tmp/ck-test-XXXXXX"], text=True).strip())
     place.chmod(0o755)
-    engine = Engine(place / "root", place / "run")
-    yield engine
-    for container in engine.containers:
-        container.remove(force=True)
-    engine.prune()
-    engine.close()
+    with emptied(place / "root", place / "run") as engine:
+        yield engine
     subprocess.run(["rm", "-rf", place], check=True)
 
 
