@@ -12,7 +12,7 @@ from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, No
 from containerkit.options import network_name
 from containerkit.options.networks import aliases as read_aliases
 from containerkit.store.netrows import DEFAULT_NETWORK
-from containerkit.supervise import networks
+from containerkit.supervise import netdesign, networks
 from containerkit.views import html
 
 if TYPE_CHECKING:
@@ -105,10 +105,11 @@ class Network:
         try:
             if name in (*_MODES, DEFAULT_NETWORK):
                 raise AlreadyExists(f"network {name}: is built in")
-            record = networks.create(
+            wanted = netdesign.row(
                 engine.store, name, driver=driver, subnets=_texts(subnet), gateways=_texts(gateway),
                 ranges=_texts(ip_range), internal=internal, ipv6=ipv6, labels=labels, options=options,
             )  # fmt: skip
+            record = engine.store.networks.insert(wanted)
         except AlreadyExists:
             if not exist_ok:
                 raise

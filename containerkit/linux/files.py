@@ -39,7 +39,7 @@ def lstat_at(directory: int, name: str) -> os.stat_result | None:
 
 @contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[int]:
-    """Nobody else is in such a block with that file (made when absent) or directory; its descriptor, the lock itself."""
+    """Nobody else is in such a block with that file (made when absent) or directory. Its descriptor is the lock."""
     flags = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:

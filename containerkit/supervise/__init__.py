@@ -47,7 +47,7 @@ What else is done to a container that is there, from the SDK's side:
 ``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
 ``specs``                         its ``config.json``
-``networks``                      made, removed, connected and disconnected while it runs
+``netdesign`` ``networks``        a new network's row; removed, connected and disconnected while it runs
 ================================  ==================================================================
 
 An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
