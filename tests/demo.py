@@ -10,6 +10,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+from tests.engines import emptied
+
 
 def main(source: str, directory: str) -> None:
     """Execute ``source`` on an engine of its own, print prose, code and output, and keep all in ``directory``."""
@@ -19,7 +21,7 @@ def main(source: str, directory: str) -> None:
     with tempfile.TemporaryDirectory(prefix="containerkit-demo-") as scratch:
         os.environ.update(CONTAINERKIT_ROOT=f"{scratch}/root", CONTAINERKIT_RUN=f"{scratch}/run")
         client = NotebookClient(notebook, timeout=120, kernel_name="python3")
-        with client.setup_kernel():
+        with emptied(Path(scratch) / "root", Path(scratch) / "run"), client.setup_kernel():
             for index, cell in enumerate(notebook.cells):
                 _show_source(cell)
                 client.execute_cell(cell, index)
