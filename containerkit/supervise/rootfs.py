@@ -92,7 +92,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
             raise InvalidState(f"container {record.name}: its files cannot be reached: it is being started or removed")
         record = now
     try:
-        root = _mounted(store, record, image)
+        root = mounted(store, record, image)
         try:
             yield View(root)
         finally:
@@ -115,7 +115,8 @@ def _of_process(record: ContainerRecord) -> int | None:
     return None
 
 
-def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
+def mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
+    """A descriptor of the root of a container that does not run, and that nobody starts meanwhile."""
     (mount,) = store.snapshots.mounts(record.id, image)
     if mount.type == "bind":
         return os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
