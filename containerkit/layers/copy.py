@@ -16,11 +16,11 @@ from typing import ClassVar
 from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.linux import mounts
+from containerkit.linux.files import copy_content
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Not blocking: a fifo may have taken the file's place.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CHUNK = 1 << 20
 _KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
 #: Overlayfs's own notes.
 _DROPPED_XATTRS = ("user.overlay.",)
@@ -33,6 +33,7 @@ class Copier:
     Args:
         owner: user and group of everything that is made; None to keep each one's own (archive mode).
         shift: what is added to a user and a group that is kept: the two trees count them differently.
+        sockets: sockets are made anew; otherwise they are left out.
     """
 
     #: Whether a directory that is there already gets the original's owner, mode and time, too.
@@ -40,6 +41,7 @@ class Copier:
 
     owner: tuple[int, int] | None = None
     shift: tuple[int, int] = (0, 0)
+    sockets: bool = False
     _top: int = -1
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Copier:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             self._copy_directory(source, name, target, new_name, path, depth)
-        elif stat.S_ISSOCK(found.st_mode) or (found.st_nlink > 1 and self._link(found, target, new_name, path)):
+        elif (stat.S_ISSOCK(found.st_mode) and not self.sockets) or (found.st_nlink > 1 and self._link(found, target, new_name, path)):
             return
         else:
             self._replace(source, name, target, new_name, found)
@@ -143,8 +145,7 @@ class Copier:
                 raise InvalidState(f"copy: {name} became something else while it was copied")
             writer = os.open(new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
             try:
-                while os.sendfile(writer, reader, None, _CHUNK):
-                    pass
+                copy_content(reader, writer)
                 self.dress(writer, reader, found)
             finally:
                 os.close(writer)

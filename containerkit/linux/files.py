@@ -1,4 +1,6 @@
-"""Files: syncfs(2), flock(2), names relative to a directory's descriptor, and files that appear when they are whole."""
+"""Files: syncfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied with their holes,
+and files that appear when they are whole.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,76 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EBADF, EINVAL, ENOSYS, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV
 from typing import BinaryIO
 
-from containerkit.linux.libc import check
+from containerkit.linux.libc import check, libc, syscall_number
 
 # Not libc.libc, which keeps the GIL: this call may take seconds, and the caller has other threads.
 _libc = ctypes.CDLL(None, use_errno=True)
+_renameat2 = syscall_number("renameat2")
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_FICLONE = 0x40049409
+#: How a file system says that it cannot do that, or not with these two.
+_CANNOT = (EXDEV, EINVAL, EOPNOTSUPP, ENOTTY, ENOSYS, EPERM, EBADF)
+_PIECE = 1 << 26
+
+
+def exchange(one: str, other: str) -> None:
+    """renameat2(2) with RENAME_EXCHANGE: each gets the other's name, at one moment.
+
+    Raises:
+        OSError: they are not on one file system, or it cannot do that.
+    """
+    names = os.fsencode(one), os.fsencode(other)
+    at, flags = ctypes.c_long(_AT_FDCWD), ctypes.c_long(_RENAME_EXCHANGE)
+    check(libc.syscall(ctypes.c_long(_renameat2), at, names[0], at, names[1], flags), other)
+
+
+def copy_content(source: int, target: int) -> None:
+    """Give an empty file another's content: shared with it where the file system can (ioctl_ficlone(2)), else copied,
+    holes as holes.
+
+    Args:
+        source, target: descriptors of regular files.
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+        return
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    size = os.fstat(source).st_size
+    for start, end in _regions(source, size):
+        _copy_region(source, target, start, end)
+    os.ftruncate(target, size)
+
+
+def _regions(source: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where there is data: lseek(2), SEEK_DATA."""
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(source, position, os.SEEK_DATA)
+            position = os.lseek(source, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != ENXIO:  # a file system that does not tell; otherwise nothing but a hole follows
+                yield position, size
+            return
+        yield start, min(position, size)
+
+
+def _copy_region(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        try:
+            done = os.copy_file_range(source, target, min(end - start, _PIECE), start, start)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+            done = os.pwrite(target, os.pread(source, min(end - start, 1 << 20), start), start)
+        if not done:
+            return  # it has become shorter
+        start += done
 
 
 def syncfs(path: str | os.PathLike[str]) -> None:
