@@ -1,0 +1,1 @@
+"""A tree of files becomes a backup, and a tree again."""
