@@ -43,8 +43,8 @@ FORMAT: Final = 1
 _MARK: Final = "containerkit-backup"
 #: Bounds on a stranger's manifest: items, bytes of a line.
 MAX_ITEMS, MAX_LINE = 4_000_000, 16 << 20
-#: What the kernel takes (linux/limits.h, linux/kdev_t.h); no file is larger than an offset can say.
-_ID, _MAJOR, _MINOR, _LARGEST = 2**32 - 2, (1 << 12) - 1, (1 << 20) - 1, 2**63 - 1
+#: What the kernel takes (linux/limits.h, linux/kdev_t.h); the largest file of ext4.
+_ID, _MAJOR, _MINOR, _LARGEST = 2**32 - 2, (1 << 12) - 1, (1 << 20) - 1, 1 << 44
 _NAME, _TARGET, _VALUE = 255, 4096, 65536
 _HEX = frozenset("0123456789abcdef")
 
@@ -190,7 +190,7 @@ class _Reader:
 
     def item(self, said: dict[str, Any]) -> Item:
         path = said.get("path")
-        if not isinstance(path, str) or not _is_path(path):
+        if not isinstance(path, str) or not is_path(path):
             raise self.refuse(f"its manifest has an item {shown(str(path))}, which is no path in it")
         for name, value in said.items():
             right = _RIGHT.get(name)
@@ -263,7 +263,8 @@ def _text(most: int) -> Callable[[Any], bool]:
     return lambda value: _is_text(value, most)
 
 
-def _is_path(path: str) -> bool:
+def is_path(path: str) -> bool:
+    """Whether it is one that an item can have."""
     if path == ROOT:
         return True
     parts = path.split("/")

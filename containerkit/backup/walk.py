@@ -139,12 +139,17 @@ def _attributes(handle: int) -> dict[str, bytes]:
         return NO_XATTRS
     found = {}
     for name in names:
-        if name.startswith(_KEPT_XATTRS) and not name.startswith(_DROPPED_XATTRS):
+        if is_kept(name):
             try:
                 found[name] = os.getxattr(path, name)
             except OSError:
                 continue  # taken away meanwhile
     return found or NO_XATTRS
+
+
+def is_kept(attribute: str) -> bool:
+    """Whether a backup has an attribute of that name."""
+    return attribute.startswith(_KEPT_XATTRS) and not attribute.startswith(_DROPPED_XATTRS)
 
 
 def open_content(handle: int) -> int:
