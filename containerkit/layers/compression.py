@@ -142,19 +142,24 @@ def _following(rest: bytes, stream: Readable) -> bytes:
 
 
 @contextmanager
-def reader(stream: Readable, compression: str, subject: str) -> Iterator[Readable]:
+def reader(stream: Readable, compression: str, subject: str, *, is_bounded: bool = True) -> Iterator[Readable]:
     """The uncompressed bytes of ``stream``, from where it stands.
 
     Args:
         compression: as :func:`detect` gives it.
         subject: names the stream in errors.
+        is_bounded: False when somebody else sees to it that no more is unpacked than is expected.
 
     Raises:
         InvalidArgument: while it is read: the stream is cut off or damaged, or unpacks to more than anything can.
     """
     packed = Counted(stream)
     try:
-        yield stream if compression == "none" else _Bounded(_inflated(packed, compression), packed, subject)
+        if compression == "none":
+            yield stream
+        else:
+            inflated = _inflated(packed, compression)
+            yield _Bounded(inflated, packed, subject) if is_bounded else inflated
     except _ERRORS as error:
         raise _damaged(subject, compression, error) from error
     except OSError as error:

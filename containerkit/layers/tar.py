@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from containerkit.layers.compression import CHUNK, Readable
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
+_USTAR, _REST = b"ustar\x0000".ljust(72, b"\0"), bytes(167)
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _CHECKSUM = slice(148, 156)
 _XATTR = "SCHILY.xattr."
@@ -296,12 +298,16 @@ def _checksum(block: bytes) -> int:
     return sum(block) - sum(block[_CHECKSUM]) + 8 * 32
 
 
-def header(entry: Entry) -> bytes:
-    """The blocks that announce ``entry``: a pax header where the plain one has no room, then the plain one."""
+def header(entry: Entry, more: dict[str, bytes] | None = None) -> bytes:
+    """The blocks that announce ``entry``: a pax header where the plain one has no room, then the plain one.
+
+    Args:
+        more: other pax records.
+    """
     name = os.fsencode(entry.name + "/" if entry.kind == DIRECTORY and not entry.name.endswith("/") else entry.name)
     link = os.fsencode(entry.link)
     seconds, nanoseconds = divmod(entry.mtime, 10**9)
-    records = {_XATTR + key: value for key, value in entry.xattrs.items()}
+    records = {_XATTR + key: value for key, value in entry.xattrs.items()} | (more or {})
     if len(name) > 100 or not name.isascii():
         records["path"] = name
     if len(link) > 100 or not link.isascii():
@@ -316,23 +322,30 @@ def header(entry: Entry) -> bytes:
 
 
 def _plain(entry: Entry, name: bytes, link: bytes, seconds: int) -> bytes:
-    def octal(value: int, width: int) -> bytes:
-        return b"%0*o\0" % (width - 1, value if value < 8 ** (width - 1) else 0)
+    # Numbers without room are in the pax header.
+    low, high = 8**7, 8**11
+    uid, gid = entry.uid if entry.uid < low else 0, entry.gid if entry.gid < low else 0
+    size = entry.size if entry.size < high else 0
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (entry.mode, uid, gid, size, seconds)
+    link = link.ljust(100, b"\0")
+    devices = b"%07o\0%07o\0" % (entry.major, entry.minor)
+    parts = (name.ljust(100, b"\0"), numbers, b"        ", entry.kind, link, _USTAR, devices, _REST)
+    block = b"".join(parts)
+    # The low half of this checksum is the sum of the bytes and 1, as long as that has room there, and it has: two
+    # fields of 100 bytes can be anything, the others are digits.
+    return b"%b%06o\0 %b" % (block[:148], (zlib.adler32(block) & 0xFFFF) - 1, block[156:])
 
-    fields = [
-        name, octal(entry.mode, 8), octal(entry.uid, 8), octal(entry.gid, 8), octal(entry.size, 12), octal(seconds, 12),
-        b" " * 8, entry.kind, link, b"ustar\0", b"00", b"", b"", octal(entry.major, 8), octal(entry.minor, 8), b"",
-    ]  # fmt: skip
-    block = bytearray(_HEADER.pack(*fields))
-    block[_CHECKSUM] = b"%06o\0 " % sum(block)
-    return bytes(block)
+
+def global_header(records: dict[str, bytes]) -> bytes:
+    """A header that speaks of all entries that follow."""
+    return _extension(records, b"", b"g")
 
 
-def _extension(records: dict[str, bytes], name: bytes) -> bytes:
+def _extension(records: dict[str, bytes], name: bytes, kind: bytes = b"x") -> bytes:
     data = b"".join(_record(os.fsencode(key), records[key]) for key in sorted(records))
     base = name.rstrip(b"/").rpartition(b"/")[2] or b"."
     label = os.fsdecode(b"PaxHeaders/" + (base if base.isascii() else b"entry")[:80])
-    plain = _plain(Entry(label, b"x", size=len(data)), os.fsencode(label), b"", 0)
+    plain = _plain(Entry(label, kind, size=len(data)), os.fsencode(label), b"", 0)
     return plain + data + bytes(-len(data) % BLOCK)
 
 

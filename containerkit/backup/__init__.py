@@ -1,0 +1,41 @@
+"""A tree of files becomes a backup, and a tree again. Nothing here knows of volumes or containers.
+
+Words: *item* (one name of the tree with all that is said of it), *manifest* (the items, and what is said of the whole),
+*id* (the digest of the whole: trees with equal ids are equal), *base* (the backup that an incremental one leaves
+unchanged contents to), *elsewhere* (of a content: in the base), *torn* (of a content: it changed while it was read),
+*foreign* (of an archive: written by another program, without a manifest).
+
+One backup::
+
+    write.write                 a path, a URL or an open file; the final name appears when all is on the disk
+      walk.walk                   item after item, from descriptor to descriptor
+      headers.header              what tar says of it
+      packing.Packer              headers and contents in large pieces, hashed, compressed beside the reading
+      age.Sealing                 encrypted, on request
+      destinations.writing        a file of another name, fsync, rename; or a URL's own way
+
+One restore::
+
+    archive.open                its manifest, all of it checked; of a foreign archive, made by reading it (foreign)
+    unpack.unpack               directories, contents, links and nodes, then what directories are like
+      chain.contents              from the backup, then from its base, and that one's: each is what was backed up
+        members.Members             the archive's entries, which have to be what the manifest says
+
+Format 1, a file that any tar can restore::
+
+    compressed part 1           a pax archive:
+      global header               comment=containerkit backup 1
+      ./, ./a, ./a/b …            in the order of the names' bytes in each directory, a directory before its content
+      end mark                    two blocks of zeros: here tar stops
+    compressed part 2           the manifest (module manifest), in JSON lines
+    trailer                     offset of part 2, size and SHA-256 of the manifest (module trailer)
+
+Attributes are ``SCHILY.xattr.*`` records, access control lists ``SCHILY.acl.*`` too, sparse files GNU's format 1.0,
+times have nanoseconds. Sockets, which tar has no word for, are in the manifest alone. With zstd the parts are frames
+and the trailer a skippable one; with gzip they are members; with "none" they follow each other. An incremental backup
+has the entries of what is not elsewhere: a plain tar restores what has changed. An encrypted file is all of this in the
+age format (module age), which ``age -d`` opens.
+
+GNU tar restores all but the sockets with ``tar --xattrs --xattrs-include='*' --acls -xpf``; one that does not know
+sparse files of format 1.0 (busybox) restores those, and only those, with their map of holes in front.
+"""

@@ -1,0 +1,174 @@
+"""Where a backup is written: a file here, a URL, or an open file. Under its final name there is all of it, or nothing.
+
+A file is written beside its name, as ``NAME.RANDOM.part``, locked (flock(2)) as long as its writer lives; what a writer
+has left that was killed is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import importlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
+from typing import IO, Any, Protocol
+
+from containerkit.errors import InvalidArgument, StorageError, Unsupported
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_RANDOM = 8
+#: What fsspec calls a file of this machine.
+_LOCAL = ("file://", "local://")
+
+
+class Sink(Protocol):
+    """Takes bytes: an open file, a pipe, a socket's file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+Destination = str | os.PathLike[str] | Sink
+
+
+def path_of(place: object) -> str | None:
+    """The path of a file of this machine; None for a URL elsewhere or an open file."""
+    if not isinstance(place, (str, os.PathLike)):
+        return None
+    path = os.fspath(place)
+    for scheme in _LOCAL:
+        if path.startswith(scheme):
+            return path[len(scheme) :]
+    return None if _URL.match(path) else path
+
+
+def name_of(place: object) -> str:
+    """What a destination or a source is called in errors."""
+    if isinstance(place, (str, os.PathLike)):
+        return os.fspath(place)
+    return str(getattr(place, "name", "stream"))
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it.
+
+    Raises:
+        Unsupported: a library is not installed.
+        InvalidArgument: no such protocol.
+    """
+    try:
+        core = importlib.import_module("fsspec.core")
+    except ImportError as error:
+        raise Unsupported(f"backup {url}: needs fsspec: pip install 'containerkit[backup]'") from error
+    try:
+        found, path = core.url_to_fs(url)
+        return found, path
+    except ImportError as error:
+        raise Unsupported(f"backup {url}: {error}") from error
+    except ValueError as error:
+        raise InvalidArgument(f"backup {url}: {error}") from error
+
+
+@contextmanager
+def writing(place: Destination) -> Iterator[Sink]:
+    """What is written in the block is at its destination after it; nothing is when the block raises.
+
+    What went into an open file stays there.
+
+    Raises:
+        Unsupported: a URL whose library is not installed.
+        OSError: it cannot be written.
+    """
+    if not isinstance(place, (str, os.PathLike)):
+        if not callable(getattr(place, "write", None)):
+            raise InvalidArgument(f"backup: destination {place!r}: expected a path, a URL or an open binary file")
+        yield place
+        return
+    path = path_of(place)
+    with ExitStack() as stack:
+        yield stack.enter_context(_at_url(os.fspath(place)) if path is None else _at_path(path))
+
+
+@contextmanager
+def _at_url(url: str) -> Iterator[IO[bytes]]:
+    files, path = filesystem(url)
+    file = files.open(path, "wb", autocommit=False)
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        with suppress(Exception):
+            file.closed = True  # closing would send what is there
+        with suppress(Exception):
+            file.discard()
+        raise
+    try:
+        file.commit()
+    except (AttributeError, NotImplementedError) as error:
+        raise Unsupported(f"backup {url}: its file system cannot write a file whole or not at all") from error
+    except FileNotFoundError as error:
+        raise StorageError(f"backup {url}: {error}") from error
+
+
+@contextmanager
+def _at_path(path: str) -> Iterator[Sink]:
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+        if os.path.isdir(target):
+            raise InvalidArgument(f"backup {path}: is a directory")
+        with open(target, "wb") as device:
+            yield device
+        return
+    _sweep(target)
+    file = _new_part(target)
+    try:
+        with file:
+            yield Whole(file)
+            os.fsync(file.fileno())
+            os.replace(file.name, target)
+        _sync_directory(os.path.dirname(target))
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(file.name)
+        raise
+
+
+def _new_part(target: str) -> FileIO:
+    while True:
+        file = FileIO(f"{target}.{os.urandom(_RANDOM // 2).hex()}.part", "x")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.exists(file.name):
+            return file
+        file.close()  # another's sweep took it before it was locked
+
+
+class Whole:
+    """A file without a buffer of its own; what is written is written whole."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes, /) -> int:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        return len(data)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(target: str) -> None:
+    """Remove what writers of that name have left that are gone."""
+    for path in glob.glob(f"{glob.escape(target)}.{'[0-9a-f]' * _RANDOM}.part"):
+        with suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)

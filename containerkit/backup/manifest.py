@@ -1,0 +1,332 @@
+"""The manifest: everything that a backup says of its tree, as lines of JSON.
+
+The first line is of the whole; then one line per item, in the order of the walk (:mod:`walk`). What has its default is
+left out of a line. Bytes are base64; names that are no UTF-8 keep their bytes (PEP 383: ``"\\udc80"`` is the byte 80)::
+
+    {"containerkit-backup": 1, "id": "6b86…", "volume": "data", "created": 1760000000.5, …, "items": 2}
+    {"path": ".", "kind": "directory", "mode": 493, "mtime_ns": 1760000000000000000, …}
+    {"path": "a.txt", "mode": 420, "size": 3, "digest": "ba78…", …}
+
+The *id* is the SHA-256 of all that makes two trees the same: names, kinds, owners, modes, sizes, times of the content,
+links, devices, attributes, digests; not of inodes and changes of them. A manifest comes from a stranger: all of it is
+checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from containerkit.backup.items import (
+    BLOCK,
+    CHAR,
+    DIRECTORY,
+    FILE,
+    HARDLINK,
+    KINDS,
+    NO_XATTRS,
+    ROOT,
+    SYMLINK,
+    Item,
+)
+from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.layers.bounds import MAX_DEPTH
+from containerkit.layers.tar import shown
+
+FORMAT: Final = 1
+_MARK: Final = "containerkit-backup"
+#: Bounds on a stranger's manifest: items, bytes of a line.
+MAX_ITEMS, MAX_LINE = 4_000_000, 16 << 20
+#: What the kernel takes (linux/limits.h, linux/kdev_t.h); the largest file of ext4.
+_ID, _MAJOR, _MINOR, _LARGEST = 2**32 - 2, (1 << 12) - 1, (1 << 20) - 1, 1 << 44
+_NAME, _TARGET, _VALUE = 255, 4096, 65536
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass
+class Manifest:
+    """What a backup says of itself and its tree.
+
+    Args:
+        items: in the order of the walk, the root first.
+        volume: the name of the volume that it is of.
+        created: seconds since the epoch.
+        labels: the user's.
+        parent: the id of the backup that it is incremental to, or ``""``.
+        parent_name: the name of that one's file, beside its own.
+        consistency: ``"none"`` or ``"pause"``.
+        frozen_seconds: how long the containers were paused for it.
+        id: digest of the whole; :func:`identify` computes it.
+    """
+
+    items: list[Item] = field(repr=False)
+    volume: str = ""
+    created: float = field(default_factory=time.time)
+    labels: dict[str, str] = field(default_factory=dict)
+    parent: str = ""
+    parent_name: str = ""
+    consistency: str = "none"
+    frozen_seconds: float = 0.0
+    id: str = ""
+    format: int = FORMAT
+
+    @property
+    def files(self) -> int:
+        """How many regular files there are; of one with several names, one."""
+        return sum(item.kind == FILE for item in self.items)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files' contents, holes too."""
+        return sum(item.size for item in self.items)
+
+    @property
+    def torn(self) -> list[str]:
+        """Paths of the files that changed their size while they were read."""
+        return [item.path for item in self.items if item.torn]
+
+
+def identify(items: Iterable[Item]) -> str:
+    """The digest of the whole, of items whose contents have theirs."""
+    total = hashlib.sha256()
+    for item in items:
+        said = (
+            item.path, item.kind, item.mode, item.uid, item.gid, item.size, item.mtime_ns, item.link, item.major,
+            item.minor, sorted(item.xattrs.items()), item.digest,
+        )  # fmt: skip
+        total.update(ascii(said).encode())
+    return total.hexdigest()
+
+
+def dumps(manifest: Manifest) -> Iterator[bytes]:
+    """The lines of a manifest, each with its end."""
+    head = {
+        _MARK: manifest.format, "id": manifest.id, "volume": manifest.volume, "created": manifest.created,
+        "labels": manifest.labels, "parent": manifest.parent, "parent_name": manifest.parent_name,
+        "consistency": manifest.consistency, "frozen_seconds": manifest.frozen_seconds, "items": len(manifest.items),
+    }  # fmt: skip
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    yield encode(head).encode() + b"\n"
+    for item in manifest.items:
+        yield encode(_said(item)).encode() + b"\n"
+
+
+def _said(item: Item) -> dict[str, object]:
+    said: dict[str, object] = {"path": item.path}
+    for name, default in _DEFAULTS:
+        value = getattr(item, name)
+        if value != default:
+            said[name] = value
+    if item.xattrs:
+        said["xattrs"] = {name: base64.b64encode(value).decode() for name, value in item.xattrs.items()}
+    return said
+
+
+def loads(lines: Iterable[bytes], subject: str) -> Manifest:
+    """What :func:`dumps` gave.
+
+    Args:
+        lines: at most :data:`MAX_LINE` bytes each.
+        subject: names the backup in errors.
+
+    Raises:
+        InvalidArgument: no manifest, a damaged one, or one that says what cannot be.
+        Unsupported: of a later format.
+    """
+    stream = iter(lines)
+    reader = _Reader(subject)
+    head = reader.parse(next(stream, b""))
+    manifest, count = reader.head(head)
+    add = manifest.items.append
+    for line in stream:
+        if len(manifest.items) == count:
+            raise reader.refuse(f"its manifest has more than the {count} items that it says")
+        add(reader.item(reader.parse(line)))
+    if len(manifest.items) != count:
+        raise reader.refuse(f"its manifest has {len(manifest.items)} of {count} items")
+    if identify(manifest.items) != manifest.id:
+        raise reader.refuse("its manifest is damaged: its items do not have its digest")
+    return manifest
+
+
+class _Reader:
+    """Lines of a stranger's manifest become what they say, if that can be."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._kinds: dict[str, str] = {}  # by path
+        self._same: dict[object, Any] = {}  # values that many items have: once in memory
+
+    def refuse(self, reason: str) -> InvalidArgument:
+        return InvalidArgument(f"{self._subject}: {reason}")
+
+    def parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            said = json.loads(line) if len(line) <= MAX_LINE else None
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise self.refuse("its manifest is damaged: not a line of JSON")
+        return said
+
+    def head(self, said: dict[str, Any]) -> tuple[Manifest, int]:
+        """The manifest without its items, and how many those are."""
+        if type(said.get(_MARK)) is not int:
+            raise self.refuse("no manifest of a backup")
+        if said[_MARK] != FORMAT:
+            raise Unsupported(f"{self._subject}: written in format {said[_MARK]}; this version reads {FORMAT}")
+        for name, right in _HEAD.items():
+            if name not in said or not right(said[name]):
+                raise self.refuse(f"its manifest says of {name} what cannot be")
+        count = said["items"]
+        kept = {name: said[name] for name in _HEAD if name != "items"}
+        return Manifest([], format=FORMAT, **kept), count
+
+    def item(self, said: dict[str, Any]) -> Item:
+        path = said.get("path")
+        if not isinstance(path, str) or not is_path(path):
+            raise self.refuse(f"its manifest has an item {shown(str(path))}, which is no path in it")
+        for name, value in said.items():
+            right = _RIGHT.get(name)
+            if right is None or not right(value):
+                raise self.refuse(f"its manifest says of {shown(path)} what cannot be: {shown(str(name))}")
+        said["xattrs"] = self._attributes(path, said["xattrs"]) if "xattrs" in said else NO_XATTRS
+        if "extents" in said:
+            said["extents"] = tuple((start, length) for start, length in said["extents"])
+        if "blocks" in said:
+            said["blocks"] = tuple(said["blocks"])
+        for name in ("mode", "uid", "gid", "device", "kind"):
+            if name in said:
+                said[name] = self._same.setdefault(said[name], said[name])
+        item = Item(**said)
+        self._check(item)
+        return item
+
+    def _attributes(self, path: str, said: dict[str, str]) -> dict[str, bytes]:
+        try:
+            found = {name: base64.b64decode(value, validate=True) for name, value in said.items()}
+        except (binascii.Error, ValueError):
+            found = {"": b""}
+        for name, value in found.items():
+            if not _is_text(name, _NAME) or not name or len(value) > _VALUE:
+                raise self.refuse(f"its manifest says of {shown(path)} what cannot be: xattrs")
+        return found
+
+    def _check(self, item: Item) -> None:
+        """What an item says, as a whole and beside those before it."""
+        path, kind = item.path, item.kind
+        if path in self._kinds:
+            raise self.refuse(f"its manifest has {shown(path)} twice")
+        above = path.rpartition("/")[0] or ROOT
+        if (path == ROOT) != (not self._kinds) or (path != ROOT and self._kinds.get(above) != DIRECTORY):
+            raise self.refuse(f"its manifest has {shown(path)} below what is no directory in it")
+        if path == ROOT and kind != DIRECTORY:
+            raise self.refuse("its manifest says that the whole is no directory")
+        if kind != FILE and (item.size or item.digest or item.extents or item.blocks or item.elsewhere or item.torn):
+            raise self.refuse(f"its manifest says of {shown(path)}, a {kind}, that it has content")
+        if (kind in (SYMLINK, HARDLINK)) != bool(item.link) or (kind not in (CHAR, BLOCK) and item.major | item.minor):
+            raise self.refuse(f"its manifest says of {shown(path)}, a {kind}, what cannot be")
+        if kind == FILE and not item.digest:
+            raise self.refuse(f"its manifest has no digest of {shown(path)}")
+        if item.extents is not None and not _in_order(item.extents, item.size):
+            raise self.refuse(f"its manifest says of {shown(path)} what cannot be: extents")
+        if kind == HARDLINK and self._kinds.get(item.link, DIRECTORY) in (DIRECTORY, HARDLINK):
+            raise self.refuse(f"its manifest says that {shown(path)} is a name of what is no file before it")
+        self._kinds[path] = kind
+
+
+def _whole(most: int, least: int = 0) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 2**40
+
+
+def _is_text(value: Any, most: int) -> bool:
+    """Whether it is text that the kernel could have given."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        return len(value.encode("utf-8", "surrogateescape")) <= most
+    except UnicodeEncodeError:
+        return False
+
+
+def _text(most: int) -> Callable[[Any], bool]:
+    return lambda value: _is_text(value, most)
+
+
+def is_path(path: str) -> bool:
+    """Whether it is one that an item can have."""
+    if path == ROOT:
+        return True
+    parts = path.split("/")
+    return (
+        len(parts) <= MAX_DEPTH + 1
+        and not any(part in ("", ".", "..") for part in parts)
+        and _is_text(path, _LARGEST)
+        and all(len(part.encode("utf-8", "surrogateescape")) <= _NAME for part in parts if len(part) * 3 > _NAME)
+    )
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and _HEX.issuperset(value)
+
+
+def _is_name(value: Any) -> bool:
+    return _is_text(value, _NAME) and "/" not in value and value not in (".", "..")
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(one, str) for name, one in value.items()
+    )
+
+
+def _are_regions(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 2 and all(type(number) is int and number >= 0 for number in one)
+        for one in value
+    )
+
+
+def _in_order(found: tuple[tuple[int, int], ...], size: int) -> bool:
+    end = 0
+    for start, length in found:
+        if start < end or not length:
+            return False
+        end = start + length
+    return end <= size
+
+
+def _flag(value: Any) -> bool:
+    return value is True
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_digest, value))
+
+
+_TIME = _whole(2**63 - 1, -(2**63))
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "path": lambda _: True, "kind": lambda value: isinstance(value, str) and value in KINDS, "mode": _whole(0o7777),
+    "uid": _whole(_ID), "gid": _whole(_ID), "size": _whole(_LARGEST), "mtime_ns": _TIME, "ctime_ns": _TIME,
+    "inode": _whole(2**64 - 1), "device": _whole(2**64 - 1), "link": _text(1 << 17), "major": _whole(_MAJOR),
+    "minor": _whole(_MINOR), "xattrs": _is_map, "digest": _is_digest, "extents": _are_regions, "blocks": _is_list,
+    "elsewhere": _flag, "torn": _flag,
+}  # fmt: skip
+_HEAD: dict[str, Callable[[Any], bool]] = {
+    "id": _is_digest, "volume": _text(_TARGET), "created": _number, "labels": _is_map,
+    "parent": lambda value: value == "" or _is_digest(value), "parent_name": _is_name, "consistency": _text(_NAME),
+    "frozen_seconds": _number, "items": _whole(MAX_ITEMS, 1),
+}  # fmt: skip
+_BLANK = Item("")
+#: What is written of an item where it differs from this.
+_DEFAULTS = [(name, getattr(_BLANK, name)) for name in _RIGHT if name not in ("path", "xattrs")]

@@ -1,0 +1,218 @@
+"""A tree becomes a backup: one file, in the order of the walk, each content read once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from containerkit.backup import headers, manifest, packing
+from containerkit.backup.age import Sealing
+from containerkit.backup.destinations import Destination, Sink, name_of, path_of, writing
+from containerkit.backup.items import FILE, SOCKET, Item
+from containerkit.backup.manifest import Manifest
+from containerkit.backup.packing import Packer, digest_of, digest_zeros
+from containerkit.backup.trailer import Trailer
+from containerkit.backup.walk import open_content, regions, walk
+from containerkit.errors import InvalidArgument
+from containerkit.layers import tar
+
+#: Bytes of contents done, of all of them, and how many files are done.
+Told = Callable[[int, int, int], None]
+#: Seconds between two of them.
+_INTERVAL = 0.1
+#: What a backup begins with, uncompressed.
+COMMENT = f"containerkit backup {manifest.FORMAT}"
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a backup as a whole; as in :class:`Manifest`."""
+
+    volume: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    consistency: str = "none"
+    frozen_seconds: float = 0.0
+
+
+def write(
+    root: str | os.PathLike[str],
+    destination: Destination,
+    *,
+    about: About | None = None,
+    compression: str = "zstd",
+    passphrase: str | None = None,
+    base: Manifest | None = None,
+    base_name: str = "",
+    by_content: bool = False,
+    told: Told | None = None,
+) -> Manifest:
+    """Write a backup of the directory ``root``. It appears under its name when all of it is on the disk.
+
+    Args:
+        destination: a path, a URL (fsspec), or an open file that bytes are written to.
+        compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
+        passphrase: it is encrypted with that one (age).
+        base: only what has changed since then gets its content into the backup.
+        base_name: the name of that one's file, beside the new one.
+        by_content: whether a file has changed is seen by reading it, not by its time, size and inode.
+        told: is told how far it is.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        InvalidArgument: an unknown compression; the base would be overwritten; a tree that is too deep.
+        Unsupported: a library for a URL or a passphrase is not installed.
+        OSError: something cannot be read, or the destination not be written.
+    """
+    packing.check(compression)
+    path = path_of(destination)
+    if base_name and path is not None and os.path.basename(path) == base_name:
+        raise InvalidArgument(f"backup {name_of(destination)}: is the one that it would be incremental to")
+    tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        total = sum(item.size for item, _ in walk(tree)) if told is not None else 0
+        with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
+            tree_writer = _Tree(packer, base, by_content, Teller(told, total))
+            items = list(tree_writer.add(tree))
+            said = _manifest(items, about or About(), base, base_name)
+            _end(packer, sink, said, compression)
+    finally:
+        os.close(tree)
+    return said
+
+
+def _manifest(items: list[Item], about: About, base: Manifest | None, base_name: str) -> Manifest:
+    return Manifest(
+        items, about.volume, time.time(), about.labels, base.id if base else "", base_name if base else "",
+        about.consistency, about.frozen_seconds, manifest.identify(items),
+    )  # fmt: skip
+
+
+@contextmanager
+def _sealed(file: Sink, passphrase: str | None) -> Iterator[Sink]:
+    if passphrase is None:
+        yield file
+        return
+    sealing = Sealing(file, passphrase)
+    yield sealing
+    sealing.end()
+
+
+@contextmanager
+def _packed(sink: Sink, compression: str) -> Iterator[Packer]:
+    packer = Packer(sink, compression)
+    try:
+        yield packer
+    finally:
+        packer.close()
+
+
+def _end(packer: Packer, sink: Sink, said: Manifest, compression: str) -> None:
+    """The archive's end mark; then the manifest, which can be unpacked by itself, and where it is."""
+    packer.put(tar.END)
+    packer.end_part()
+    offset, size, digest = packer.written, 0, hashlib.sha256()
+    for line in manifest.dumps(said):
+        packer.put(line)
+        digest.update(line)
+        size += len(line)
+    packer.end_part()
+    sink.write(Trailer(offset, size, digest.digest(), compression).dumps())
+
+
+class _Tree:
+    """Items and their contents go into the archive.
+
+    Args:
+        base: whose contents are left out.
+    """
+
+    def __init__(self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller) -> None:
+        self._packer, self._by_content, self._teller = packer, by_content, teller
+        self._base = {item.path: item for item in base.items if item.kind == FILE} if base else {}
+        self._same: dict[int, int] = {}
+
+    def add(self, root: int) -> Iterator[Item]:
+        """Append the tree; every item when it is in."""
+        self._packer.put(tar.global_header({"comment": COMMENT.encode()}))
+        for item, handle in walk(root):
+            # Numbers that many have: once in memory.
+            item.mode, item.device = self._once(item.mode), self._once(item.device)
+            item.uid, item.gid = self._once(item.uid), self._once(item.gid)
+            if item.kind == FILE:
+                self._add_file(item, handle)
+                self._teller.add(item.size)
+            elif item.kind != SOCKET:
+                self._packer.put(headers.header(item))
+            yield item
+        self._teller.end()
+
+    def _once(self, number: int) -> int:
+        return self._same.setdefault(number, number)
+
+    def _add_file(self, item: Item, handle: int) -> None:
+        earlier = self._base.get(item.path)
+        if earlier is not None and not self._by_content and item.is_unchanged(earlier):
+            item.digest, item.extents, item.elsewhere = earlier.digest, earlier.extents, True
+            return
+        content = open_content(handle)
+        try:
+            if earlier is not None and self._by_content and earlier.size == item.size:
+                item.digest = digest_of(content, item.size)
+                if item.digest == earlier.digest:
+                    item.extents, item.elsewhere = earlier.extents, True
+                    return
+            item.extents = regions(content, item.size)
+            self._packer.put(headers.header(item))
+            self._add_content(item, content)
+            item.torn = _has_changed(item, content)
+        finally:
+            os.close(content)
+
+    def _add_content(self, item: Item, content: int) -> None:
+        digest = hashlib.sha256()
+        if item.extents is None:
+            self._packer.take(content, 0, item.size, digest)
+        else:
+            self._packer.put(headers.sparse_map(item))
+            end = 0
+            for start, length in item.extents:
+                digest_zeros(digest, start - end)
+                self._packer.take(content, start, length, digest)
+                end = start + length
+            digest_zeros(digest, item.size - end)
+        self._packer.put(bytes(-headers.stored_size(item) % tar.BLOCK))
+        item.digest = digest.hexdigest()
+
+
+def _has_changed(item: Item, content: int) -> bool:
+    found = os.fstat(content)
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (item.size, item.mtime_ns, item.ctime_ns)
+
+
+class Teller:
+    """Tells how far it is, not too often."""
+
+    def __init__(self, told: Told | None, total: int) -> None:
+        self._told, self._total = told, total
+        self._done = self._files = 0
+        self._last = 0.0
+
+    def add(self, size: int) -> None:
+        self._done += size
+        self._files += 1
+        if self._told is not None and time.monotonic() - self._last > _INTERVAL:
+            self._tell(self._told)
+
+    def end(self) -> None:
+        if self._told is not None:
+            self._tell(self._told)
+
+    def _tell(self, told: Told) -> None:
+        told(self._done, max(self._total, self._done), self._files)
+        self._last = time.monotonic()
