@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
@@ -15,6 +16,7 @@ from containerkit.backup.destinations import Destination, Sink, name_of, path_of
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
+from containerkit.backup.staging import Staged
 from containerkit.backup.trailer import Trailer
 from containerkit.backup.walk import open_content, regions, walk
 from containerkit.errors import InvalidArgument
@@ -39,7 +41,7 @@ class About:
 
 
 def write(
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | Staged,
     destination: Destination,
     *,
     about: About | None = None,
@@ -53,6 +55,7 @@ def write(
     """Write a backup of the directory ``root``. It appears under its name when all of it is on the disk.
 
     Args:
+        root: its path; or what was staged of it.
         destination: a path, a URL (fsspec), or an open file that bytes are written to.
         compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
         passphrase: it is encrypted with that one (age).
@@ -73,17 +76,30 @@ def write(
     path = path_of(destination)
     if base_name and path is not None and os.path.basename(path) == base_name:
         raise InvalidArgument(f"backup {name_of(destination)}: is the one that it would be incremental to")
+    about = about or About()
+    with steps_of(root) as steps:
+        total = sum(item.size for item, _ in steps()) if told is not None else 0
+        with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
+            tree = _Tree(packer, base, by_content, Teller(told, total), is_still=isinstance(root, Staged))
+            items = list(tree.add(steps()))
+            if isinstance(root, Staged):
+                about = replace(about, frozen_seconds=root.frozen_seconds)
+            said = _manifest(items, about, base, base_name)
+            _end(packer, sink, said, compression)
+    return said
+
+
+@contextmanager
+def steps_of(root: str | os.PathLike[str] | Staged) -> Iterator[Callable[[], Iterator[tuple[Item, int]]]]:
+    """What goes through the tree, once for each call: items, each with a handle."""
+    if isinstance(root, Staged):
+        yield root.__iter__
+        return
     tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        total = sum(item.size for item, _ in walk(tree)) if told is not None else 0
-        with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
-            tree_writer = _Tree(packer, base, by_content, Teller(told, total))
-            items = list(tree_writer.add(tree))
-            said = _manifest(items, about or About(), base, base_name)
-            _end(packer, sink, said, compression)
+        yield partial(walk, tree)
     finally:
         os.close(tree)
-    return said
 
 
 def _manifest(items: list[Item], about: About, base: Manifest | None, base_name: str) -> Manifest:
@@ -130,17 +146,20 @@ class _Tree:
 
     Args:
         base: whose contents are left out.
+        is_still: contents do not change while they are read: they are copies.
     """
 
-    def __init__(self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller) -> None:
-        self._packer, self._by_content, self._teller = packer, by_content, teller
+    def __init__(
+        self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller, *, is_still: bool
+    ) -> None:
+        self._packer, self._by_content, self._teller, self._is_still = packer, by_content, teller, is_still
         self._base = {item.path: item for item in base.items if item.kind == FILE} if base else {}
         self._same: dict[int, int] = {}
 
-    def add(self, root: int) -> Iterator[Item]:
+    def add(self, steps: Iterator[tuple[Item, int]]) -> Iterator[Item]:
         """Append the tree; every item when it is in."""
         self._packer.put(tar.global_header({"comment": COMMENT.encode()}))
-        for item, handle in walk(root):
+        for item, handle in steps:
             # Numbers that many have: once in memory.
             item.mode, item.device = self._once(item.mode), self._once(item.device)
             item.uid, item.gid = self._once(item.uid), self._once(item.gid)
@@ -170,7 +189,7 @@ class _Tree:
             item.extents = regions(content, item.size)
             self._packer.put(headers.header(item))
             self._add_content(item, content)
-            item.torn = _has_changed(item, content)
+            item.torn = not self._is_still and _has_changed(item, content)
         finally:
             os.close(content)
 

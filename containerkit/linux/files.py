@@ -1,5 +1,5 @@
-"""Files: syncfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied with their holes,
-and files that appear when they are whole.
+"""Files: syncfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied with their
+holes, and files that appear when they are whole.
 """
 
 from __future__ import annotations

@@ -1,0 +1,131 @@
+"""A tree as it is at one moment, while others write to it: they are stopped for as long as it takes to look at it.
+
+::
+
+    round 1, 2 …   contents are copied (shared, where the file system can) while everybody writes on
+    stopped        the tree is looked at, file by file; what has changed since the last round is copied once more
+    going on       the backup is made of these looks and copies, in all the time it takes
+
+Changed is what has a later change time. That holds for memory maps too: syncfs(2) makes the kernel notice the first
+write to a page after it, and a write to a page that it noticed before the round is in the copy. What a base has
+already (:meth:`~containerkit.backup.items.Item.is_unchanged`) is not copied.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from containerkit.backup.items import FILE, Item
+from containerkit.backup.manifest import Manifest
+from containerkit.backup.walk import open_content, walk
+from containerkit.linux.files import copy_content, syncfs
+
+#: The kernel's clock of files goes by ticks: nanoseconds that it may be behind.
+_TICK = 20_000_000
+#: Another round while the last one had more bytes than that to copy; so many at most.
+_MUCH, _ROUNDS = 32 << 20, 4
+
+
+class Staged:
+    """What was seen, and the copies: goes through items and handles as :func:`~containerkit.backup.walk.walk` does.
+
+    Args:
+        items: as they were when everything stood still.
+        frozen_seconds: how long it did.
+    """
+
+    def __init__(self, items: list[Item], copies: Copies, frozen_seconds: float) -> None:
+        self.items, self.frozen_seconds = items, frozen_seconds
+        self._copies = copies
+
+    def __iter__(self) -> Iterator[tuple[Item, int]]:
+        for item in self.items:
+            handle = self._copies.open(item) if item.kind == FILE else -1
+            try:
+                yield item, handle
+            finally:
+                if handle >= 0:
+                    os.close(handle)
+
+
+class Copies:
+    """Contents by file, in a directory of their own."""
+
+    def __init__(self, space: Path, base: Manifest | None) -> None:
+        self._space = space
+        self._base = {item.path: item for item in base.items if item.kind == FILE} if base is not None else {}
+
+    def _path(self, item: Item) -> Path:
+        return self._space / f"{item.device}-{item.inode}"
+
+    def take(self, item: Item, handle: int, since: int) -> int:
+        """Copy a content that has changed since then, or was not there; bytes.
+
+        Args:
+            since: nanoseconds since the epoch.
+        """
+        if item.kind != FILE or self._is_in_base(item):
+            return 0
+        path = self._path(item)
+        if item.ctime_ns < since and path.exists():
+            return 0
+        source = open_content(handle)
+        try:
+            target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                copy_content(source, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        return item.size
+
+    def _is_in_base(self, item: Item) -> bool:
+        earlier = self._base.get(item.path)
+        return earlier is not None and item.is_unchanged(earlier)
+
+    def open(self, item: Item) -> int:
+        """A handle (O_PATH) of the copy; -1 for one that the base has."""
+        try:
+            return os.open(self._path(item), os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1
+
+
+def staged(
+    root: str, space: Path, still: Callable[[], AbstractContextManager[object]], base: Manifest | None = None
+) -> Staged:
+    """The tree at ``root`` as it is at one moment.
+
+    Args:
+        space: an empty directory for copies; on the same file system nothing is copied where that can share.
+        still: what is to be held still is, as long as that context lasts.
+        base: what that has unchanged is not copied.
+
+    Raises:
+        OSError: there is no room for the copies.
+    """
+    copies = Copies(space, base)
+    tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        since, much = 0, _MUCH + 1
+        for _ in range(_ROUNDS):
+            if much <= _MUCH:
+                break
+            began = time.time_ns() - _TICK
+            syncfs(root)
+            much = sum(copies.take(item, handle, since) for item, handle in walk(tree))
+            since = began
+        with still():
+            stopped = time.perf_counter()
+            items = []
+            for item, handle in walk(tree):
+                copies.take(item, handle, since)
+                items.append(item)
+            return Staged(items, copies, time.perf_counter() - stopped)
+    finally:
+        os.close(tree)
