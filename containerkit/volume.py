@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
+from containerkit import moving
+from containerkit.backup.destinations import Destination
+from containerkit.backup.sources import Source
+from containerkit.backups import Backup, Changes, difference
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
 from containerkit.options import volume_name
+from containerkit.progress import Choice
 from containerkit.store import rights, trees
 from containerkit.supervise import names
+from containerkit.supervise.saving import Wishes
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
@@ -168,6 +174,111 @@ class Volume:
         self._engine.store.volumes.delete(self._record().name, force=force)
         return self
 
+    # -- copies of it ------------------------------------------------------------------------------------------------
+
+    def backup(
+        self, destination: Destination, *, compression: str = "zstd", consistency: str = "none",
+        incremental_from: Backup | str | os.PathLike[str] | None = None, by_content: bool = False,
+        passphrase: str | None = None, labels: Mapping[str, str] | None = None, progress: Choice = "auto",
+    ) -> Backup:  # fmt: skip
+        """Write a backup. It is under its name when all of it is on the disk.
+
+        A file is a tar archive, which any ``tar`` restores; in a directory of backups, what several have is kept once.
+
+        Args:
+            destination: a file's path; a directory of backups (one that is there, or a path with a slash at its end); a
+                URL that fsspec knows, as ``"s3://bucket/site.tar.zst"``; or an open file to write bytes to.
+            compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
+            consistency: ``"none"``; or ``"pause"``: the containers that use it stand still for as long as it takes to
+                look at all files and to copy those that have just changed, so that it is as of one moment.
+            incremental_from: an earlier backup: what it has unchanged, by time, size and inode, is not written again.
+                Both are needed to restore. In a directory that is so by itself.
+            by_content: files are read to see whether they have changed.
+            passphrase: encrypt it, in the age format.
+            labels: written down with it.
+
+        Raises:
+            InvalidArgument: an option that cannot be right.
+            Unsupported: a container cannot be paused (there is no cgroup); a library is not installed.
+            StorageError: the disk is full. Nothing is left of a failed backup.
+        """
+        wishes = Wishes(compression, consistency, None, by_content, passphrase, dict(labels or {}))
+        base = None if incremental_from is None else _kept(incremental_from, passphrase)
+        return Backup(*moving.backup(self._engine, self._record().name, destination, base, wishes, progress))
+
+    def verify(self, backup: Backup | Source, *, passphrase: str | None = None, progress: Choice = "auto") -> Backup:
+        """Read all of a backup and compare it with its digests; see :meth:`Backup.verify`."""
+        found = backup if isinstance(backup, Backup) else Backup.open(backup, passphrase=passphrase)
+        return found.verify(progress=progress)
+
+    @classmethod
+    def restore(
+        cls, source: Backup | Source, name: str, *, verify: bool = True, paths: Iterable[str] | None = None,
+        base: Source | None = None, passphrase: str | None = None, labels: Mapping[str, str] | None = None,
+        progress: Choice = "auto", engine: Engine | None = None,
+    ) -> Volume:  # fmt: skip
+        """Make a backup the content of a volume: all of it or nothing.
+
+        Args:
+            source: a Backup, its path or URL, or an open file; also an archive that ``tar`` made.
+            name: the volume; made when it is not there. What it had is gone then.
+            verify: read all of it before anything is written; what is unpacked is compared with its digest anyway.
+            paths: only these, with what is in them: everything else in the volume stays.
+            base: where the backup is that it is incremental to, when that is not beside it.
+            passphrase: of an encrypted one.
+            labels: of a new volume.
+
+        Raises:
+            InvalidState: a container runs with it.
+            InvalidArgument: the backup is damaged, cut off, or none. The volume is as it was.
+            NotFound: there is no such backup, no such path in it, or its base is not there.
+            StorageError: the disk is full. The volume is as it was.
+        """
+        engine = engine or engines.default_engine()
+        kept = source._kept if isinstance(source, Backup) else moving.find(source, passphrase)
+        moving.restore(
+            engine,
+            kept,
+            volume_name(name),
+            paths=paths,
+            verify=verify,
+            base=base,
+            labels=labels or {},
+            progress=progress,
+        )
+        return cls(engine, name)
+
+    def clone(
+        self, name: str, *, consistency: str = "none", labels: Mapping[str, str] | None = None,
+        progress: Choice = "auto",
+    ) -> Volume:  # fmt: skip
+        """A new volume with the same content; shared with this one on the disk, where the file system can.
+
+        Args:
+            consistency: as for :meth:`backup`; the containers that use it stand still while it is copied.
+
+        Raises:
+            AlreadyExists: the name is taken.
+        """
+        moving.copy(
+            self._engine, self._record().name, volume_name(name), consistency=consistency, labels=labels or {},
+            progress=progress,
+        )  # fmt: skip
+        return Volume(self._engine, name)
+
+    def snapshot(self, name: str | None = None, *, consistency: str = "pause", progress: Choice = "auto") -> Volume:
+        """A clone of this moment, by default named ``NAME-YYYYMMDD-HHMMSS`` (UTC), with the label ``snapshot-of``."""
+        chosen = name or f"{self._name}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
+        return self.clone(chosen, consistency=consistency, labels={"snapshot-of": self._name}, progress=progress)
+
+    def diff(self, other: Volume | Backup | str) -> Changes:
+        """What it has changed of another volume or of a backup, sorted by path: files that only it has are ``added``.
+
+        Args:
+            other: a volume, a backup, or the path of one.
+        """
+        return difference(self, other)
+
     # -- looks -------------------------------------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
@@ -196,6 +307,10 @@ class Volume:
         }  # fmt: skip
         title = f"volume {self._name[:12] if record.anonymous else self._name}"
         return html.card(title, record.driver, {k: v for k, v in rows.items() if v is not None})
+
+
+def _kept(backup: Backup | Source, passphrase: str | None) -> moving.Kept:
+    return backup._kept if isinstance(backup, Backup) else moving.find(backup, passphrase)
 
 
 _FILTERS = ("anonymous", "dangling", "driver", "label", "name")

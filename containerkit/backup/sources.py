@@ -31,7 +31,7 @@ def opened(place: Source, passphrase: str | None, stack: ExitStack) -> BinaryIO:
     """
     subject = f"backup {name_of(place)}"
     try:
-        file = _seekable(place, stack)
+        file = raw(place, stack)
     except FileNotFoundError as error:
         raise NotFound(f"{subject}: not found") from error
     except IsADirectoryError as error:
@@ -44,7 +44,8 @@ def opened(place: Source, passphrase: str | None, stack: ExitStack) -> BinaryIO:
     return cast(BinaryIO, age.Opened(file, passphrase, subject))
 
 
-def _seekable(place: Source, stack: ExitStack) -> BinaryIO:
+def raw(place: Source, stack: ExitStack) -> BinaryIO:
+    """The file at a place as it is, encrypted or not."""
     if isinstance(place, (str, os.PathLike)):
         path = path_of(place)
         if path is not None:

@@ -66,10 +66,14 @@ class Copier:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             self._copy_directory(source, name, target, new_name, path, depth)
-        elif (stat.S_ISSOCK(found.st_mode) and not self.sockets) or (found.st_nlink > 1 and self._link(found, target, new_name, path)):
-            return
-        else:
+        elif not self._is_done(found, target, new_name, path):
             self._replace(source, name, target, new_name, found)
+
+    def _is_done(self, found: os.stat_result, target: int, new_name: str, path: str) -> bool:
+        """Whether nothing is left to copy: of a socket that is not wanted, or another name of what has been copied."""
+        if stat.S_ISSOCK(found.st_mode) and not self.sockets:
+            return True
+        return found.st_nlink > 1 and self._link(found, target, new_name, path)
 
     def _copy_directory(self, source: int, name: str, target: int, new_name: str, path: str, depth: int) -> None:
         if depth > MAX_DEPTH:

@@ -1,0 +1,279 @@
+"""Volumes to backups and back, as the person who waits for it sees it: where from and where to, and how far it is.
+
+The work is done by another process (supervise/saving.py), which knows paths of this machine only. What is a URL or an
+open file goes through this one: what is written, by way of a pipe; what is read, by way of a copy.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containerkit.backup import archive, chain, sources
+from containerkit.backup.destinations import Destination, Sink, filesystem, name_of, path_of, writing
+from containerkit.backup.manifest import Manifest
+from containerkit.backup.sources import Source
+from containerkit.errors import InvalidArgument, NotFound
+from containerkit.progress import Choice, Progress, choose
+from containerkit.store import rights
+from containerkit.store.workspace import Workspace
+from containerkit.supervise import relay, saving
+from containerkit.views import text
+
+if TYPE_CHECKING:
+    from containerkit.backup.items import Item
+    from containerkit.engine import Engine
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a backup is.
+
+    Args:
+        source: a path, a URL or an open file.
+        passphrase: of an encrypted one.
+        id: of one of a directory of backups, whose path ``source`` is then.
+    """
+
+    source: Source
+    passphrase: str | None = None
+    id: str = ""
+
+    @property
+    def place(self) -> str:
+        """In words."""
+        return f"{name_of(self.source)}/{self.id}" if self.id else name_of(self.source)
+
+
+def find(source: Source, passphrase: str | None) -> Kept:
+    """Where that is, as a place to read from."""
+    return Kept(source, passphrase)
+
+
+def manifest(kept: Kept) -> Manifest:
+    """What a backup says of itself."""
+    with archive.open(kept.source, passphrase=kept.passphrase) as backup:
+        return backup.manifest
+
+
+def stored_size(kept: Kept) -> int:
+    """Bytes that it takes."""
+    path = path_of(kept.source)
+    if path is not None:
+        return os.stat(path).st_size
+    with archive.open(kept.source, passphrase=kept.passphrase) as backup:
+        return backup.size
+
+
+def remove(kept: Kept) -> None:
+    """Delete it."""
+    path = path_of(kept.source)
+    try:
+        if path is not None:
+            os.unlink(path)
+        elif isinstance(kept.source, (str, os.PathLike)):
+            files, inner = filesystem(os.fspath(kept.source))
+            files.rm(inner)
+        else:
+            raise InvalidArgument(f"backup {kept.place}: an open file cannot be removed")
+    except FileNotFoundError as error:
+        raise NotFound(f"backup {kept.place}: not found") from error
+
+
+# -- how far it is ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def shown(choice: Choice, title: str, key: str, state: str) -> Iterator[relay.Told]:
+    """What takes the news of the work in the block, and shows them.
+
+    Args:
+        key: what is worked on.
+        state: what is done with it.
+    """
+    progress = choose(choice)
+    progress.begin(title)
+    clock = _Clock(progress, key, state)
+    try:
+        yield clock
+    except BaseException:
+        progress.end(f"{title}: failed")
+        raise
+    progress.end(f"{title}: {clock.summary()}")
+
+
+class _Clock:
+    """Bytes, rate and time left."""
+
+    def __init__(self, progress: Progress, key: str, state: str) -> None:
+        self._progress, self._key, self._state = progress, key, state
+        self._began = time.monotonic()
+        self._done = self._files = 0
+
+    def __call__(self, done: int, total: int, files: int) -> None:
+        self._done, self._files = done, files
+        seconds = max(time.monotonic() - self._began, 1e-3)
+        rate = done / seconds
+        left = f", {(total - done) / rate:.0f} s left" if rate and seconds > 1 else ""
+        self._progress.item(self._key, f"{self._state}, {text.size(int(rate))}/s{left}", done, total)
+
+    def summary(self) -> str:
+        """What it came to."""
+        seconds = time.monotonic() - self._began
+        return f"{self._files} files, {text.size(self._done)} in {seconds:.1f} s"
+
+
+# -- a volume becomes a backup ---------------------------------------------------------------------------------------
+
+
+def backup(
+    engine: Engine, name: str, destination: Destination, base: Kept | None, wishes: saving.Wishes, progress: Choice,
+) -> tuple[Kept, Manifest]:  # fmt: skip
+    """Write a backup of a volume.
+
+    Args:
+        base: the backup that only changes are to be written to.
+    """
+    paths = engine.store.paths
+    with ExitStack() as stack:
+        if base is not None:
+            wishes = replace(wishes, base=stack.enter_context(fetched(engine, base, None))[0])
+        with shown(progress, f"backup of {name}", name, "reading") as told:
+
+            def work(path: str) -> Manifest:
+                return relay.call(paths.tmp, told, saving.save, paths, name, path, wishes)
+
+            path = path_of(destination)
+            if path is None:
+                return Kept(_again(destination), wishes.passphrase), _through_pipe(paths.tmp, destination, work)
+            path = os.path.abspath(path)
+            return Kept(path, wishes.passphrase), work(path)
+
+
+def _again(destination: Destination) -> Source:
+    """Where what was written there is read again."""
+    return destination if isinstance(destination, (str, os.PathLike)) else getattr(destination, "name", "stream")
+
+
+def _through_pipe(tmp: Path, destination: Destination, work: Callable[[str], Manifest]) -> Manifest:
+    """What the work writes to its path goes to the destination."""
+    with Workspace(tmp) as space, writing(destination) as sink:
+        path = f"{space.path}/stream"
+        os.mkfifo(path, 0o600)
+        pump = _Pump(path, sink)
+        try:
+            return work(path)
+        finally:
+            pump.finish()
+
+
+class _Pump:
+    """Copies what comes through a pipe to a sink, in a thread."""
+
+    def __init__(self, path: str, sink: Sink) -> None:
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # As long as this end is open there is no end of file.
+        self._end = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._sink = sink
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="containerkit-pump")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                select.select([self._pipe], [], [])
+                data = os.read(self._pipe, 1 << 20)
+                if not data:
+                    return
+                self._sink.write(data)
+        except BaseException as error:
+            self._error = error
+        finally:
+            os.close(self._pipe)  # who still writes learns that nobody reads
+
+    def finish(self) -> None:
+        """Nothing more will come: take what is there."""
+        os.close(self._end)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+# -- and back --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fetched(engine: Engine, kept: Kept, base: Source | None) -> Iterator[tuple[str, str | None]]:
+    """Paths of this machine of a backup, and of its base where that was said."""
+    with ExitStack() as stack:
+        space: Workspace | None = None
+        found: list[str | None] = []
+        for source in (kept.source, base):
+            path = None if source is None else path_of(source)
+            if source is not None and path is None:
+                space = space or stack.enter_context(Workspace(engine.store.paths.tmp))
+                path = _fetch(source, space.path / str(len(found)), kept.passphrase)
+            found.append(None if path is None else os.path.abspath(path))
+        yield str(found[0]), found[1]
+
+
+def _fetch(source: Source, directory: Path, passphrase: str | None) -> str:
+    """A copy of a backup, and of all that it is incremental to, in a new directory; the first one's path."""
+    directory.mkdir()
+    first = place = ""
+    while True:
+        name = os.path.basename(name_of(source)) or "backup"
+        place = str(directory / name)
+        first = first or place
+        with ExitStack() as stack, open(place, "wb") as copy:
+            shutil.copyfileobj(sources.raw(source, stack), copy, 1 << 20)
+        with archive.open(place, passphrase=passphrase) as backup:
+            parent = backup.manifest.parent_name
+        if not parent or not isinstance(source, (str, os.PathLike)):
+            return first
+        source = f"{os.fspath(source).rpartition('/')[0]}/{parent}"
+
+
+def verify(kept: Kept, name: str, base: Source | None, progress: Choice) -> None:
+    """Read all of a backup."""
+    with (
+        shown(progress, f"verify of {kept.place}", name or "backup", "reading") as told,
+        archive.open(kept.source, passphrase=kept.passphrase) as backup,
+    ):
+        chain.verify(backup, base=base, passphrase=kept.passphrase, told=told)
+
+
+def restore(
+    engine: Engine, kept: Kept, name: str, *, paths: Iterable[str] | None, verify: bool, base: Source | None,
+    labels: Mapping[str, str], progress: Choice,
+) -> None:  # fmt: skip
+    """Make a backup the content of a volume, which is made when it is not there."""
+    store = engine.store
+    is_new = not any(record.name == name for record in store.volumes.list())
+    wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
+    with fetched(engine, kept, base) as (path, below), shown(progress, f"restore of {name}", name, "writing") as told:
+        relay.call(
+            store.paths.tmp, told, saving.restore, store.paths, path, name, is_new=is_new, paths_wanted=wanted,
+            verify=verify, passphrase=kept.passphrase, base=below, labels=dict(labels),
+        )  # fmt: skip
+
+
+def copy(engine: Engine, name: str, new: str, *, consistency: str, labels: Mapping[str, str], progress: Choice) -> None:
+    """Make a new volume with another's content."""
+    paths = engine.store.paths
+    with shown(progress, f"copy of {name}", new, "copying") as told:
+        relay.call(paths.tmp, told, saving.copy, paths, name, new, consistency, dict(labels))
+
+
+def items_of(engine: Engine, name: str) -> list[Item]:
+    """What a volume has, with digests."""
+    return rights.apart(saving.items, engine.store.paths, name)

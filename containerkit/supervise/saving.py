@@ -1,0 +1,231 @@
+"""Volumes into backups and back, in a worker: for the rights to all files, and beside the caller's other threads.
+
+::
+
+    save       the tree as it is, or as it is at one moment for which the containers that use it are paused
+    restore    unpacked into a directory of the store's work in progress; then it is the volume's content, at once
+    copy       the same, of another volume
+
+A volume's old content stays until the new one is whole. Then the two directories change their names, in the transaction
+that makes sure that nobody runs with the old one; whoever is killed before has changed nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from containerkit.backup import archive, chain, compare, unpack, write
+from containerkit.backup.items import Item
+from containerkit.backup.manifest import Manifest
+from containerkit.backup.staging import Staged, staged
+from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState
+from containerkit.layers.copy import Copier
+from containerkit.linux.files import exchange
+from containerkit.store import events, volumerows
+from containerkit.store.containers import ALIVE
+from containerkit.store.paths import Paths
+from containerkit.store.store import Store
+from containerkit.store.workspace import Workspace
+from containerkit.supervise import pausing, recover
+from containerkit.supervise.relay import Told
+
+CONSISTENCIES = ("none", "pause")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller of a backup says.
+
+    Args:
+        compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
+        consistency: ``"none"``, or ``"pause"``: the containers that use it stand still while it is looked at.
+        base: the path of the backup that only changes are to be written to.
+        by_content: files are read to see whether they have changed.
+        passphrase: to encrypt with; of the base, too.
+        labels: the user's.
+    """
+
+    compression: str = "zstd"
+    consistency: str = "none"
+    base: str | None = None
+    by_content: bool = False
+    passphrase: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def save(told: Told, paths: Paths, name: str, destination: str, wishes: Wishes) -> Manifest:
+    """Write a backup of a volume to a path; its manifest.
+
+    Raises:
+        StorageError: the disk is full.
+        Unsupported: a container that is to be paused cannot be.
+    """
+    store = Store(paths)
+    base = None
+    if wishes.base is not None:
+        with archive.open(wishes.base, passphrase=wishes.passphrase) as earlier:
+            base = earlier.manifest
+    with content(store, name, wishes.consistency, base) as tree:
+        said = write.write(
+            tree, destination, base=base, base_name=_beside(wishes.base, destination), told=told,
+            about=write.About(name, dict(wishes.labels), wishes.consistency),
+            compression=wishes.compression, by_content=wishes.by_content, passphrase=wishes.passphrase,
+        )  # fmt: skip
+    return said
+
+
+def _beside(base: str | None, destination: str) -> str:
+    """The base's name, where it is in the same directory."""
+    if base is None or os.path.dirname(os.path.realpath(base)) != os.path.dirname(os.path.realpath(destination)):
+        return ""
+    return os.path.basename(base)
+
+
+@contextlib.contextmanager
+def content(store: Store, name: str, consistency: str, base: Manifest | None = None) -> Iterator[str | Staged]:
+    """A volume's tree: its path, or what it is at one moment.
+
+    Raises:
+        InvalidArgument: another word for the consistency.
+    """
+    if consistency not in CONSISTENCIES:
+        raise InvalidArgument(f"consistency {consistency!r}: expected one of {', '.join(CONSISTENCIES)}")
+    path = store.volumes.path(name)
+    if consistency == "none" or not _running(store, name):
+        yield path
+        return
+    with Workspace(store.paths.tmp) as space:
+        yield staged(path, space.path, lambda: _still(store, name), base)
+
+
+def _running(store: Store, name: str) -> list[str]:
+    found = [recover.truth(store, store.containers.find(id)) for id, _ in store.volumes.users(name)]
+    return [record.id for record in found if record is not None and record.state in ALIVE]
+
+
+@contextlib.contextmanager
+def _still(store: Store, name: str) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for id in _running(store, name):
+            record = store.containers.read(id)
+            if record is not None:
+                stack.enter_context(pausing.still(store, record))
+        yield
+
+
+# -- and back --------------------------------------------------------------------------------------------------------
+
+
+def restore(
+    told: Told, paths: Paths, source: str, name: str, *, is_new: bool, paths_wanted: Sequence[str] | None,
+    verify: bool, passphrase: str | None, base: str | None, labels: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Make a volume's content what a backup has, or those of its paths that are wanted.
+
+    Args:
+        source: the path of a backup, or of another program's archive.
+        is_new: the volume is made; it must not be there.
+        paths_wanted: only these take the place of what the volume has there; everything else stays.
+        verify: read all of it first.
+        base: the path of the backup that it is incremental to.
+    """
+    store = Store(paths)
+    with Workspace(store.paths.tmp) as space, archive.open(source, passphrase=passphrase) as backup:
+        if verify:
+            chain.verify(backup, base=base, passphrase=passphrase)
+        target = space.path / "data"
+        target.mkdir(mode=0o755)
+        unpack.unpack(backup, target, paths=paths_wanted, base=base, passphrase=passphrase, told=told)
+        if paths_wanted is not None and not is_new:
+            target = _merged(store, name, target, space.path / "merged")
+        put(store, name, target, is_new=is_new, labels=labels)
+
+
+def _merged(store: Store, name: str, restored: Path, target: Path) -> Path:
+    """The volume's content with what was restored over it."""
+    _copy_tree(store.volumes.path(name), target)
+    _copy_tree(str(restored), target)
+    return target
+
+
+def copy(told: Told, paths: Paths, name: str, new: str, consistency: str, labels: Mapping[str, str]) -> None:
+    """Make a new volume with the content of another."""
+    store = Store(paths)
+    with contextlib.ExitStack() as stack:
+        space = stack.enter_context(Workspace(store.paths.tmp))
+        target = space.path / "data"
+        if consistency == "pause":
+            stack.enter_context(_still(store, name))
+        _copy_tree(store.volumes.path(name), target)
+        put(store, new, target, is_new=True, labels=labels)
+
+
+def _copy_tree(source: str, target: Path) -> None:
+    target.mkdir(mode=0o700, exist_ok=True)
+    descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for path in (source, target)]
+    try:
+        copier = Copier(sockets=True)
+        copier.copy_content(*descriptors)
+        copier.dress(descriptors[1], descriptors[0], os.fstat(descriptors[0]))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def put(store: Store, name: str, tree: Path, *, is_new: bool, labels: Mapping[str, str]) -> None:
+    """Make a directory of the store the content of a volume.
+
+    Args:
+        is_new: the volume is made; otherwise the directory gets what it had.
+
+    Raises:
+        AlreadyExists: it is not new.
+        InvalidState: a container runs with it.
+        NotFound: it has been removed meanwhile.
+    """
+    place: Callable[..., None] = _place_new if is_new else _place
+    with store.database.transaction() as connection:
+        place(store, connection, name, tree, labels)
+    events.tell(store.database)
+
+
+def _place_new(store: Store, connection: sqlite3.Connection, name: str, tree: Path, labels: Mapping[str, str]) -> None:
+    try:
+        volumerows.insert(connection, store.database, name, labels=labels)
+    except sqlite3.IntegrityError as error:
+        raise AlreadyExists(f"volume {name}: exists already") from error
+    directory = store.volumes.directory(name)
+    os.mkdir(directory)
+    os.chmod(directory, 0o711)
+    os.rename(tree, f"{directory}/data")
+
+
+def _place(store: Store, connection: sqlite3.Connection, name: str, tree: Path, labels: Mapping[str, str]) -> None:
+    refuse_running(store, connection, name)
+    exchange(str(tree), store.volumes.path(name))
+
+
+def refuse_running(store: Store, connection: sqlite3.Connection, name: str) -> None:
+    """Raise InvalidState when a container runs with the volume."""
+    rows = connection.execute(
+        "SELECT c.name FROM volume_uses u JOIN containers c ON c.id = u.container WHERE u.volume = ?"
+        " AND c.status NOT IN ('created', 'exited') ORDER BY c.name",
+        (name,),
+    ).fetchall()
+    if rows:
+        users = ", ".join(row[0] for row in rows)
+        raise InvalidState(f"volume {name}: cannot restore: {users} runs with it (stop it first)")
+
+
+def items(paths: Paths, name: str) -> list[Item]:
+    """What a volume has, with the digests of its contents."""
+    tree = os.open(Store(paths).volumes.path(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return compare.hashed(tree)
+    finally:
+        os.close(tree)
