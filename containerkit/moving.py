@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from containerkit.backup import archive, chain, sources
 from containerkit.backup.destinations import Destination, Sink, filesystem, name_of, path_of, writing
+from containerkit.backup.directory import Directory, is_directory
 from containerkit.backup.manifest import Manifest
+from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
 from containerkit.errors import InvalidArgument, NotFound
 from containerkit.progress import Choice, Progress, choose
@@ -40,11 +42,12 @@ class Kept:
     Args:
         source: a path, a URL or an open file.
         passphrase: of an encrypted one.
-        id: of one of a directory of backups, whose path ``source`` is then.
+        volume, id: of one of a directory of backups, whose path ``source`` is then.
     """
 
     source: Source
     passphrase: str | None = None
+    volume: str = ""
     id: str = ""
 
     @property
@@ -52,20 +55,42 @@ class Kept:
         """In words."""
         return f"{name_of(self.source)}/{self.id}" if self.id else name_of(self.source)
 
+    @contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """The backup, to be read."""
+        if self.id:
+            with saving.Place(name_of(self.source), self.passphrase, self.volume, self.id).opened() as backup:
+                yield backup
+        else:
+            with archive.open(self.source, passphrase=self.passphrase) as backup:
+                yield backup
+
 
 def find(source: Source, passphrase: str | None) -> Kept:
-    """Where that is, as a place to read from."""
+    """Where that is: a file, or one of a directory of backups; of a directory alone the last one."""
+    path = path_of(source)
+    if path is not None:
+        directory, id = os.path.split(path.rstrip("/"))
+        if is_directory(path):
+            directory, id = path, "latest"
+        if is_directory(directory) and not os.path.isfile(path):
+            with Directory(directory, passphrase=passphrase) as backups:
+                one = backups.find(id)
+            return Kept(os.path.abspath(directory), passphrase, one.volume, one.id)
+        return Kept(os.path.abspath(path), passphrase)
     return Kept(source, passphrase)
 
 
 def manifest(kept: Kept) -> Manifest:
     """What a backup says of itself."""
-    with archive.open(kept.source, passphrase=kept.passphrase) as backup:
+    with kept.opened() as backup:
         return backup.manifest
 
 
 def stored_size(kept: Kept) -> int:
-    """Bytes that it takes."""
+    """Bytes that it takes; in a directory, that it has added."""
+    if kept.id:
+        return manifest(kept).added
     path = path_of(kept.source)
     if path is not None:
         return os.stat(path).st_size
@@ -77,7 +102,10 @@ def remove(kept: Kept) -> None:
     """Delete it."""
     path = path_of(kept.source)
     try:
-        if path is not None:
+        if kept.id:
+            with Directory(name_of(kept.source), passphrase=kept.passphrase) as backups:
+                backups.remove(backups.find(kept.id, kept.volume))
+        elif path is not None:
             os.unlink(path)
         elif isinstance(kept.source, (str, os.PathLike)):
             files, inner = filesystem(os.fspath(kept.source))
@@ -155,7 +183,10 @@ def backup(
             if path is None:
                 return Kept(_again(destination), wishes.passphrase), _through_pipe(paths.tmp, destination, work)
             path = os.path.abspath(path)
-            return Kept(path, wishes.passphrase), work(path)
+            if not os.path.isdir(path) and not os.fspath(destination).endswith("/"):  # type: ignore[arg-type]  # a path
+                return Kept(path, wishes.passphrase), work(path)
+            id, said = relay.call(paths.tmp, told, saving.add, paths, name, path, wishes)
+            return Kept(path, wishes.passphrase, name, id), said
 
 
 def _again(destination: Destination) -> Source:
@@ -212,8 +243,8 @@ class _Pump:
 
 
 @contextmanager
-def fetched(engine: Engine, kept: Kept, base: Source | None) -> Iterator[tuple[str, str | None]]:
-    """Paths of this machine of a backup, and of its base where that was said."""
+def fetched(engine: Engine, kept: Kept, base: Source | None) -> Iterator[tuple[saving.Place, str | None]]:
+    """A backup as a place of this machine, and the path of its base where that was said."""
     with ExitStack() as stack:
         space: Workspace | None = None
         found: list[str | None] = []
@@ -223,7 +254,7 @@ def fetched(engine: Engine, kept: Kept, base: Source | None) -> Iterator[tuple[s
                 space = space or stack.enter_context(Workspace(engine.store.paths.tmp))
                 path = _fetch(source, space.path / str(len(found)), kept.passphrase)
             found.append(None if path is None else os.path.abspath(path))
-        yield str(found[0]), found[1]
+        yield saving.Place(str(found[0]), kept.passphrase, kept.volume, kept.id), found[1]
 
 
 def _fetch(source: Source, directory: Path, passphrase: str | None) -> str:
@@ -247,7 +278,7 @@ def verify(kept: Kept, name: str, base: Source | None, progress: Choice) -> None
     """Read all of a backup."""
     with (
         shown(progress, f"verify of {kept.place}", name or "backup", "reading") as told,
-        archive.open(kept.source, passphrase=kept.passphrase) as backup,
+        kept.opened() as backup,
     ):
         chain.verify(backup, base=base, passphrase=kept.passphrase, told=told)
 
@@ -260,10 +291,10 @@ def restore(
     store = engine.store
     is_new = not any(record.name == name for record in store.volumes.list())
     wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
-    with fetched(engine, kept, base) as (path, below), shown(progress, f"restore of {name}", name, "writing") as told:
+    with fetched(engine, kept, base) as (place, below), shown(progress, f"restore of {name}", name, "writing") as told:
         relay.call(
-            store.paths.tmp, told, saving.restore, store.paths, path, name, is_new=is_new, paths_wanted=wanted,
-            verify=verify, passphrase=kept.passphrase, base=below, labels=dict(labels),
+            store.paths.tmp, told, saving.restore, store.paths, place, name, is_new=is_new, paths_wanted=wanted,
+            verify=verify, base=below, labels=dict(labels),
         )  # fmt: skip
 
 

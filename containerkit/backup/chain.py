@@ -9,6 +9,7 @@ from containerkit.backup import archive
 from containerkit.backup.archive import Archive
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.members import Piece
+from containerkit.backup.opened import Opened
 from containerkit.backup.packing import digest_zeros
 from containerkit.backup.sources import Source
 from containerkit.backup.write import Teller, Told
@@ -20,7 +21,7 @@ _LONGEST = 10_000
 
 
 def verify(
-    backup: Archive, *, base: Source | None = None, passphrase: str | None = None, told: Told | None = None
+    backup: Opened, *, base: Source | None = None, passphrase: str | None = None, told: Told | None = None
 ) -> None:
     """Read all that a restore would read.
 
@@ -43,7 +44,7 @@ def verify(
 
 
 def contents(
-    backup: Archive, wanted: dict[str, Item], base: Source | None = None, passphrase: str | None = None
+    backup: Opened, wanted: dict[str, Item], base: Source | None = None, passphrase: str | None = None
 ) -> Iterator[tuple[Item, Iterator[Piece]]]:
     """The contents that are wanted, by path in the backup, and the pieces of each, which have to be read to their end.
 
@@ -74,7 +75,7 @@ def contents(
     raise InvalidArgument(f"{backup.subject}: more than {_LONGEST} backups that are incremental to each other")
 
 
-def _open_base(backup: Archive, base: Source | None, passphrase: str | None) -> Archive:
+def _open_base(backup: Opened, base: Source | None, passphrase: str | None) -> Archive:
     said = backup.manifest
     if not said.parent:
         raise InvalidArgument(f"{backup.subject}: damaged: contents are elsewhere, and it is not incremental")

@@ -63,6 +63,7 @@ class Manifest:
         consistency: ``"none"`` or ``"pause"``.
         frozen_seconds: how long the containers were paused for it.
         id: digest of the whole; :func:`identify` computes it.
+        added: bytes that a directory of backups has grown by.
     """
 
     items: list[Item] = field(repr=False)
@@ -75,6 +76,7 @@ class Manifest:
     frozen_seconds: float = 0.0
     id: str = ""
     format: int = FORMAT
+    added: int = 0
 
     @property
     def files(self) -> int:
@@ -109,7 +111,8 @@ def dumps(manifest: Manifest) -> Iterator[bytes]:
     head = {
         _MARK: manifest.format, "id": manifest.id, "volume": manifest.volume, "created": manifest.created,
         "labels": manifest.labels, "parent": manifest.parent, "parent_name": manifest.parent_name,
-        "consistency": manifest.consistency, "frozen_seconds": manifest.frozen_seconds, "items": len(manifest.items),
+        "consistency": manifest.consistency, "frozen_seconds": manifest.frozen_seconds, "added": manifest.added,
+        "items": len(manifest.items),
     }  # fmt: skip
     encode = json.JSONEncoder(separators=(",", ":")).encode
     yield encode(head).encode() + b"\n"
@@ -325,7 +328,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
 _HEAD: dict[str, Callable[[Any], bool]] = {
     "id": _is_digest, "volume": _text(_TARGET), "created": _number, "labels": _is_map,
     "parent": lambda value: value == "" or _is_digest(value), "parent_name": _is_name, "consistency": _text(_NAME),
-    "frozen_seconds": _number, "items": _whole(MAX_ITEMS, 1),
+    "frozen_seconds": _number, "added": _whole(1 << 62), "items": _whole(MAX_ITEMS, 1),
 }  # fmt: skip
 _BLANK = Item("")
 #: What is written of an item where it differs from this.

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from errno import EINVAL
 
-from containerkit.backup.archive import Archive
 from containerkit.backup.chain import contents
 from containerkit.backup.items import BLOCK, CHAR, DIRECTORY, FIFO, FILE, HARDLINK, ROOT, SOCKET, SYMLINK, Item
 from containerkit.backup.manifest import is_path
 from containerkit.backup.members import Piece
+from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
 from containerkit.backup.write import Teller, Told
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, StorageError
@@ -103,7 +103,7 @@ def _above(path: str) -> list[str]:
 
 
 def unpack(
-    backup: Archive,
+    backup: Opened,
     target: str | os.PathLike[str] | int,
     *,
     paths: Iterable[str] | None = None,

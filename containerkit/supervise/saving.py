@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from containerkit.backup import archive, chain, compare, unpack, write
+from containerkit.backup.directory import Directory
 from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
+from containerkit.backup.opened import Opened
 from containerkit.backup.staging import Staged, staged
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState
 from containerkit.layers.copy import Copier
@@ -38,13 +40,38 @@ CONSISTENCIES = ("none", "pause")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a backup is, on this machine.
+
+    Args:
+        path: a file's, or that of a directory of backups.
+        volume, id: of one in a directory.
+    """
+
+    path: str
+    passphrase: str | None = None
+    volume: str = ""
+    id: str = ""
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """The backup, to be read."""
+        if self.id:
+            with Directory(self.path, passphrase=self.passphrase) as directory:
+                yield directory.reading(directory.find(self.id, self.volume or None))
+        else:
+            with archive.open(self.path, passphrase=self.passphrase) as backup:
+                yield backup
+
+
+@dataclass(frozen=True)
 class Wishes:
     """What the caller of a backup says.
 
     Args:
         compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
         consistency: ``"none"``, or ``"pause"``: the containers that use it stand still while it is looked at.
-        base: the path of the backup that only changes are to be written to.
+        base: the backup that only changes are written since.
         by_content: files are read to see whether they have changed.
         passphrase: to encrypt with; of the base, too.
         labels: the user's.
@@ -52,7 +79,7 @@ class Wishes:
 
     compression: str = "zstd"
     consistency: str = "none"
-    base: str | None = None
+    base: Place | None = None
     by_content: bool = False
     passphrase: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -68,22 +95,36 @@ def save(told: Told, paths: Paths, name: str, destination: str, wishes: Wishes) 
     store = Store(paths)
     base = None
     if wishes.base is not None:
-        with archive.open(wishes.base, passphrase=wishes.passphrase) as earlier:
+        with wishes.base.opened() as earlier:
             base = earlier.manifest
     with content(store, name, wishes.consistency, base) as tree:
         said = write.write(
             tree, destination, base=base, base_name=_beside(wishes.base, destination), told=told,
-            about=write.About(name, dict(wishes.labels), wishes.consistency),
-            compression=wishes.compression, by_content=wishes.by_content, passphrase=wishes.passphrase,
+            about=_about(name, wishes), compression=wishes.compression, by_content=wishes.by_content,
+            passphrase=wishes.passphrase,
         )  # fmt: skip
     return said
 
 
-def _beside(base: str | None, destination: str) -> str:
+def _about(name: str, wishes: Wishes) -> write.About:
+    return write.About(name, dict(wishes.labels), wishes.consistency)
+
+
+def add(told: Told, paths: Paths, name: str, directory: str, wishes: Wishes) -> tuple[str, Manifest]:
+    """Add a backup of a volume to a directory of backups, which is made when it is not there; its id and manifest."""
+    store = Store(paths)
+    with Directory(directory, passphrase=wishes.passphrase, create=True) as backups:
+        base = None if wishes.by_content else backups.last(name)
+        with content(store, name, wishes.consistency, base) as tree:
+            one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, told=told)
+    return one.id, said
+
+
+def _beside(base: Place | None, destination: str) -> str:
     """The base's name, where it is in the same directory."""
-    if base is None or os.path.dirname(os.path.realpath(base)) != os.path.dirname(os.path.realpath(destination)):
+    if base is None or os.path.dirname(os.path.realpath(base.path)) != os.path.dirname(os.path.realpath(destination)):
         return ""
-    return os.path.basename(base)
+    return os.path.basename(base.path)
 
 
 @contextlib.contextmanager
@@ -122,25 +163,25 @@ def _still(store: Store, name: str) -> Iterator[None]:
 
 
 def restore(
-    told: Told, paths: Paths, source: str, name: str, *, is_new: bool, paths_wanted: Sequence[str] | None,
-    verify: bool, passphrase: str | None, base: str | None, labels: Mapping[str, str],
+    told: Told, paths: Paths, source: Place, name: str, *, is_new: bool, paths_wanted: Sequence[str] | None,
+    verify: bool, base: str | None, labels: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Make a volume's content what a backup has, or those of its paths that are wanted.
 
     Args:
-        source: the path of a backup, or of another program's archive.
+        source: a backup, or another program's archive.
         is_new: the volume is made; it must not be there.
         paths_wanted: only these take the place of what the volume has there; everything else stays.
         verify: read all of it first.
         base: the path of the backup that it is incremental to.
     """
     store = Store(paths)
-    with Workspace(store.paths.tmp) as space, archive.open(source, passphrase=passphrase) as backup:
+    with Workspace(store.paths.tmp) as space, source.opened() as backup:
         if verify:
-            chain.verify(backup, base=base, passphrase=passphrase)
+            chain.verify(backup, base=base, passphrase=source.passphrase)
         target = space.path / "data"
         target.mkdir(mode=0o755)
-        unpack.unpack(backup, target, paths=paths_wanted, base=base, passphrase=passphrase, told=told)
+        unpack.unpack(backup, target, paths=paths_wanted, base=base, passphrase=source.passphrase, told=told)
         if paths_wanted is not None and not is_new:
             target = _merged(store, name, target, space.path / "merged")
         put(store, name, target, is_new=is_new, labels=labels)

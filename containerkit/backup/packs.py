@@ -1,0 +1,239 @@
+"""Blocks of content in a directory, each kept once, many to a file.
+
+Words: a *block* is a part of a file's content, or all of a small one's, and has the name of its content: its SHA-256,
+or, where there is a passphrase, a keyed digest, which tells nobody what it is. A *pack* is a file of many blocks, for
+the sake of many small files. Packs are never changed. At the end of each is what is in it::
+
+    block block …           each compressed with zstd by itself, then encrypted where there is a passphrase
+    rows                    32 bytes of name, offset, length here (little-endian, 8 and 4 bytes)
+    how many rows there are, the rows' SHA-256, "CKPACK1\\n"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from containerkit.backup.secrecy import Secrecy
+from containerkit.errors import InvalidArgument, StorageError
+
+#: Bytes of a block at most. A larger one finds less that is the same, a smaller one makes longer lists. Blocks are cut
+#: at multiples of it, not by content: databases change in place, and no well-kept library cuts as fast as a disk reads.
+BLOCK = 1 << 20
+_PACK = 32 << 20
+_ROW = struct.Struct("<32sQL")
+_FOOTER = struct.Struct("<Q32s8s")
+_MAGIC = b"CKPACK1\n"
+_SUFFIX = ".pack"
+
+
+class Packs:
+    """The packs of a directory: what is there, and where."""
+
+    def __init__(self, path: Path, secrecy: Secrecy) -> None:
+        self._path, self._secrecy = path, secrecy
+        self._names: list[str] = []
+        self._where: dict[bytes, tuple[int, int, int]] = {}  # name → pack, offset, length
+        self._open: dict[int, BinaryIO] = {}
+        self.load()
+
+    def load(self) -> None:
+        """See what has come since."""
+        known = set(self._names)
+        for name in sorted(os.listdir(self._path)):
+            if name.endswith(_SUFFIX) and name not in known:
+                self._add(name, self._rows(name))
+
+    def _add(self, name: str, rows: list[tuple[bytes, int, int]]) -> None:
+        number = len(self._names)
+        self._names.append(name)
+        for block, offset, length in rows:
+            self._where[block] = number, offset, length
+
+    def _rows(self, name: str) -> list[tuple[bytes, int, int]]:
+        path = self._path / name
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FOOTER.size))
+            footer = file.read()
+            if len(footer) < _FOOTER.size:
+                raise damaged(path)
+            count, digest, magic = _FOOTER.unpack(footer)
+            start = size - _FOOTER.size - count * _ROW.size
+            if magic != _MAGIC or start < 0:
+                raise damaged(path)
+            file.seek(start)
+            rows = file.read(count * _ROW.size)
+        if hashlib.sha256(rows).digest() != digest:
+            raise damaged(path)
+        found = list(_ROW.iter_unpack(rows))
+        if any(offset + length > start for _, offset, length in found):
+            raise damaged(path)
+        return found
+
+    def __contains__(self, block: bytes) -> bool:
+        return block in self._where
+
+    def length(self, block: bytes) -> int:
+        """Bytes that a block takes here; 0 for one that is not there."""
+        found = self._where.get(block)
+        return 0 if found is None else found[2]
+
+    def read(self, block: bytes, subject: str) -> bytes:
+        """A block's content.
+
+        Raises:
+            InvalidArgument: it is not there, or damaged.
+        """
+        found = self._where.get(block)
+        if found is None:
+            raise InvalidArgument(f"{subject}: damaged: the block {block.hex()[:12]} is missing")
+        number, offset, length = found
+        path = self._path / self._names[number]
+        try:
+            file = self._file(number, path)
+            file.seek(offset)
+            data = unpacked(self._secrecy.open(file.read(length)))
+        except (OSError, ValueError) as error:
+            raise damaged(path) from error
+        if self._secrecy.name(data) != block:
+            raise damaged(path)
+        return data
+
+    def raw(self, block: bytes) -> bytes:
+        """A block as it is kept."""
+        number, offset, length = self._where[block]
+        file = self._file(number, self._path / self._names[number])
+        file.seek(offset)
+        return file.read(length)
+
+    def _file(self, number: int, path: Path) -> BinaryIO:
+        if number not in self._open:
+            if len(self._open) >= 32:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[number] = open(path, "rb")
+        return self._open[number]
+
+    def forget(self, block: bytes) -> None:
+        """Somebody is about to put it anew."""
+        self._where.pop(block, None)
+
+    def by_pack(self) -> Iterator[tuple[str, list[tuple[bytes, int]]]]:
+        """The blocks of each pack, with the bytes that they take there."""
+        found: dict[int, list[tuple[bytes, int]]] = {number: [] for number in range(len(self._names))}
+        for block, (number, _, length) in self._where.items():
+            found[number].append((block, length))
+        for number, blocks in found.items():
+            yield self._names[number], blocks
+
+    def remove(self, name: str) -> int:
+        """Delete a pack; bytes that are free then. Blocks that are nowhere else are gone."""
+        path = self._path / name
+        number = self._names.index(name)
+        self._where = {block: where for block, where in self._where.items() if where[0] != number}
+        if number in self._open:
+            self._open.pop(number).close()
+        size = path.stat().st_size
+        path.unlink()
+        return size
+
+    def close(self) -> None:
+        """Let files go."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def writer(self) -> Writer:
+        """What adds blocks."""
+        return Writer(self._path, self)
+
+
+class Writer:
+    """Puts blocks into new packs. A pack appears under its name when it is on the disk."""
+
+    def __init__(self, path: Path, packs: Packs) -> None:
+        self._path, self._packs = path, packs
+        self._file: BinaryIO | None = None
+        self._name = ""
+        self._rows: list[tuple[bytes, int, int]] = []
+        self._pending: set[bytes] = set()
+        self._size = 0
+        self.added = 0
+
+    def __contains__(self, block: bytes) -> bool:
+        return block in self._pending or block in self._packs
+
+    def put(self, block: bytes, kept: bytes) -> None:
+        """Add a block as it is to be kept; nothing, where it is there."""
+        if block in self:
+            return
+        if self._file is None:
+            self._name = os.urandom(16).hex()
+            self._file = open(self._path / f"{self._name}.part", "xb")
+        self._file.write(kept)
+        self._rows.append((block, self._size, len(kept)))
+        self._pending.add(block)
+        self._size += len(kept)
+        if self._size >= _PACK:
+            self.finish()
+
+    def replace(self, blocks: list[tuple[bytes, bytes]]) -> None:
+        """Put blocks that are there into a new pack, which is on the disk after this: the old one may go."""
+        for block, kept in blocks:
+            self._packs.forget(block)
+            self.put(block, kept)
+        self.finish()
+
+    def finish(self) -> None:
+        """Everything that was put is on the disk."""
+        if self._file is None:
+            return
+        rows = b"".join(_ROW.pack(*row) for row in self._rows)
+        with self._file as file:
+            file.write(rows + _FOOTER.pack(len(self._rows), hashlib.sha256(rows).digest(), _MAGIC))
+            file.flush()
+            os.fsync(file.fileno())
+            self.added += file.tell()
+        os.rename(self._path / f"{self._name}.part", self._path / f"{self._name}{_SUFFIX}")
+        self._packs._add(f"{self._name}{_SUFFIX}", self._rows)
+        self._file, self._rows, self._size = None, [], 0
+        self._pending.clear()
+
+    def discard(self) -> None:
+        """What is not finished is gone."""
+        if self._file is not None:
+            self._file.close()
+            os.unlink(self._path / f"{self._name}.part")
+            self._file = None
+
+
+def packed(data: bytes) -> bytes:
+    """A block compressed. To be called from any thread."""
+    return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def unpacked(data: bytes) -> bytes:
+    """And back.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=BLOCK)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+def damaged(path: Path) -> InvalidArgument:
+    """The error for a file that is not what it was."""
+    return InvalidArgument(f"backup {path}: damaged")
+
+
+def no_room(path: Path, error: OSError) -> StorageError:
+    """The error for a directory that cannot be written."""
+    return StorageError(f"backup {path}: {(error.strerror or str(error)).lower()}", errno=error.errno)
