@@ -35,6 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from containerkit.backupdirectory import Backups
     from containerkit.backups import Backup, Changes
     from containerkit.conditions import Condition, until
     from containerkit.connections import Endpoint
@@ -122,16 +123,17 @@ _HOMES = {
         "results",
     ),
     **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
-    "Backup": "backups", "Change": "layers.diff", "Changes": "backups", "Condition": "conditions",
-    "Container": "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options", "Image": "image",
-    "LayerEntry": "layers.listing", "Mount": "options", "Network": "network", "NetworkGraph": "netgraph",
-    "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
+    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups", "Condition":
+    "conditions", "Container": "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options",
+    "Image": "image", "LayerEntry": "layers.listing", "Mount": "options", "Network": "network", "NetworkGraph":
+    "netgraph", "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
     "Recording": "recording", "Stats": "stats", "Usage": "store.usage", "Volume": "volume", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
     "AlreadyExists",
     "Backup",
+    "Backups",
     "BuildError",
     "Change",
     "Changes",

@@ -9,14 +9,14 @@ from pathlib import Path
 import containerkit
 
 PUBLIC = [
-    "AlreadyExists", "Backup", "BuildError", "Change", "Changes", "Condition", "Container", "ContainerkitError",
-    "Doctor", "Endpoint", "Engine", "Event", "Finding", "Healthcheck", "Image", "Interface", "InvalidArgument",
-    "InvalidState", "LayerDetails", "LayerEntry", "LogLine", "Mount", "Neighbour", "Network", "NetworkGraph",
-    "NotFound", "PermissionDenied", "Plan", "PortMapping", "Process", "ProcessFailed", "ProcessInfo", "Progress",
-    "PruneReport", "Recording", "RegistryError", "Result", "Route", "RuntimeFailure", "SearchResult",
-    "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported", "Usage", "Volume", "boot", "call",
-    "containers", "default_engine", "doctor", "events", "images", "info", "login", "logout", "networks", "prune",
-    "pull", "run", "search", "set_default_engine", "until", "version", "volumes",
+    "AlreadyExists", "Backup", "Backups", "BuildError", "Change", "Changes", "Condition", "Container",
+    "ContainerkitError", "Doctor", "Endpoint", "Engine", "Event", "Finding", "Healthcheck", "Image", "Interface",
+    "InvalidArgument", "InvalidState", "LayerDetails", "LayerEntry", "LogLine", "Mount", "Neighbour", "Network",
+    "NetworkGraph", "NotFound", "PermissionDenied", "Plan", "PortMapping", "Process", "ProcessFailed",
+    "ProcessInfo", "Progress", "PruneReport", "Recording", "RegistryError", "Result", "Route", "RuntimeFailure",
+    "SearchResult", "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported", "Usage", "Volume", "boot",
+    "call", "containers", "default_engine", "doctor", "events", "images", "info", "login", "logout", "networks",
+    "prune", "pull", "run", "search", "set_default_engine", "until", "version", "volumes",
 ]  # fmt: skip
 
 
