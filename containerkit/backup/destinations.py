@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from typing import IO, Any, Protocol
 
-from containerkit.errors import InvalidArgument, StorageError, Unsupported
+from containerkit.errors import InvalidArgument, Unsupported
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _RANDOM = 8
@@ -64,7 +64,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise Unsupported(f"backup {url}: needs fsspec: pip install 'containerkit[backup]'") from error
     try:
-        found, path = core.url_to_fs(url)
+        found, path = core.url_to_fs(url, skip_instance_cache=True)
         return found, path
     except ImportError as error:
         raise Unsupported(f"backup {url}: {error}") from error
@@ -95,22 +95,16 @@ def writing(place: Destination) -> Iterator[Sink]:
 @contextmanager
 def _at_url(url: str) -> Iterator[IO[bytes]]:
     files, path = filesystem(url)
-    file = files.open(path, "wb", autocommit=False)
-    try:
-        yield file
-        file.close()
-    except BaseException:
-        with suppress(Exception):
-            file.closed = True  # closing would send what is there
-        with suppress(Exception):
-            file.discard()
-        raise
-    try:
-        file.commit()
-    except (AttributeError, NotImplementedError) as error:
-        raise Unsupported(f"backup {url}: its file system cannot write a file whole or not at all") from error
-    except FileNotFoundError as error:
-        raise StorageError(f"backup {url}: {error}") from error
+    # A transaction belongs to the object, and this one is nobody else's: the file appears at its end, or not at all.
+    with files.transaction, files.open(path, "wb") as file:
+        try:
+            if not hasattr(file, "commit"):
+                raise Unsupported(f"backup {url}: its file system cannot write a file whole or not at all")
+            yield file
+        except BaseException:
+            with suppress(Exception):
+                file.closed = True  # closing would send what is there
+            raise
 
 
 @contextmanager

@@ -153,20 +153,7 @@ def reader(stream: Readable, compression: str, subject: str, *, is_bounded: bool
     Raises:
         InvalidArgument: while it is read: the stream is cut off or damaged, or unpacks to more than anything can.
     """
-    packed = Counted(stream)
-    try:
-        if compression == "none":
-            yield stream
-        else:
-            inflated = _inflated(packed, compression)
-            yield _Bounded(inflated, packed, subject) if is_bounded else inflated
-    except _ERRORS as error:
-        raise _damaged(subject, compression, error) from error
-    except OSError as error:
-        # That is how bzip2's library says it; an error of the kernel has its number.
-        if error.errno is not None or isinstance(error, ContainerkitError):
-            raise
-        raise _damaged(subject, compression, error) from error
+    yield stream if compression == "none" else _Inflated(stream, compression, subject, is_bounded)
 
 
 def _inflated(stream: Readable, compression: str) -> Readable:
@@ -204,20 +191,31 @@ def is_zeros(data: bytes) -> bool:
     return data[:1] == b"\0" and data[-1:] == b"\0" and data.count(0) == len(data)
 
 
-class _Bounded:
+class _Inflated:
     """What a stream unpacks to, as long as that is in proportion to what was read of it.
 
     Zeros do not count: a sparse file is nothing but them, and they take no room (layers/apply.py leaves holes).
     """
 
-    def __init__(self, stream: Readable, packed: Counted, subject: str) -> None:
-        self._stream, self._packed, self._subject = stream, packed, subject
+    def __init__(self, stream: Readable, compression: str, subject: str, is_bounded: bool) -> None:
+        self._packed = Counted(stream)
+        self._stream = _inflated(self._packed, compression)
+        self._compression, self._subject, self._is_bounded = compression, subject, is_bounded
         self._size = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
-        self._size += 0 if is_zeros(data) else len(data)
-        check_proportion(self._size, self._packed.size, self._subject)
+        try:
+            data = self._stream.read(size)
+        except _ERRORS as error:
+            raise _damaged(self._subject, self._compression, error) from error
+        except OSError as error:
+            # That is how bzip2's library says it; an error of the kernel has its number.
+            if error.errno is not None or isinstance(error, ContainerkitError):
+                raise
+            raise _damaged(self._subject, self._compression, error) from error
+        if self._is_bounded:
+            self._size += 0 if is_zeros(data) else len(data)
+            check_proportion(self._size, self._packed.size, self._subject)
         return data
 
 
