@@ -13,8 +13,9 @@ from errno import EINVAL
 from typing import NamedTuple
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
-from containerkit.linux import mounts, process
-from containerkit.oci.runtime_spec import User
+from containerkit.linux import confinement, mounts, process
+from containerkit.oci.runtime_spec import Linux, User
+from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
@@ -76,7 +77,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
     """
     while True:
         if record.state in ALIVE and (root := _of_process(record)) is not None:
-            first = specs.read(store, record.id).linux.host_ids(User()) or (0, 0)
+            first = _first(specs.read(store, record.id).linux)
             try:
                 with process.filesystem_ids(*first):
                     yield View(root, first)
@@ -92,13 +93,32 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
             raise InvalidState(f"container {record.name}: its files cannot be reached: it is being started or removed")
         record = now
     try:
+        linux = specs.read(store, record.id).linux
+        if linux.uid_mappings and confinement.is_confined():
+            # A worker, which is here for this alone: it stays.
+            _enter_anew(linux)
         root = _mounted(store, record, image)
         try:
-            yield View(root)
+            yield View(root, _first(linux) if confinement.is_confined() else (0, 0))
         finally:
             os.close(root)
     finally:
         os.close(lease)
+
+
+def _first(linux: Linux) -> tuple[int, int]:
+    if confinement.is_confined() and linux.uid_mappings:
+        return os.getuid(), os.getgid()  # we are in its user namespace
+    return linux.host_ids(User()) or (0, 0)
+
+
+def _enter_anew(linux: Linux) -> None:
+    """Into a user namespace as that of an ordinary user's container that does not run."""
+    users = HoldMaps(linux.uid_mappings, linux.gid_mappings).open()
+    try:
+        confinement.enter(users)
+    finally:
+        os.close(users)
 
 
 def _of_process(record: ContainerRecord) -> int | None:
