@@ -75,10 +75,11 @@ if TYPE_CHECKING:
         run,
         search,
         version,
+        volumes,
     )
     from containerkit.netgraph import NetworkGraph
     from containerkit.network import Network
-    from containerkit.options import Healthcheck, PortMapping
+    from containerkit.options import Healthcheck, Mount, PortMapping
     from containerkit.process import Process
     from containerkit.progress import Progress
     from containerkit.recording import Recording
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from containerkit.stats import Stats
     from containerkit.store.usage import Usage
     from containerkit.top import ProcessInfo
+    from containerkit.volume import Volume
 
 __version__ = "0.1.0"
 
@@ -109,7 +111,7 @@ _HOMES = {
     ),
     **dict.fromkeys(
         ("boot", "call", "containers", "doctor", "events", "images", "info", "login", "logout", "networks", "prune",
-         "pull", "run", "search", "version"),
+         "pull", "run", "search", "version", "volumes"),
         "module",
     ),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
@@ -120,9 +122,10 @@ _HOMES = {
     ),
     **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
     "Change": "layers.diff", "Condition": "conditions", "Container": "container", "Endpoint": "connections",
-    "Event": "event", "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing", "Network": "network",
-    "NetworkGraph": "netgraph", "PortMapping": "options", "Process": "process", "ProcessInfo": "top",
-    "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage": "store.usage", "until": "conditions",
+    "Event": "event", "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing", "Mount": "options",
+    "Network": "network", "NetworkGraph": "netgraph", "PortMapping": "options", "Process": "process",
+    "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage": "store.usage",
+    "Volume": "volume", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
@@ -145,6 +148,7 @@ __all__ = [
     "LayerDetails",
     "LayerEntry",
     "LogLine",
+    "Mount",
     "Neighbour",
     "Network",
     "NetworkGraph",
@@ -169,6 +173,7 @@ __all__ = [
     "Timeout",
     "Unsupported",
     "Usage",
+    "Volume",
     "boot",
     "call",
     "containers",
@@ -187,6 +192,7 @@ __all__ = [
     "set_default_engine",
     "until",
     "version",
+    "volumes",
 ]
 
 
@@ -198,7 +204,7 @@ def __getattr__(name: str) -> Any:
 
     value = getattr(import_module(f"containerkit.{home}"), name)
     # Collections depend on the default engine, which can change: they are asked for each time.
-    if name not in ("containers", "images", "networks"):
+    if name not in ("containers", "images", "networks", "volumes"):
         globals()[name] = value
     return value
 

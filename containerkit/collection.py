@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from containerkit.errors import ContainerkitError
+from containerkit.results import PruneReport
 from containerkit.views import frames, html, text
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from containerkit.netgraph import NetworkGraph
     from containerkit.network import Network
     from containerkit.progress import Choice
+    from containerkit.volume import Volume
 
 
 class _Collection:
@@ -209,7 +212,72 @@ class NetworkCollection(_Collection):
         return html.table(self.rows(), self._COLUMNS, empty="no networks")
 
 
-def _contains(collection: ImageCollection | ContainerCollection | NetworkCollection, key: object) -> bool:
+class VolumeCollection(_Collection):
+    """The volumes, by name: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``prune()``."""
+
+    _COLUMNS = ("name", "driver", "size", "containers", "created")
+
+    def __iter__(self) -> Iterator[Volume]:
+        from containerkit.volume import Volume
+
+        return iter(Volume.list(engine=self._engine))
+
+    def __len__(self) -> int:
+        return len(self._engine.store.volumes.list())
+
+    def __getitem__(self, name: str) -> Volume:
+        from containerkit.volume import Volume
+
+        return Volume.get(name, engine=self._engine)
+
+    def __contains__(self, name: object) -> bool:
+        return _contains(self, name)
+
+    def prune(self, *, all: bool = False, filters: Mapping[str, Any] | None = None) -> PruneReport:
+        """Remove anonymous volumes that no container was made with.
+
+        Args:
+            all: those with a name of their own, too.
+            filters: only volumes like that, as for ``Volume.list``.
+        """
+        from containerkit.volume import Volume
+
+        chosen = {**(filters or {}), "dangling": True, **({} if all else {"anonymous": True})}
+        sizes = {one.name: one.size for one in Volume.list(filters=chosen, engine=self._engine)}
+        gone = self._engine.store.volumes.prune(sizes)
+        return PruneReport(volumes=tuple(gone), space_reclaimed=sum(sizes[name] for name in gone))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per volume; ``size`` as it was counted last, None before that."""
+        store = self._engine.store.volumes
+        return [
+            {
+                "name": one.name[:12] if one.anonymous else one.name, "driver": one.driver, "size": one.size,
+                "containers": len(store.users(one.name)), "created": datetime.fromtimestamp(one.created, timezone.utc),
+            }
+            for one in store.list()
+        ]  # fmt: skip
+
+    def frame(self, *, sizes: bool = False) -> pandas.DataFrame:
+        """The volumes as a pandas frame: name, driver, size (bytes), containers (that use it), created (UTC).
+
+        Args:
+            sizes: count them now; otherwise ``size`` is what was counted last.
+        """
+        for one in self if sizes else ():
+            _ = one.size
+        return frames.frame(self.rows(), self._COLUMNS)
+
+    def __repr__(self) -> str:
+        return text.table(self.rows(), self._COLUMNS, empty="no volumes")
+
+    def _repr_html_(self) -> str:
+        return html.table(self.rows(), self._COLUMNS, empty="no volumes")
+
+
+def _contains(
+    collection: ImageCollection | ContainerCollection | NetworkCollection | VolumeCollection, key: object
+) -> bool:
     try:
         return isinstance(key, str) and collection[key] is not None
     except ContainerkitError:

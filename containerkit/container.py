@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from containerkit import conditions, connections, files, inspection, listing, logs, template
+from containerkit import conditions, connections, files, inspection, listing, logs, mountinfo, template
 from containerkit import engine as engines
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
@@ -21,6 +21,7 @@ from containerkit.options import (
     Command,
     Duration,
     LogOptions,
+    Mount,
     ResourceOptions,
     RunOptions,
     Settings,
@@ -299,6 +300,11 @@ class Container:
         return netinfo.neighbours(self._running("look at its network", ALIVE - {"restarting"}))
 
     @property
+    def mounts(self) -> builtins.list[Mount]:
+        """Its volumes, binds and what else is mounted for it, by target; of a volume ``source`` is the name."""
+        return mountinfo.mounts(Settings.read(self._record().options))
+
+    @property
     def labels(self) -> dict[str, str]:
         """The image's labels and its own."""
         return dict(Settings.read(self._record().options).labels or {})
@@ -489,7 +495,7 @@ class Container:
         Raises:
             InvalidState: it runs, and not ``force``.
         """
-        ending.remove(self._engine.store, self._record(), force=force)
+        ending.remove(self._engine.store, self._record(), force=force, volumes=volumes)
         return self
 
     def __enter__(self) -> Container:
@@ -497,7 +503,7 @@ class Container:
 
     def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(NotFound):
-            self.remove(force=True)
+            self.remove(force=True, volumes=True)
 
     # -- processes in it ---------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from containerkit import options as opts
-from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection
+from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
 from containerkit.configuration import Configuration
 from containerkit.errors import (
     InvalidArgument,
@@ -121,6 +121,11 @@ class Engine:
     def networks(self) -> NetworkCollection:
         """The networks, the built-in ones too."""
         return NetworkCollection(self)
+
+    @property
+    def volumes(self) -> VolumeCollection:
+        """The volumes."""
+        return VolumeCollection(self)
 
     @shows_options
     def run(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
@@ -261,25 +266,28 @@ class Engine:
         filters: Filters | None = None,
         follow: bool = False,
     ) -> Iterator[Event]:
-        """What happened to containers, images and networks, whichever process did it, oldest first.
+        """What happened to containers, images, networks and volumes, whichever process did it, oldest first.
 
         Args:
             since, until: a datetime or epoch seconds.
-            filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``network``, ``type``; a value, or a
-                list of which one has to match.
+            filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``network``, ``type``, ``volume``; a
+                value, or a list of which one has to match.
             follow: go on with what happens from now on (or from ``since``), until ``until``.
         """
         from containerkit.event import events
 
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 
-    def prune(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
+    def prune(
+        self, *, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None
+    ) -> PruneReport:
         """Remove the containers that do not run, the images that have no name and no container, and the networks that
         no container is on. The default network's bridge goes, too; it is made anew when it is needed.
 
         Args:
             all: images with names, too, when no container was made from them; and downloads that were broken off.
-            filters: only containers like that, as for ``Container.list``, and no images or networks.
+            volumes: anonymous volumes that no container uses, too (``ck.volumes.prune(all=True)``: others as well).
+            filters: only containers like that, as for ``Container.list``, and no images, networks or volumes.
         """
         from containerkit import listing
         from containerkit.container import Container
@@ -300,13 +308,17 @@ class Engine:
             freed += size
         images: list[str] = []
         unused: list[str] = []
+        gone: list[str] = []
         if filters is None:
+            if volumes:
+                report = self.volumes.prune()
+                gone, freed = [*report.volumes], freed + report.space_reclaimed
             unused = networks.prune(self.store)
             images, space = self.store.images.prune(all=all)
             freed += space
             if all:
                 freed += downloads.sweep(self.paths.downloads, 0)
-        return PruneReport(tuple(sorted(names)), tuple(sorted(images)), tuple(sorted(unused)), freed)
+        return PruneReport(tuple(sorted(names)), tuple(sorted(images)), tuple(sorted(unused)), tuple(gone), freed)
 
     def boot(self) -> list[Container]:
         """Start what should run after a reboot: containers with restart policy ``always``, and ``unless-stopped``.
@@ -364,6 +376,7 @@ class Engine:
             "containers": len(records),
             "running": sum(record.status == "running" for record in records),
             "images": len(self.images),
+            "volumes": len(self.volumes),
             "root": str(self.paths.root),
             "run": str(self.paths.run),
             "kernel": platform.release(),

@@ -14,7 +14,7 @@ from containerkit.linux import inotify, process
 from containerkit.store.events import EventRecord
 from containerkit.store.store import Store
 
-_FILTERS = ("container", "event", "image", "label", "network", "type")
+_FILTERS = ("container", "event", "image", "label", "network", "type", "volume")
 Filters = Mapping[str, str | Sequence[str]]
 
 
@@ -24,7 +24,7 @@ class Event:
 
     Args:
         time: when (UTC).
-        type: container, image or network.
+        type: container, image, network or volume.
         action: create, start, die, stop, kill, pause, unpause, rename, update, restart, destroy, attach,
             oom, ``exec_start: COMMAND``, exec_die, ``health_status: healthy`` … as docker names them.
         id: of what it happened to; ``name``: what that was called then.
@@ -113,8 +113,8 @@ class _Wanted:
             return name in event.attributes and (not has_value or event.attributes[name] == text)
         if key == "image":
             return value in ((event.name, event.id) if event.type == "image" else (event.attributes.get("image"),))
-        if key == "network":
-            return event.type == "network" and value in (event.name, event.id)
+        if key in ("network", "volume"):
+            return event.type == key and value in (event.name, event.id)
         return event.type == "container" and (event.name == value or event.id.startswith(value))
 
 

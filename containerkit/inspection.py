@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from containerkit import connections
+from containerkit import connections, mountinfo
 from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
@@ -43,7 +43,7 @@ def container(store: Store, record: ContainerRecord, spec: Spec, log: str) -> di
         "State": _state(record),
         "Config": _config(record, spec, settings),
         "HostConfig": _host_config(record, spec, settings),
-        "Mounts": [codec.encode(mount) for mount in spec.mounts if mount.type == "bind"],
+        "Mounts": mountinfo.inspected(store, settings),
         "NetworkSettings": _network_settings(store, record, settings),
     }
 
@@ -207,6 +207,8 @@ def _host_config(record: ContainerRecord, spec: Spec, settings: Settings) -> dic
         "ShmSize": settings.shm_size,
         "OomScoreAdj": settings.oom_score_adj or 0,
         "Tmpfs": dict(settings.tmpfs or {}),
+        "Binds": mountinfo.binds(settings),
+        "VolumesFrom": [f"{name}:{mode}" if mode else name for name, mode in settings.volumes_from],
         "Sysctls": dict(settings.sysctls or {}),
         "CgroupParent": settings.cgroup_parent,
         "Ulimits": [

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection
+from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
 from containerkit.engine import default_engine
 from containerkit.options import Command, Duration, RunOptions, shows_options
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 images: ImageCollection
 containers: ContainerCollection
 networks: NetworkCollection
+volumes: VolumeCollection
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("images", "containers", "networks"):
+    if name in ("images", "containers", "networks", "volumes"):
         return getattr(default_engine(), name)
     raise AttributeError(name)
 
@@ -82,9 +83,9 @@ def events(
     return default_engine().events(since=since, until=until, filters=filters, follow=follow)
 
 
-def prune(*, all: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
+def prune(*, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
     """Remove containers that do not run, and images that nothing names or uses; see :meth:`Engine.prune`."""
-    return default_engine().prune(all=all, filters=filters)
+    return default_engine().prune(all=all, volumes=volumes, filters=filters)
 
 
 def pull(

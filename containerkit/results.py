@@ -290,11 +290,13 @@ class PruneReport:
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     space_reclaimed: int = 0
 
     def __repr__(self) -> str:
         counts = [(len(self.containers), "container"), (len(self.images), "image")]
         counts += [(len(self.networks), "network")] if self.networks else []
+        counts += [(len(self.volumes), "volume")] if self.volumes else []
         what = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
         return f"PruneReport({what}, {text.size(self.space_reclaimed)} reclaimed)"
 

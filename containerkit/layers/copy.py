@@ -83,7 +83,7 @@ class Copier:
             try:
                 self._copy_children(inner, outer, f"{path}/", depth + 1)
                 if is_new or self.dresses_all:
-                    self._dress(outer, inner, os.fstat(inner))
+                    self.dress(outer, inner, os.fstat(inner))
             finally:
                 os.close(outer)
         finally:
@@ -129,7 +129,7 @@ class Copier:
             os.mknod(new_name, found.st_mode, found.st_rdev, dir_fd=target)
             made = mounts.openat2(target, new_name, os.O_PATH | os.O_NOFOLLOW)
             try:
-                self._dress(made, -1, found)
+                self.dress(made, -1, found)
             finally:
                 os.close(made)
             return
@@ -145,7 +145,7 @@ class Copier:
             try:
                 while os.sendfile(writer, reader, None, _CHUNK):
                     pass
-                self._dress(writer, reader, found)
+                self.dress(writer, reader, found)
             finally:
                 os.close(writer)
         finally:
@@ -154,8 +154,13 @@ class Copier:
     def _owner_of(self, found: os.stat_result) -> tuple[int, int]:
         return self.owner or (found.st_uid + self.shift[0], found.st_gid + self.shift[1])
 
-    def _dress(self, made: int, original: int, found: os.stat_result) -> None:
-        """Owner, mode, attributes and times, in the order in which one does not undo another."""
+    def dress(self, made: int, original: int, found: os.stat_result) -> None:
+        """Give what was made owner, mode, attributes and times, in the order in which one does not undo another.
+
+        Args:
+            made, original: descriptors; -1 for an original that is not open.
+            found: the original's status.
+        """
         path = f"/proc/self/fd/{made}"
         os.chown(path, *self._owner_of(found))
         os.chmod(path, stat.S_IMODE(found.st_mode))

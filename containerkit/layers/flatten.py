@@ -42,7 +42,7 @@ class _Layer(Copier):
 
     def lay(self, source: int, target: int) -> None:
         self.copy_content(source, target)
-        self._dress(target, source, os.fstat(source))
+        self.dress(target, source, os.fstat(source))
 
     def _copy(self, source: int, name: str, target: int, new_name: str, path: str, depth: int) -> None:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)

@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.errors import InvalidArgument
 from containerkit.options import networks, readers
 from containerkit.options.devices import DeviceMapping, Rates
+from containerkit.options.mounts import Mount, refuse_twice, volume_name
 from containerkit.options.networks import Networks, network_name
 from containerkit.options.policies import Healthcheck, LogOptions, RestartPolicy
 from containerkit.options.ports import Exposed, PortMapping, Ports
@@ -35,9 +36,9 @@ from containerkit.options.values import (
 )
 
 __all__ = [
-    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "PortMapping", "ResourceOptions",
+    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "Mount", "PortMapping", "ResourceOptions",
     "RestartPolicy", "RunOptions", "Settings", "Size", "command", "container_name", "duration", "environment",
-    "network_name", "settings", "shows_options", "signal_number", "size", "update",
+    "network_name", "settings", "shows_options", "signal_number", "size", "update", "volume_name",
 ]  # fmt: skip
 
 
@@ -91,7 +92,10 @@ class RunOptions(ResourceOptions, total=False):
     Namespaces: ``pid``, ``uts``, ``ipc``, ``cgroupns`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``userns``
     (``"host"``; ``"remap"``: its root is an ordinary user of the host; ``"container:NAME"``: the users of that one).
 
-    Files: ``tmpfs`` (``{"/run": "size=64m"}`` or paths).
+    Files: ``volumes`` (``"site:/data"``: a volume, made when it is not there; ``"/host:/data:ro"``: a directory of this
+    machine; ``"/data"``: an anonymous volume; or ``{"site": "/data"}``); ``mounts`` (``Mount``, for all that there is);
+    ``volumes_from`` (containers whose volumes and binds it gets, ``"db"`` or ``"db:ro"``); ``tmpfs``
+    (``{"/run": "size=64m"}`` or paths).
 
     Network: ``network`` (``"bridge"``, which is the default; a network's name, a network, or a list of these;
     ``"none"``: loopback only; ``"host"``; ``"container:NAME"``); ``network_aliases`` (more names there); ``ip`` (an
@@ -139,6 +143,9 @@ class RunOptions(ResourceOptions, total=False):
     cgroup_parent: str
     devices: Sequence[str]
     device_cgroup_rules: Sequence[str]
+    volumes: Sequence[str | Mount] | Mapping[Any, Any] | str
+    volumes_from: Sequence[str] | str
+    mounts: Sequence[Mount | Mapping[str, Any] | str]
     tmpfs: Mapping[str, str] | Sequence[str]
     pid: str
     uts: str
@@ -213,6 +220,8 @@ class Settings:
     devices: tuple[DeviceMapping, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
     tmpfs: Mapping[str, str] | None = None
+    mounts: tuple[Mount, ...] = ()  # volumes, too
+    volumes_from: tuple[tuple[str, str], ...] = ()
     pid: str = "private"
     uts: str = "private"
     ipc: str = "private"
@@ -253,6 +262,8 @@ _RICH: dict[str, Callable[[Any], Any]] = {
     "healthcheck": lambda found: Healthcheck(tuple(found[0]), *found[1:]),
     "devices": lambda found: tuple(map(DeviceMapping._make, found)),
     "ports": lambda found: tuple(map(PortMapping._make, found)),
+    "mounts": lambda found: tuple(Mount(*one)._replace(options=tuple(one[10])) for one in found),
+    "volumes_from": lambda found: tuple(map(tuple, found)),
     "links": lambda found: tuple(map(tuple, found)),
     "add_hosts": lambda found: tuple(map(tuple, found)),
 }
@@ -266,7 +277,6 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
 
     Raises:
         InvalidArgument: an unknown option (with the nearest known one), or a value that cannot be right.
-        Unsupported: an option of a later version.
     """
     values: dict[str, Any] = {"command": command(command_)}
     extra = readers.env_file(options["env_file"]) if options.get("env_file") is not None else ()
@@ -276,14 +286,13 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
     if "network" in values:
         values["network"], values["networks"] = values["network"]
     values["env"] = extra + values.get("env", ())
+    values["mounts"] = values.pop("volumes", ()) + values.get("mounts", ())
     found = Settings(**values)
     _check_together(found)
     return found
 
 
 def _reader(name: str) -> Callable[[Any, str], Any]:
-    if name in readers.LATER:
-        raise Unsupported(f"option {name}: volumes come with a later version")
     reader = readers.READERS.get(name)
     if reader is None:
         near = difflib.get_close_matches(name, [*readers.READERS, *_OF_THE_CALL], 1)
@@ -322,6 +331,7 @@ def _check_together(found: Settings) -> None:
         raise InvalidArgument("memory_reservation: cannot be above memory")
     if found.remove and found.restart.name != "no":
         raise InvalidArgument("restart: cannot be combined with remove: what is removed cannot start again")
+    refuse_twice([*(mount.target for mount in found.mounts), *(found.tmpfs or {})], "volumes")
     networks.check_together(found)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from containerkit.errors import InvalidArgument
-from containerkit.options import devices, networks, policies, ports, users, values
+from containerkit.options import devices, mounts, networks, policies, ports, users, values
 from containerkit.options.values import container_name, duration, environment, signal_number, size
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
@@ -176,6 +176,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "oom_score_adj": _whole(-1000, 1000), "oom_kill_disable": _flag, "ulimits": _ulimits, "cap_add": values.texts,
     "cap_drop": values.texts, "privileged": _flag, "security_opt": values.texts, "read_only": _flag,
     "sysctls": _mapping, "cgroup_parent": _cgroup_parent, "tmpfs": _tmpfs, "devices": devices.devices,
+    "volumes": mounts.volumes, "mounts": mounts.mounts, "volumes_from": mounts.volumes_from,
     "device_cgroup_rules": devices.rules,
     "network": networks.network, "network_aliases": networks.aliases, "ip": networks.addresses,
     "dns": networks.servers, "dns_search": networks.search, "dns_options": networks.dns_options,
@@ -192,6 +193,3 @@ RESOURCES = frozenset({
     "cpuset_mems", "pids_limit", "blkio_weight", "device_read_bps", "device_write_bps", "device_read_iops",
     "device_write_iops", "restart",
 })  # fmt: skip
-
-#: Options of ``docker run`` that belong to volumes, which this version does not have yet.
-LATER = frozenset({"volumes", "volumes_from", "mounts"})

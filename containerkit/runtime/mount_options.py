@@ -46,6 +46,8 @@ RECURSIVE: dict[str, tuple[int, int]] = {
 
 #: Options that are the runtime's own doing.
 OWN = ("tmpcopyup", "idmap", "ridmap")
+#: Our own, too, with a path after it.
+SUBPATH = "subpath="
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class MountOptions:
         data: for the file system.
         recursive: bits to set and to clear on all mounts below, too.
         own: of :data:`OWN`.
+        subpath: what of the source is mounted; resolved inside it.
     """
 
     flags: int = 0
@@ -65,6 +68,7 @@ class MountOptions:
     data: str = ""
     recursive: tuple[int, int] = (0, 0)
     own: tuple[str, ...] = ()
+    subpath: str = ""
 
     @property
     def is_bind(self) -> bool:
@@ -81,9 +85,14 @@ def is_mapped(entry: Mount) -> bool:
     return "idmap" in entry.options or "ridmap" in entry.options
 
 
+def is_shared(entry: Mount) -> bool:
+    """Whether mounts travel both ways through the entry: a bind that says so, and keeps its owners."""
+    return is_bind(entry) and not is_mapped(entry) and bool({"shared", "rshared"} & {*entry.options})
+
+
 def parse(options: tuple[str, ...]) -> MountOptions:
     """Sort ``options``; what is neither a flag nor a propagation is the file system's own."""
-    flags, propagation, data, own = 0, 0, [], []
+    flags, propagation, data, own, subpath = 0, 0, [], [], ""
     to_set = to_clear = 0
     for option in options:
         if option in FLAGS:
@@ -96,6 +105,8 @@ def parse(options: tuple[str, ...]) -> MountOptions:
             to_set, to_clear = to_set & ~cleared | bits, to_clear & ~bits | cleared
         elif option in OWN:
             own.append(option)
+        elif option.startswith(SUBPATH):
+            subpath = option.removeprefix(SUBPATH)
         else:
             data.append(option)
-    return MountOptions(flags, propagation, ",".join(data), (to_set, to_clear), tuple(own))
+    return MountOptions(flags, propagation, ",".join(data), (to_set, to_clear), tuple(own), subpath)

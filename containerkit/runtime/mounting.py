@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
@@ -26,12 +28,14 @@ class MapMount(Operation):
     source: str
     maps: HoldMaps
     recursive: bool = False
+    subpath: str = ""
 
     def describe(self) -> str:
         return f"mount_setattr: {self.source} with other owners, for {self.destination}"
 
     def execute(self, context: Context) -> None:
-        tree = m.open_tree(self.source, recursive=self.recursive)
+        with source_of(self.source, self.subpath) as source:
+            tree = m.open_tree(source, recursive=self.recursive)
         context.prepared[self.destination] = tree
         user_namespace = self.maps.open()
         try:
@@ -43,6 +47,41 @@ class MapMount(Operation):
             raise
         finally:
             os.close(user_namespace)
+
+
+@dataclass(frozen=True)
+class HoldMount(Operation):
+    """A bind mount from before this mount namespace was cut off the host's: mounts travel through it both ways."""
+
+    destination: str
+    source: str
+
+    def describe(self) -> str:
+        return f"open_tree {self.source}, which stays shared, for {self.destination}"
+
+    def execute(self, context: Context) -> None:
+        context.prepared[self.destination] = m.open_tree(self.source, recursive=True)
+
+
+@contextmanager
+def source_of(source: str, subpath: str) -> Iterator[str]:
+    """The path of what is mounted; a part of the source is found inside it, whatever links there are.
+
+    Raises:
+        OSError: there is no such part.
+    """
+    if not subpath:
+        yield source
+        return
+    root = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = m.openat2(root, subpath, os.O_PATH)
+    finally:
+        os.close(root)
+    try:
+        yield fd_path(found)
+    finally:
+        os.close(found)
 
 
 @dataclass(frozen=True)
@@ -60,27 +99,55 @@ class Mount(Operation):
 
     def execute(self, context: Context) -> None:
         prepared = context.prepared.pop(self.destination, None)
-        source = self.source if prepared is None else fd_path(prepared)
+        try:
+            if prepared is not None:
+                self._place(context, prepared)
+            else:
+                with source_of(self.source, self.options.subpath if self.options.is_bind else "") as source:
+                    self._mount_from(context, source)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.destination) from error
+        self._adjust(context)
+
+    def _place(self, context: Context, prepared: int) -> None:
+        target = context.target(self.destination, directory=os.path.isdir(fd_path(prepared)))
+        try:
+            m.move_mount(prepared, target)
+            os.close(prepared)
+        finally:
+            os.close(target)
+
+    def _mount_from(self, context: Context, source: str) -> None:
         directory = not self.options.is_bind or os.path.isdir(source)
         target = context.target(self.destination, directory=directory)
         try:
-            if prepared is not None:
-                m.move_mount(prepared, target)
-                os.close(prepared)
-            else:
-                self._mount(fd_path(target))
+            self._mount(source, fd_path(target))
             if "tmpcopyup" in self.options.own:
                 self._copy_up(context, target)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, self.destination) from error
+            if self.options.subpath and not self.options.is_bind:
+                self._show_part(context, target)
         finally:
             os.close(target)
-        self._adjust(context)
 
-    def _mount(self, target: str) -> None:
+    def _show_part(self, context: Context, target: int) -> None:
+        """Of a file system that has just been mounted only a part is to be seen."""
+        whole = context.target(self.destination)
+        try:
+            with source_of(fd_path(whole), self.options.subpath) as source:
+                part = m.open_tree(source)
+            m.umount2(fd_path(whole), m.MNT_DETACH)
+        finally:
+            os.close(whole)
+        m.move_mount(part, target)
+        os.close(part)
+
+    def _mount(self, source: str, target: str) -> None:
         options = self.options
         if options.is_bind:
-            m.mount(self.source, target, "", options.flags & (m.MS_BIND | m.MS_REC))
+            m.mount(source, target, "", options.flags & (m.MS_BIND | m.MS_REC))
+        elif self.type == "overlay":
+            layers, *rest = options.data.split(",")
+            m.mount_overlay(target, layers.removeprefix("lowerdir=").split(":"), rest)
         else:
             # A mount that is to have content first becomes read-only afterwards.
             flags = options.flags & ~m.MS_RDONLY if "tmpcopyup" in options.own else options.flags

@@ -102,7 +102,8 @@ def _outside(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator
     for mount in filter(mount_options.is_mapped, spec.mounts):
         uids, gids = mount.uid_mappings or linux.uid_mappings, mount.gid_mappings or linux.gid_mappings
         recursive = "ridmap" in mount.options or "rbind" in mount.options
-        yield mounting.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive)
+        below = mount_options.parse(mount.options).subpath
+        yield mounting.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive, below)
     kinds = tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time"))
     user = linux.namespace("user")
     yield namespaces.Clone(kinds, user.path if user is not None else "")
@@ -165,6 +166,9 @@ def _inside(
 
 def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[Operation]:
     linux = spec.linux
+    for entry in spec.mounts:
+        if mount_options.is_shared(entry):
+            yield mounting.HoldMount(entry.destination, entry.source)
     # What the host mounts later travels in where the container's own mounts may: never the other way.
     yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
     if overlay is not None and linux.uid_mappings and not confined:

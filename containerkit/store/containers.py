@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound
 from containerkit.linux.process import boot_id
-from containerkit.store import events, leasing
+from containerkit.store import events, leasing, volumerows
 from containerkit.store.database import Database
 from containerkit.store.netrows import PublishedPort, Wish, ports_of
+from containerkit.store.volumerows import Use
 
 #: (state, move) → state. A move that is not here is refused.
 MOVES: dict[tuple[str, str], str] = {
@@ -120,6 +121,7 @@ class Containers:
         spec: Mapping[str, Any],
         auto_remove: bool,
         wishes: Sequence[Wish] = (),
+        uses: Sequence[Use] = (),
         *,
         starts: bool = False,
     ) -> ContainerRecord:
@@ -127,12 +129,13 @@ class Containers:
 
         Args:
             wishes: the networks it is on.
+            uses: the volumes it is made with; those that are not there are made.
             starts: it is made to be started: its addresses are leased.
 
         Raises:
             AlreadyExists: the name is taken.
             InvalidState: a network has no address for it.
-            NotFound: the image has been removed meanwhile.
+            NotFound: the image, or a volume that has to be there, has been removed meanwhile.
         """
         now = time.time()
         labels = spec.get("labels") or {}
@@ -148,6 +151,7 @@ class Containers:
                     row,
                 )
                 leasing.attach(connection, id, wishes)
+                volumerows.attach(connection, self.database, id, uses)
                 if starts and wishes:
                     leasing.lease(connection, id, name)
                 events.add(connection, "container", "create", id, name, {"image": image_reference, **labels})
@@ -271,21 +275,24 @@ class Containers:
             raise AlreadyExists(f"container {name}: the name is in use") from error
         events.tell(self.database)
 
-    def delete(self, id: str, exit_code: int | None = None) -> None:
+    def delete(self, id: str, exit_code: int | None = None, *, volumes: bool = False) -> None:
         """Forget a container whose belongings are gone already. Idempotent.
 
         Args:
             exit_code: how it ended, when that was not written down before: kept in its last event.
+            volumes: its anonymous volumes go with it, where no other container uses them.
         """
         with self.database.transaction() as connection:
             row = connection.execute(f"DELETE FROM containers WHERE id = ? RETURNING {_TOLD}", (id,)).fetchone()
             if row is None:
                 return
             leasing.detach(connection, id)
+            gone = volumerows.release(connection, id, anonymous=volumes)
             if exit_code is not None:
                 _event(connection, "die", id, row, {"exitCode": exit_code})
             _event(connection, "destroy", id, row, {})
         events.tell(self.database)
+        volumerows.discard(self.database, gone)
 
 
 #: What every event of a container tells.

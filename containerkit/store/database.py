@@ -20,7 +20,7 @@ from containerkit.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 4
+_VERSION = 5
 #: Seconds that a write waits for its turn.
 _PATIENCE = 30.0
 SCHEMA = """
@@ -117,6 +117,22 @@ CREATE TABLE IF NOT EXISTS aliases (
     PRIMARY KEY (network, alias, container)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS aliases_container ON aliases(container);
+CREATE TABLE IF NOT EXISTS volumes (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    name     TEXT NOT NULL UNIQUE,
+    driver   TEXT NOT NULL,
+    options  TEXT NOT NULL,           -- JSON
+    labels   TEXT NOT NULL,           -- JSON
+    anonymous INTEGER NOT NULL,       -- it goes with its last container, when that is removed so
+    created  REAL NOT NULL,
+    size     INTEGER, sized REAL      -- bytes, when somebody last counted them
+);
+CREATE TABLE IF NOT EXISTS volume_uses (
+    container TEXT NOT NULL,
+    volume   TEXT NOT NULL,           -- its name
+    PRIMARY KEY (container, volume)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS volume_uses_volume ON volume_uses(volume);
 """
 
 

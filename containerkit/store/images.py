@@ -423,7 +423,10 @@ class Images:
         Returns:
             What is gone, by its first tag or its id; and the bytes that are free now, garbage of others too.
         """
-        unused = "SELECT id FROM images WHERE id NOT IN (SELECT image FROM containers)"
+        unused = (
+            "SELECT id FROM images i WHERE NOT EXISTS"
+            " (SELECT 1 FROM containers c WHERE c.image = i.id OR instr(c.spec, i.id))"
+        )
         if not all:
             unused += " AND id NOT IN (SELECT image FROM tags)"
         pruned = []
@@ -507,8 +510,12 @@ def _forget(connection: sqlite3.Connection, id: str) -> None:
         connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (id,))
 
 
+#: Containers that were made from the image, or have it mounted.
+_USING = "(image = ?1 OR instr(spec, ?1))"
+
+
 def _refuse_in_use(connection: sqlite3.Connection, reference: str, id: str, force: bool) -> None:
-    users = connection.execute("SELECT name, status FROM containers WHERE image = ? ORDER BY number", (id,)).fetchall()
+    users = connection.execute(f"SELECT name, status FROM containers WHERE {_USING} ORDER BY number", (id,)).fetchall()
     alive = [row["name"] for row in users if row["status"] not in ("created", "exited", "dead")]
     if alive:
         raise InvalidState(f"image {reference}: container {alive[0]} is running from it (remove that container first)")

@@ -87,7 +87,7 @@ class _Copier(Copier):
 
     def lay(self, source: int, target: int) -> None:
         self.copy_content(source, target)
-        self._dress(target, source, os.fstat(source))
+        self.dress(target, source, os.fstat(source))
 
     def _owner_of(self, found: os.stat_result) -> tuple[int, int]:
         return self.exchange.of(found.st_uid, found.st_gid)

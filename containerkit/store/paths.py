@@ -14,6 +14,7 @@
             upper/  work/            the writable layer
             log  log.1 …             output (supervise/log.py)
             timings.json             what each operation of the last start cost
+        volumes/<name>/data          what a volume holds (store/volumes.py); filling, filled: on its way there
         cache/seccomp/<hex>.bpf      compiled filters
         cache/host/<fingerprint>     image id of programs of this machine that were asked for before
         cache/debian/<fingerprint>   image id of a Debian system that was asked for before
@@ -88,6 +89,10 @@ class Paths:
         return self.root / "containers"
 
     @property
+    def volumes(self) -> Path:
+        return self.root / "volumes"
+
+    @property
     def seccomp_cache(self) -> Path:
         return self.root / "cache" / "seccomp"
 
@@ -110,7 +115,7 @@ class Paths:
     def create(self) -> None:
         """Make the directories that everything else relies on (idempotent)."""
         for path in (
-            self.blobs, self.layers, self.containers, self.seccomp_cache, self.downloads, self.tmp,
+            self.blobs, self.layers, self.containers, self.volumes, self.seccomp_cache, self.downloads, self.tmp,
             self.run / "containers",
         ):  # fmt: skip
             path.mkdir(parents=True, exist_ok=True)
@@ -120,6 +125,6 @@ class Paths:
                 f"run directory {self.run}: belongs to user {owner}: choose another CONTAINERKIT_RUN"
             )
         # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
-        for path in (self.root, self.layers, self.containers, self.tmp):
+        for path in (self.root, self.layers, self.containers, self.volumes, self.tmp):
             path.chmod(0o700)
         self.run.chmod(0o711)

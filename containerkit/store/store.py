@@ -20,6 +20,7 @@ from containerkit.store.leases import Leases
 from containerkit.store.networks import Networks
 from containerkit.store.paths import Paths
 from containerkit.store.snapshots import Snapshots
+from containerkit.store.volumes import Volumes
 
 
 class Store:
@@ -32,6 +33,7 @@ class Store:
         self.layers = Layers(paths, self.blobs)
         self.images = Images(self.database, self.blobs, self.layers, paths)
         self.snapshots = Snapshots(paths, self.layers)
+        self.volumes = Volumes(self.database)
         self.containers = Containers(self.database)
         self.networks = Networks(self.database)
         self.events = Events(self.database)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,6 +61,17 @@ class Place:
         kept = self.kept(settings) if self.is_rootless else None
         return kept.exchange(self.users, self.groups) if kept is not None else None
 
+    def on_disk(self, settings: Settings, who: Identity) -> Identity:
+        """A user of the container by the numbers that the files on the disk have."""
+        kept = self.kept(settings) if self.is_rootless else None
+        return kept.on_disk(who, self.users, self.groups) if kept is not None else who
+
+    def shown(self, settings: Settings, mounts: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
+        """The mounts; root's of the host's paths with the person's files as those of who the person is inside."""
+        kept = None if self.is_rootless else self.kept(settings)
+        paths = {mount.target for mount in settings.mounts if mount.type == "bind"}
+        return tuple(kept.shown(one) if kept and one.destination in paths else one for one in mounts)
+
 
 def _by_sudo() -> tuple[int, int] | None:
     uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
@@ -102,7 +113,7 @@ def environment_of(
 
 def configure(
     id: str, settings: Settings, image: ContainerConfig, who: Identity, place: Place | None = None, *,
-    hostname: str = "", files: Mapping[str, str] | None = None,
+    hostname: str = "", files: Mapping[str, str] | None = None, mounts: Iterable[rs.Mount] = (),
 ) -> rs.Spec:  # fmt: skip
     """The configuration of a container.
 
@@ -110,6 +121,7 @@ def configure(
         id: the container's id.
         hostname: its host name; default: the first 12 digits of the id.
         files: what of the host's is mounted where in the container: path there → path here.
+        mounts: volumes and what else the caller wants (supervise/volumes.py).
         settings: the caller's options.
         image: the image's config.
         who: the user, resolved against the container's files.
@@ -129,7 +141,12 @@ def configure(
         process=_process(settings, image, who, hostname),
         hostname=hostname,
         domainname=settings.domainname,
-        mounts=(*_mounts(settings, place), *_binds(files or {}, mapped=bool(uids) and not place.is_rootless)),
+        mounts=_together(
+            _mounts(settings, place),
+            _binds(files or {}, mapped=bool(uids) and not place.is_rootless),
+            _tmpfs(settings),
+            place.shown(settings, mounts),
+        ),
         annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
             namespaces=tuple(_namespaces(settings, has_users=bool(uids))),
@@ -244,12 +261,13 @@ def choices(settings: Settings) -> dict[str, str]:
     }  # fmt: skip
 
 
-def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None) -> rs.Spec:
+def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None, settings: Settings | None = None) -> rs.Spec:
     """With these namespaces joined.
 
     Args:
         paths: namespace → path.
         users: the container whose users it shares, where it does.
+        settings: the container's; its volumes are mounted with the owners of those users.
     """
     namespaces = tuple(rs.Namespace(entry.type, paths.get(entry.type, entry.path)) for entry in spec.linux.namespaces)
     if users is not None and not users.uid_mappings:
@@ -260,8 +278,16 @@ def join(spec: rs.Spec, paths: Mapping[str, str], users: rs.Linux | None) -> rs.
         return replace(spec, linux=linux)
     linux = replace(linux, uid_mappings=users.uid_mappings, gid_mappings=users.gid_mappings)
     files = {one.destination: one.source for one in spec.mounts if one.destination in etc.FILES.values()}
-    others = tuple(one for one in spec.mounts if one.destination not in files)
+    wanted = (
+        {one.target for one in settings.mounts if one.type != "tmpfs"} if settings and users.uid_mappings else set()
+    )
+    kept = [one for one in spec.mounts if one.destination not in files]
+    others = [_mapped(one) if one.destination in wanted else one for one in kept]
     return replace(spec, linux=linux, mounts=(*others, *_binds(files, mapped=bool(users.uid_mappings))))
+
+
+def _mapped(mount: rs.Mount) -> rs.Mount:
+    return mount if "idmap" in mount.options else replace(mount, options=(*mount.options, "idmap"))
 
 
 def with_environment(spec: rs.Spec, settings: Settings, image: ContainerConfig, below: Mapping[str, str]) -> rs.Spec:
@@ -352,10 +378,19 @@ def _mounts(settings: Settings, place: Place) -> tuple[rs.Mount, ...]:
         # Only the owner of a network namespace mounts sysfs for it, and of a pid namespace procfs.
         joined = {"/sys": settings.network not in ("none", "bridge"), "/proc": settings.pid != "private"}
         mounts = [_of_host(mount) if joined.get(mount.destination) else mount for mount in mounts]
+    return tuple(mounts)
+
+
+def _tmpfs(settings: Settings) -> Iterator[rs.Mount]:
     for path, options in (settings.tmpfs or {}).items():
         given = tuple(option for option in options.split(",") if option)
-        mounts.append(rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given)))
-    return tuple(mounts)
+        yield rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given))
+
+
+def _together(*mounts: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
+    """All of them, those above before those below; of two at one place the later."""
+    found = {one.destination: one for several in mounts for one in several}
+    return tuple(sorted(found.values(), key=lambda one: one.destination.count("/")))
 
 
 def _binds(files: Mapping[str, str], *, mapped: bool) -> Iterator[rs.Mount]:

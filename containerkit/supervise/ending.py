@@ -86,11 +86,12 @@ def wait(store: Store, id: str, timeout: float | None) -> bool:
             os.close(pidfd)
 
 
-def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:
+def remove(store: Store, record: ContainerRecord, *, force: bool, volumes: bool = False) -> None:
     """Remove a container, with its writable layer and its log.
 
     Args:
         force: kill it first when it runs; one that somebody is just starting is waited for.
+        volumes: its anonymous volumes, too, where no other container uses them.
 
     Raises:
         InvalidState: it runs, or somebody is starting it, and not ``force``.
@@ -100,7 +101,7 @@ def remove(store: Store, record: ContainerRecord, *, force: bool) -> None:
         return
     try:
         store.snapshots.remove(record.id)
-        store.containers.delete(record.id)
+        store.containers.delete(record.id, volumes=volumes)
     finally:
         os.close(lease)
 

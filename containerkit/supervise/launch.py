@@ -38,7 +38,19 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configure, ending, etc, linking, messages, names, networks, recover, sharing, specs
+from containerkit.supervise import (
+    configure,
+    ending,
+    etc,
+    linking,
+    messages,
+    names,
+    networks,
+    recover,
+    sharing,
+    specs,
+    volumes,
+)
 from containerkit.supervise.client import spawner
 
 
@@ -96,7 +108,7 @@ class Running:
 
     def _undo(self, store: Store) -> None:
         if self.fresh:
-            ending.remove(store, self.record, force=True)
+            ending.remove(store, self.record, force=True, volumes=True)
 
     def _kill(self, store: Store) -> None:
         record = ending.current(store, self.record.id)
@@ -118,8 +130,10 @@ def reserve(
     Raises:
         AlreadyExists: the name is taken by a living or ended container.
         InvalidArgument: there is no command to run.
+        NotFound: a container that it shall have the volumes of is not there.
     """
     settings = configure.inherit(settings, image.config.config)
+    settings, uses = volumes.settle(store, settings, image.config.config)
     command = configure.command_of(settings, image.config.config)
     id = names.random_id()
     # The owner before the row: a row without an owner is one to clean up.
@@ -130,7 +144,16 @@ def reserve(
             name = settings.name or names.random_name()
             try:
                 return store.containers.insert(
-                    id, name, image.id, reference, command, settings.written(), settings.remove, wishes, starts=starts
+                    id,
+                    name,
+                    image.id,
+                    reference,
+                    command,
+                    settings.written(),
+                    settings.remove,
+                    wishes,
+                    uses,
+                    starts=starts,
                 ), lease
             except AlreadyExists:
                 if replace:
@@ -145,7 +168,7 @@ def reserve(
 
 def _remove_named(store: Store, name: str) -> None:
     try:
-        ending.remove(store, store.containers.find(name), force=True)
+        ending.remove(store, store.containers.find(name), force=True, volumes=True)
     except NotFound:
         pass
 
@@ -158,12 +181,14 @@ def _was_stale(store: Store, name: str) -> bool:
         return True
 
 
-def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> None:
-    """Make the container's directory, with its configuration."""
+def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
+    """Make the container's directory, with its configuration, and what it is mounted with."""
+    settings = Settings.read(record.options)
     try:
         place = configure.Place.here()
         store.snapshots.prepare(record.id, image, place.exchange(settings))
         who = _identity(store, record, image, settings, place)
+        volumes.prepare(store, record, settings, place.on_disk(settings, who))
         if place.cgroup is None and configure.asks_for_limits(settings):
             _warn_of_limits()
         path = specs.directory(store, record.id)
@@ -175,6 +200,7 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord, sett
                 who,
                 place,
                 hostname=etc.hostname_of(settings, record.id),
+                mounts=volumes.entries(store, settings, mapped=settings.userns == "remap"),
                 files={there: f"{path}/{name}" for name, there in etc.FILES.items()},
             )
         )
@@ -234,7 +260,7 @@ def create(
     """A container in state ``created``, on the networks of ``wishes``."""
     record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=False)
     try:
-        write_bundle(store, record, image, settings)
+        write_bundle(store, record, image)
         store.containers.move(record.id, "create")
     except BaseException:
         _discard(store, record)
@@ -265,7 +291,7 @@ def run(
     record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=True)
     log = -1
     try:
-        write_bundle(store, record, image, settings)
+        write_bundle(store, record, image)
         if with_log:
             path = os.path.join(specs.directory(store, record.id), "log")
             log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -306,6 +332,7 @@ def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
     settings = Settings.read(record.options)
+    volumes.check(store, record.name, settings)
     joined = _join(store, record, settings)
     endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
@@ -408,7 +435,7 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
                 hostname = specs.read(store, other.id).hostname
                 files = {there: f"{specs.directory(store, other.id)}/{name}" for name, there in etc.FILES.items()}
     if paths:
-        spec = configure.join(specs.read(store, record.id), paths, users)
+        spec = configure.join(specs.read(store, record.id), paths, users, settings)
         specs.write(store, record.id, configure.share_names(spec, hostname, files))
     return pid
 
@@ -417,6 +444,6 @@ def _discard(store: Store, record: ContainerRecord) -> None:
     """Undo what :func:`reserve` and :func:`write_bundle` made, as far as the disk lets us."""
     try:
         remove_tree(specs.directory(store, record.id))
-        store.containers.delete(record.id)
+        store.containers.delete(record.id, volumes=True)
     except (OSError, ContainerkitError):
         pass  # the row stays, without an owner: the next call tries again

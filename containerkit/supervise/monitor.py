@@ -197,7 +197,7 @@ class Monitor:
         if self.request.fresh and not self.restarts:
             self._close()
             remove_tree(self.request.bundle)
-            self.containers.delete(self.request.id)
+            self.containers.delete(self.request.id, volumes=True)
         else:
             # As docker has it: one that never ran is as created, another one has ended once more.
             move = "exit" if self.request.has_run or self.restarts else "fail"
@@ -326,7 +326,7 @@ class Monitor:
         try:
             if self.request.remove:
                 remove_tree(self.request.bundle)
-                self.containers.delete(self.request.id, exit_code=last.exit_code)
+                self.containers.delete(self.request.id, exit_code=last.exit_code, volumes=True)
             else:
                 self._move(
                     "exit", exit_code=last.exit_code, finished=self.finished, oom_killed=int(last.oom_killed),

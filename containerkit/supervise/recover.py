@@ -42,9 +42,10 @@ def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
 
 
 def sweep(store: Store) -> None:
-    """Look at every container once."""
+    """Look at every container once, and take away what removed volumes have left."""
     for record in store.containers.list():
         truth(store, record)
+    store.volumes.sweep()
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:
@@ -52,7 +53,7 @@ def _finish(store: Store, record: ContainerRecord) -> None:
     directory = os.path.join(store.paths.containers, record.id)
     if record.state == "creating" or (record.auto_remove and record.state in ALIVE):
         remove_tree(directory)
-        store.containers.delete(record.id, exit_code=137 if record.state in ALIVE else None)
+        store.containers.delete(record.id, exit_code=137 if record.state in ALIVE else None, volumes=True)
     elif record.state == "starting":
         move = "fail" if record.started is None else "exit"
         store.containers.move(record.id, move, error="killed while starting", pid=None, monitor=None)

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.linux import confinement, mounts, process
 from containerkit.oci.runtime_spec import Linux, User
-from containerkit.runtime.namespaces import HoldMaps
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
@@ -97,7 +96,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
         if linux.uid_mappings and confinement.is_confined():
             # A worker, which is here for this alone: it stays.
             _enter_anew(linux)
-        root = _mounted(store, record, image)
+        root = mounted(store, record, image)
         try:
             yield View(root, _first(linux) if confinement.is_confined() else (0, 0))
         finally:
@@ -114,6 +113,9 @@ def _first(linux: Linux) -> tuple[int, int]:
 
 def _enter_anew(linux: Linux) -> None:
     """Into a user namespace as that of an ordinary user's container that does not run."""
+    # Not at the top: most who look at files have no use for the runtime.
+    from containerkit.runtime.namespaces import HoldMaps
+
     users = HoldMaps(linux.uid_mappings, linux.gid_mappings).open()
     try:
         confinement.enter(users)
@@ -135,7 +137,8 @@ def _of_process(record: ContainerRecord) -> int | None:
     return None
 
 
-def _mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
+def mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
+    """A descriptor of the root of a container that does not run, and that nobody starts meanwhile."""
     (mount,) = store.snapshots.mounts(record.id, image)
     if mount.type == "bind":
         return os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -19,11 +19,11 @@ Sources: subuid(5), user_namespaces(7), podman-run(1) ("--userns=keep-id").
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from containerkit.linux import confinement
-from containerkit.oci.runtime_spec import IDMapping, Mount
+from containerkit.oci.runtime_spec import IDMapping, Mount, mapped
+from containerkit.oci.users import Identity
 from containerkit.options.users import keep_id
 from containerkit.store.owners import Exchange
 
@@ -78,13 +78,20 @@ class Kept:
         uid, gid = (_stand_in(id, count) for id, count in zip(self.inside, (users, groups), strict=True))
         return Exchange(uid, gid) if uid or gid else None
 
-    def shown(self, mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-        """Root's mounts of the host's paths: the person's files are of who the person is inside, and the other way."""
+    def on_disk(self, who: Identity, users: int, groups: int) -> Identity:
+        """A user of that container by the numbers that its files have where the person is root."""
+        uids, gids = self.maps(users, groups)
+        uid, gid = mapped(uids, who.uid), mapped(gids, who.gid)
+        return who if uid is None or gid is None else replace(who, uid=uid, gid=gid)
+
+    def shown(self, mount: Mount) -> Mount:
+        """Root's mount of a path of the host: the person's files are of who the person is inside, and the other way."""
         if self.inside == self.outside:
-            return tuple(mounts)
+            return mount
         (from_uid, to_uid), (from_gid, to_gid) = zip(self.outside, self.inside, strict=True)
         uids, gids = _swapped(from_uid, to_uid, _EVERYBODY), _swapped(from_gid, to_gid, _EVERYBODY)
-        return tuple(replace(mount, options=_mapped(mount), uid_mappings=uids, gid_mappings=gids) for mount in mounts)
+        word = "ridmap" if "rbind" in mount.options else "idmap"
+        return replace(mount, options=(*mount.options, word), uid_mappings=uids, gid_mappings=gids)
 
 
 def kept(userns: str, person: tuple[int, int]) -> Kept | None:
@@ -124,7 +131,3 @@ def _swapped(one: int, other: int, count: int) -> tuple[IDMapping, ...]:
         IDMapping(high, low, 1), IDMapping(high + 1, high + 1, count - high - 1),
     )  # fmt: skip
     return tuple(row for row in rows if row.size > 0)
-
-
-def _mapped(mount: Mount) -> tuple[str, ...]:
-    return (*mount.options, "ridmap" if "rbind" in mount.options else "idmap")

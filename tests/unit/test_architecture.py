@@ -11,12 +11,12 @@ import containerkit
 PUBLIC = [
     "AlreadyExists", "BuildError", "Change", "Condition", "Container", "ContainerkitError", "Doctor", "Endpoint",
     "Engine", "Event", "Finding", "Healthcheck", "Image", "Interface", "InvalidArgument", "InvalidState",
-    "LayerDetails", "LayerEntry", "LogLine", "Neighbour", "Network", "NetworkGraph", "NotFound", "PermissionDenied",
-    "Plan", "PortMapping", "Process", "ProcessFailed", "ProcessInfo", "Progress", "PruneReport", "Recording",
-    "RegistryError", "Result", "Route", "RuntimeFailure", "SearchResult", "SearchResults", "Stats", "StorageError",
-    "Timeout", "Unsupported", "Usage", "boot", "call", "containers", "default_engine", "doctor", "events", "images",
-    "info", "login", "logout", "networks", "prune", "pull", "run", "search", "set_default_engine", "until",
-    "version",
+    "LayerDetails", "LayerEntry", "LogLine", "Mount", "Neighbour", "Network", "NetworkGraph", "NotFound",
+    "PermissionDenied", "Plan", "PortMapping", "Process", "ProcessFailed", "ProcessInfo", "Progress", "PruneReport",
+    "Recording", "RegistryError", "Result", "Route", "RuntimeFailure", "SearchResult", "SearchResults", "Stats",
+    "StorageError", "Timeout", "Unsupported", "Usage", "Volume", "boot", "call", "containers", "default_engine",
+    "doctor", "events", "images", "info", "login", "logout", "networks", "prune", "pull", "run", "search",
+    "set_default_engine", "until", "version", "volumes",
 ]  # fmt: skip
 
 

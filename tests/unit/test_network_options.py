@@ -347,12 +347,6 @@ def test_network_settings_are_written_down_and_read_again() -> None:
         assert Settings.read(json.loads(json.dumps(found.written()))) == found
 
 
-def test_volumes_come_later() -> None:
-    for option in ("volumes", "volumes_from", "mounts"):
-        with pytest.raises(Unsupported, match=f"option {option}: volumes come with a later version"):
-            read(**{option: []})
-
-
 def test_a_port_mapping_is_public() -> None:
     assert ck.PortMapping is PortMapping
     assert str(PortMapping(80, "tcp", "::1", 8080)) == "[::1]:8080:80/tcp"
