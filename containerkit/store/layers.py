@@ -109,8 +109,11 @@ class Layers:
             try:
                 with self._locked(chain_id), Workspace(self._paths.tmp) as space:
                     if not place.exists():  # another process was not faster
-                        rights.call(owners.copy, layer, space.path / "fs", exchange)
-                        self._publish(space.path, place)
+                        whole = space.path / "whole"
+                        whole.mkdir()
+                        rights.call(owners.copy, layer, whole / "fs", exchange)
+                        syncfs(whole)
+                        os.rename(whole, place)
                         layer.with_name("usage").unlink(missing_ok=True)
             except OSError as error:
                 raise from_os_error(error, f"layer {chain_id}") from error

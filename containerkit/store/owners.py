@@ -98,6 +98,7 @@ class Exchanged(Archive):
 
     def __init__(self, archive: Archive, exchange: Exchange) -> None:
         self._archive, self._exchange = archive, exchange
+        self.root = exchange.of(*archive.root)
 
     def add(self, entry: Entry, content: Readable | bytes = b"") -> None:
         """As its base."""

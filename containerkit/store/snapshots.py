@@ -75,6 +75,7 @@ class Snapshots:
         lower = self._owned(image, exchange)
         root = self._layers.naming_root(image.chain_ids)
         (above,) = self._layers.exchanged([root], exchange) if root is not None else (None,)
+        owner = exchange.of(0, 0) if exchange is not None else None
         try:
             os.mkdir(base, 0o700)
             if exchange is not None:
@@ -83,12 +84,12 @@ class Snapshots:
             if self._stacks():
                 for name in ("upper", "work"):
                     _make(f"{base}/{name}")
-                rights.call(_copy_root, above, f"{base}/upper")
+                rights.call(_copy_root, above, f"{base}/upper", owner)
                 if not image.chain_ids:
                     self._empty.mkdir(exist_ok=True)
             else:
                 rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
-                rights.call(_copy_root, above, f"{base}/rootfs")
+                rights.call(_copy_root, above, f"{base}/rootfs", owner)
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return self.mounts(container_id, image)
@@ -221,13 +222,16 @@ def _make(path: str) -> None:
     os.chmod(path, 0o755)  # whatever the umask is
 
 
-def _copy_root(layer: Path | None, root: str) -> None:
+def _copy_root(layer: Path | None, root: str, owner: tuple[int, int] | None) -> None:
     """A merged directory is as its uppermost one: here the container's own, not the image's root.
 
     Args:
         layer: the one that says what the image's root is like.
+        owner: whose it is otherwise, if not ours.
     """
     if layer is None:
+        if owner is not None:
+            os.chown(root, *owner)
         return
     found = os.stat(layer)
     os.chown(root, found.st_uid, found.st_gid)
