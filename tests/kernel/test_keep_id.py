@@ -23,7 +23,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path.mkdir(mode=0o755)
     (path / "hers").write_text("hers\n")
     (path / "hers").chmod(0o600)
-    (path / "root's").touch()
+    (path / "root").touch()
     for one in (path, path / "hers"):
         os.chown(one, ANNA, GROUP)
     yield path
@@ -45,25 +45,27 @@ def test_the_process_is_who_called_sudo(engine: Engine, image: Image, data: Path
 def test_without_sudo_it_is_root(engine: Engine, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_UID", raising=False)
     assert engine.call("busybox", "id -u", userns="keep-id").stdout == "0\n"
+    options = {"userns": "keep-id:uid=1000,gid=100", "volumes": [f"{tmp_path}:/data"]}
+    script = "touch /data/new; id -u; stat -c %u:%g /data/new"
+    result = engine.call("busybox", ["sh", "-c", script], **options)  # type: ignore[arg-type]
+    assert result.stdout.split() == ["1000", "1000:100"] and owner(tmp_path / "new") == (0, os.getegid())
 
 
 def test_another_number_inside(engine: Engine, image: Image, data: Path) -> None:
     """As Jupyter's images want it: user 1000 of group 100."""
     options = {"userns": "keep-id:uid=1000,gid=100", "volumes": [f"{data}:/data"]}
-    script = (
-        'id -u; id -g; cat /data/hers; touch /data/new; mkdir /data/dir; stat -c %u:%g /data /data/new "/data/root\'s"'
-    )
+    script = "id -u; id -g; cat /data/hers; touch /data/new; mkdir /data/dir; stat -c %u:%g /data /data/new /data/root"
     result = engine.call("busybox", ["sh", "-c", script], **options)  # type: ignore[arg-type]
     assert result.stdout.split() == ["1000", "100", "hers", "1000:100", "1000:100", "0:0"], result
     assert owner(data / "new") == owner(data / "dir") == (ANNA, GROUP)
     box = engine.run("busybox", "sleep 60", name="box", stop_timeout=0, **options)  # type: ignore[arg-type]
     with box:
         assert box.exec("id -u").stdout == "1000\n" and box.exec("id -u", user="root").stdout == "0\n"
-        box.exec("touch /data/root", user="root", check=True)
-        assert owner(data / "root") == (0, 0)
+        box.exec("touch /data/another", user="root", check=True)
+        assert owner(data / "another") == (0, 0)
         # The two have changed places: who has her number inside is 1000 outside.
-        box.exec("chown 4242:4343 /data/root", user="root", check=True)
-        assert owner(data / "root") == (1000, 100)
+        box.exec("chown 4242:4343 /data/another", user="root", check=True)
+        assert owner(data / "another") == (1000, 100)
         box.restart()
         box.exec("touch /data/again", check=True)
         assert owner(data / "again") == (ANNA, GROUP)

@@ -24,9 +24,7 @@ def _data(here: Path) -> Path:
 def kept(engine: Engine, here: Path, users: int) -> None:
     """The process has this user's numbers; what it writes is this user's; root is another, where there is one."""
     me, data = f"{os.getuid()}:{os.getgid()}", _data(here)
-    script = (
-        f"id -u; id -g; cat /data/hers; echo new >/data/new; {_STAT} /data/hers /data/new; echo $HOME; touch /etc/x"
-    )
+    script = f"id -u; id -g; cat /data/hers; echo new >/data/new; {_STAT} /data/*; echo $HOME; touch /etc/x"
     result = engine.call("busybox", ["sh", "-c", script], userns="keep-id", volumes=[f"{data}:/data"])
     uid, gid = me.split(":")
     assert result.stdout.split() == [uid, gid, "hers", me, me, "/"], result
@@ -51,9 +49,8 @@ def kept(engine: Engine, here: Path, users: int) -> None:
 def kept_as_another(engine: Engine, here: Path, users: int) -> None:
     """As Jupyter's images want it: user 1000 of group 100, whose home directory the image has."""
     data, her = _data(here), "1000:100" if users > 1 else "0:0"
-    script = (
-        f"mkdir -p /home/jovyan/in; echo jovyan:x:1000:100::/home/jovyan:/bin/sh >>/etc/passwd; chown -R {her} /home"
-    )
+    row = "jovyan:x:1000:100::/home/jovyan:/bin/sh"
+    script = f"mkdir -p /home/jovyan/in; echo {row} >>/etc/passwd; chown -R {her} /home"
     maker = engine.run("busybox", ["sh", "-c", script], name="maker", network="none")
     maker.wait(timeout=10)
     image = maker.commit("jupyter", changes=["USER jovyan"])
