@@ -47,7 +47,7 @@ def copy_in(root: Root, source: str | os.PathLike[str], path: str, *, archive: b
             target, new_name = _target(
                 path, content, name, lambda base: mounts.openat2(view.descriptor, base, _PATH_DIRECTORY)
             )
-            copier = Copier(None, view.first) if archive else Copier(view.first)
+            copier = Copier(None, view.first) if archive else Copier(view.maker)
             _copy(copier, parent, name, content, target, new_name)
         finally:
             os.close(parent)
@@ -63,7 +63,7 @@ def copy_out(root: Root, path: str, destination: str | os.PathLike[str], *, arch
             with _errors(f"{root.subject}: {path} to {given}"):
                 target, new_name = _target(given, content, name, lambda base: os.open(base, _PATH_DIRECTORY))
                 uid, gid = view.first
-                copier = Copier(None, (-uid, -gid)) if archive else Copier((os.geteuid(), os.getegid()))
+                copier = Copier(None, (-uid, -gid)) if archive else Copier(view.person or (os.geteuid(), os.getegid()))
                 _copy(copier, parent, name, content, target, new_name)
         finally:
             os.close(parent)
@@ -76,6 +76,8 @@ def export(root: Root, destination: str) -> None:
         archive = PlainArchive(file)
         add_root(archive, view.descriptor, view.first)
         archive.end()
+        if view.person is not None:
+            os.chown(file.fileno(), *view.person)
 
 
 def _copy(copier: Copier, parent: int, name: str, content: bool, target: int, new_name: str) -> None:

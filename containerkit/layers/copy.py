@@ -22,8 +22,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Not blocking: a fifo may have taken the file's place.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
-#: Overlayfs's own notes.
-_DROPPED_XATTRS = ("user.overlay.",)
 
 
 @dataclass
@@ -38,6 +36,8 @@ class Copier:
 
     #: Whether a directory that is there already gets the original's owner, mode and time, too.
     dresses_all: ClassVar[bool] = False
+    #: Overlayfs's own notes.
+    dropped_xattrs: ClassVar[tuple[str, ...]] = ("user.overlay.",)
 
     owner: tuple[int, int] | None = None
     shift: tuple[int, int] = (0, 0)
@@ -171,7 +171,7 @@ class Copier:
         os.chmod(path, stat.S_IMODE(found.st_mode))
         if self.owner is None and original >= 0:
             for key in os.listxattr(original):
-                if key.startswith(_KEPT_XATTRS) and not key.startswith(_DROPPED_XATTRS):
+                if key.startswith(_KEPT_XATTRS) and not key.startswith(self.dropped_xattrs):
                     os.setxattr(path, key, os.getxattr(original, key))
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 

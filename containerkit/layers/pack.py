@@ -31,7 +31,12 @@ class Packed:
 
 
 class Archive:
-    """Writes entries as a tar stream, to where its :meth:`write` says."""
+    """Writes entries as a tar stream, to where its :meth:`write` says.
+
+    ``root`` are the user and the group that are 0 in it, as the files that are added have them.
+    """
+
+    root: tuple[int, int] = (0, 0)
 
     def write(self, data: bytes) -> None:
         """Append bytes of the stream."""

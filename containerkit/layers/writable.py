@@ -21,8 +21,8 @@ from containerkit.layers.tar import Entry
 from containerkit.layers.whiteouts import OPAQUE_MARK, WHITEOUT, is_opaque, is_whiteout
 from containerkit.layers.write import Files, attributes, handle, names, open_directory
 
-#: How the runtime makes a place to mount on: kind and mode, owner, group.
-_AS_MADE = ((stat.S_IFDIR | 0o755, 0, 0), (stat.S_IFREG | 0o644, 0, 0))
+#: How the runtime makes a place to mount on, as root: kind and mode.
+_AS_MADE = (stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644)
 
 
 def add_upper(archive: Archive, upper: str | Path, lower: Sequence[str | Path], mounted: Iterable[str]) -> None:
@@ -103,7 +103,7 @@ class _Writable:
             return False
         name = path.rpartition("/")[2]
         original = below.child(name)
-        if not _is_as_made(descriptor, found, below, name, original):
+        if not self._is_as_made(descriptor, found, below, name, original):
             return False
         if not stat.S_ISDIR(found.st_mode):
             return path in self._places.ends and original is None
@@ -115,6 +115,17 @@ class _Writable:
             )
         finally:
             os.close(directory)
+
+    def _is_as_made(
+        self, descriptor: int, found: os.stat_result, below: Directory, name: str, original: Node | None
+    ) -> bool:
+        """Whether it is as the runtime makes a place, or as the layers below have it."""
+        if original is None:
+            is_empty = stat.S_ISDIR(found.st_mode) or not found.st_size
+            is_made = found.st_mode in _AS_MADE and (found.st_uid, found.st_gid) == self._archive.root
+            return is_empty and is_made and not attributes(descriptor)
+        with below.handle(name, original) as other:
+            return _constitution(found) == _constitution(original.found) and attributes(descriptor) == attributes(other)
 
     def _is_place_in(self, directory: int, name: str, path: str, below: Directory) -> bool:
         with handle(name, directory) as (descriptor, found):
@@ -173,15 +184,6 @@ def _other_names(root: Directory, wanted: dict[str, set[str]]) -> list[str]:
         for path, is_wanted in found
         if not is_wanted
     ]
-
-
-def _is_as_made(descriptor: int, found: os.stat_result, below: Directory, name: str, original: Node | None) -> bool:
-    """Whether it is as the runtime makes a place, or as the layers below have it."""
-    if original is None:
-        is_empty = stat.S_ISDIR(found.st_mode) or not found.st_size
-        return is_empty and (found.st_mode, found.st_uid, found.st_gid) in _AS_MADE and not attributes(descriptor)
-    with below.handle(name, original) as other:
-        return _constitution(found) == _constitution(original.found) and attributes(descriptor) == attributes(other)
 
 
 def _constitution(found: os.stat_result) -> tuple[int, int, int]:

@@ -132,6 +132,25 @@ def write_maps(pid: int, uids: Map, gids: Map) -> None:
             raise OSError(1, f"{' '.join(words)}: failed; see subuid(5)", name)
 
 
+def become_root() -> bool:
+    """Be root of this process's user namespace, or the first one there where it has none: the kernel asks for
+    capabilities, but who makes a file has to have a number.
+
+    Returns:
+        Whether it may set groups.
+    """
+    sets_groups = may_set_groups()
+    uid, gid = _lowest("uid"), _lowest("gid")
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    return sets_groups
+
+
+def _lowest(kind: str) -> int:
+    with open(f"/proc/self/{kind}_map") as file:
+        return min(int(row.split()[0]) for row in file)
+
+
 def enter(user_namespace: int) -> None:
     """Become root of that namespace, with mounts of its own. The process has one thread.
 
@@ -141,8 +160,7 @@ def enter(user_namespace: int) -> None:
     ns.setns(user_namespace, ns.CLONE_NEWUSER)
     if may_set_groups():
         os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    become_root()
     # A change of user hides /proc/self from its own process.
     process.prctl(process.PR_SET_DUMPABLE, 1)
     ns.unshare(ns.CLONE_NEWNS)

@@ -6,6 +6,7 @@ Sources: namespaces(7), user_namespaces(7), clone(2), include/uapi/linux/sched.h
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import struct
@@ -37,6 +38,8 @@ KINDS = {
     "cgroup": (CLONE_NEWCGROUP, "cgroup"),
     "time": (CLONE_NEWTIME, "time"),
 }
+
+_NS_GET_PARENT = 0xB702
 
 _clone3 = syscall_number("clone3")
 _long = ctypes.c_long
@@ -80,6 +83,13 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int) -> None:
     """setns(2) with a namespace's descriptor, or with a pidfd and the flags of all namespaces to take from it."""
     check(libc.setns(descriptor, flags), "setns")
+
+
+def parent_of(user_namespace: int) -> int:
+    """A descriptor of the namespace in which that one was made (ioctl_nsfs(2), NS_GET_PARENT)."""
+    found = fcntl.ioctl(user_namespace, _NS_GET_PARENT)
+    os.set_inheritable(found, False)
+    return found
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from containerkit.errors import InvalidArgument
-from containerkit.options import devices, mounts, networks, policies, ports, values
+from containerkit.options import devices, mounts, networks, policies, ports, users, values
 from containerkit.options.values import container_name, duration, environment, signal_number, size
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
@@ -184,7 +184,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "expose": ports.expose, "mac_address": networks.mac_address,
     "pid": _joinable("private", "host"), "uts": _joinable("private", "host"),
     "ipc": _joinable("private", "shareable", "host"), "cgroupns": _joinable("private", "host"),
-    "userns": _joinable("host", "remap"),
+    "userns": users.userns,
 }  # fmt: skip
 
 #: What changes while a container lives.

@@ -175,10 +175,12 @@ def create(
         RuntimeFailure: an operation outside the container failed; nothing is left.
     """
     steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0, confined=is_confined())
+    # Root of a user namespace has no more right to give maps to a process that hides than an ordinary user has.
+    is_mapped = any(isinstance(operation, AwaitIdMaps) for operation in steps.inside)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
         rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {}, by_root=os.geteuid() == 0,
+        state=state or {}, by_root=os.geteuid() == 0 and not (is_confined() and is_mapped),
     )  # fmt: skip
     try:
         give(streams, spec.linux.host_ids(spec.process.user))

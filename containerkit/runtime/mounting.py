@@ -6,6 +6,7 @@ All of them run before pivot_root, on descriptors resolved inside the root file 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ class MapMount(Operation):
         user_namespace = self.maps.open()
         try:
             m.mount_setattr(tree, m.MOUNT_ATTR_IDMAP, recursive=self.recursive, userns=user_namespace)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP):
+                text = f"the file system of {self.source} has no idmapped mounts (ext4, xfs, btrfs and tmpfs have)"
+                raise OSError(error.errno, text) from error
+            raise
         finally:
             os.close(user_namespace)
 

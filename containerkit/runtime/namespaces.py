@@ -169,9 +169,7 @@ class BecomeRoot(Operation):
         return "setuid 0 of the user namespace"
 
     def execute(self, context: Context) -> None:
-        context.sets_groups = confinement.may_set_groups()
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        context.sets_groups = confinement.become_root()
 
 
 @dataclass(frozen=True)
@@ -189,9 +187,7 @@ class AwaitIdMaps(Operation):
             os._exit(1)
         # An ordinary user could not have given the maps to a process that hides from it.
         process.prctl(process.PR_SET_DUMPABLE, 0)
-        context.sets_groups = confinement.may_set_groups()
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        context.sets_groups = confinement.become_root()
 
     def write_maps(self, pid: int) -> None:
         """The parent's half."""

@@ -53,7 +53,9 @@ def build(
     process = spec.process
     root = rootfs.PivotRoot() if pivot else rootfs.MoveRoot()
     found = (program.FindProgram(process.args[0], process.env, process.cwd),) if waits else ()
-    return Plan(outside=tuple(_outside(spec, overlay)), inside=tuple(_inside(spec, overlay, root, found, confined)))
+    return Plan(
+        outside=tuple(_outside(spec, overlay, confined)), inside=tuple(_inside(spec, overlay, root, found, confined))
+    )
 
 
 def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool = False) -> Plan:
@@ -80,7 +82,7 @@ def build_enter(process: Process, cgroup: str, *, filtered: bool, outlives: bool
     return Plan(join, (*terminal, *_before_start(process), *_after_start(process, load, bound)))
 
 
-def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
+def _outside(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[Operation]:
     linux = spec.linux
     if linux.cgroups_path:
         yield namespaces.CreateCgroup(linux.cgroups_path, linux.resources)
@@ -89,8 +91,9 @@ def _outside(spec: Spec, overlay: MountEntry | None) -> Iterator[Operation]:
     # Joining a pid namespace is for children too: it has to come before the clone.
     if (entry := linux.namespace("pid")) is not None and entry.path:
         yield namespaces.JoinNamespace("pid", entry.path)
-    # What shows other owners is mounted before the clone, by a process of the host: inside there is no right to it.
-    if overlay is not None and linux.uid_mappings:
+    # What shows other owners is mounted before the clone, by a process of the host: inside there is no right to it, nor
+    # has an ordinary user any.
+    if overlay is not None and linux.uid_mappings and not confined:
         maps = namespaces.HoldMaps(linux.uid_mappings, linux.gid_mappings)
         if overlay.type == "overlay":
             yield rootfs.MapOverlay(_overlay(overlay), maps)
@@ -168,7 +171,7 @@ def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[O
             yield mounting.HoldMount(entry.destination, entry.source)
     # What the host mounts later travels in where the container's own mounts may: never the other way.
     yield rootfs.SetPropagation(m.MS_REC | (m.MS_PRIVATE if linux.rootfs_propagation == "private" else m.MS_SLAVE))
-    if overlay is not None and linux.uid_mappings:
+    if overlay is not None and linux.uid_mappings and not confined:
         yield rootfs.PlaceRootfs()
     elif overlay is not None and overlay.type == "overlay":
         yield _overlay(overlay)

@@ -31,9 +31,10 @@ from containerkit.layers.whiteouts import is_opaque
 from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
-from containerkit.store import rights
+from containerkit.store import owners, rights
 from containerkit.store.blobs import damaged
 from containerkit.store.downloads import Growing
+from containerkit.store.owners import Exchange
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
 
@@ -90,6 +91,33 @@ class Layers:
         """Of a stack of layers that are there, the uppermost one that says what the root is like; None: none does."""
         paths = [self.path(chain_id) for chain_id in reversed(chain_ids)]
         return next((path for path in paths if not os.path.exists(path.with_name(_NO_ROOT))), None)
+
+    def exchanged(self, layers: Sequence[Path], exchange: Exchange | None) -> tuple[Path, ...]:
+        """Of layers that are there, the copies with those owners; those that are missing are made. Idempotent.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        if exchange is None:
+            return tuple(layers)
+        return tuple([self._exchanged(layer, exchange) for layer in layers])
+
+    def _exchanged(self, layer: Path, exchange: Exchange) -> Path:
+        place = layer.with_name(exchange.name)
+        if not place.exists():
+            chain_id = f"sha256:{layer.parent.name}"
+            try:
+                with self._locked(chain_id), Workspace(self._paths.tmp) as space:
+                    if not place.exists():  # another process was not faster
+                        whole = space.path / "whole"
+                        whole.mkdir()
+                        rights.call(owners.copy, layer, whole / "fs", exchange)
+                        syncfs(whole)
+                        os.rename(whole, place)
+                        layer.with_name("usage").unlink(missing_ok=True)
+            except OSError as error:
+                raise from_os_error(error, f"layer {chain_id}") from error
+        return place / "fs"
 
     def unpack(self, chain_id: str, below: Sequence[str], descriptor: Descriptor, source: Source | None = None) -> int:
         """As :meth:`ensure`, of one layer, unless it depends on layers below that are not there yet.

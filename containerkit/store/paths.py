@@ -8,6 +8,7 @@
         metadata.db                  images, containers, events (SQLite, WAL)
         leases                       a lock per living container (store/leases.py)
         layers/<chain id hex>/fs     a layer unpacked, read-only from then on
+            owners-<uid>-<gid>/fs    the same with other owners (store/owners.py)
         containers/<id>/             a bundle and what belongs to it
             config.json              the runtime-spec configuration
             rootfs/                  where overlayfs is mounted, in the container's own mount namespace

@@ -33,6 +33,7 @@ from containerkit.store import rights
 from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import Ingest, Written, write_layer
 from containerkit.store.layers import Layers
+from containerkit.store.owners import Exchange, Exchanged
 from containerkit.store.paths import Paths
 from containerkit.store.trees import remove_tree
 from containerkit.store.workspace import Workspace
@@ -60,28 +61,35 @@ class Snapshots:
         self._tmp = paths.tmp
         self._can_stack: bool | None = None
 
-    def prepare(self, container_id: str, image: ImageRecord) -> tuple[Mount, ...]:
+    def prepare(self, container_id: str, image: ImageRecord, exchange: Exchange | None = None) -> tuple[Mount, ...]:
         """Make the directories of a snapshot; returns its mounts.
+
+        Args:
+            exchange: who has changed places with root on its disk, in its layers too.
 
         Raises:
             StorageError: a layer is missing and its blob damaged, or the disk is full.
             InvalidArgument: the store's path has a character that overlayfs's options cannot hold.
         """
         base = self._base(container_id)
-        lower = self._lower(image)
+        lower = self._owned(image, exchange)
         root = self._layers.naming_root(image.chain_ids)
+        (above,) = self._layers.exchanged([root], exchange) if root is not None else (None,)
+        owner = exchange.of(0, 0) if exchange is not None else None
         try:
             os.mkdir(base, 0o700)
+            if exchange is not None:
+                exchange.write(base)
             _make(f"{base}/rootfs")
             if self._stacks():
                 for name in ("upper", "work"):
                     _make(f"{base}/{name}")
-                rights.call(_copy_root, root, f"{base}/upper")
+                rights.call(_copy_root, above, f"{base}/upper", owner)
                 if not image.chain_ids:
                     self._empty.mkdir(exist_ok=True)
             else:
                 rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
-                rights.call(_copy_root, root, f"{base}/rootfs")
+                rights.call(_copy_root, above, f"{base}/rootfs", owner)
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return self.mounts(container_id, image)
@@ -97,6 +105,12 @@ class Snapshots:
     def _lower(self, image: ImageRecord) -> tuple[Path, ...]:
         """The image's layers, the lowest first, unpacked; of an image without any, an empty one."""
         return self._layers.showing(image.chain_ids, image.layers) or (self._empty,)
+
+    def _owned(self, image: ImageRecord, exchange: Exchange | None) -> tuple[Path, ...]:
+        return self._layers.exchanged(self._lower(image), exchange) if image.chain_ids else self._lower(image)
+
+    def _exchange(self, container_id: str) -> Exchange | None:
+        return Exchange.read(self._prefix + container_id) if is_rootless() else None
 
     def _stacks(self) -> bool:
         """Whether overlayfs takes writable layers here; tried once in a process."""
@@ -117,7 +131,8 @@ class Snapshots:
         base = self._base(container_id)
         if self._is_copy(container_id):
             return (Mount("/", "bind", f"{base}/rootfs", ("rbind",)),)
-        stacked = ":".join([str(directory) for directory in reversed(self._lower(image))])
+        lower = self._owned(image, self._exchange(container_id))
+        stacked = ":".join([str(directory) for directory in reversed(lower)])
         extra = (*_OPTIONS, "volatile") if volatile else _OPTIONS
         if is_rootless():
             # In a user namespace overlayfs keeps its notes in attributes that an ordinary user may write.
@@ -130,7 +145,7 @@ class Snapshots:
         return Path(f"{self._prefix}{container_id}", "rootfs" if self._is_copy(container_id) else "upper")
 
     def directories(self, container_id: str, image: ImageRecord) -> list[Path]:
-        """What the tree consists of, uppermost first."""
+        """What the tree consists of, uppermost first; the owners of its layers are not always these."""
         upper = self.upper(container_id)
         return [upper] if upper.name == "rootfs" else [upper, *reversed(self._lower(image))]
 
@@ -141,8 +156,13 @@ class Snapshots:
             mounted: where something is mounted in it: what the runtime made for that is left out.
         """
         compare = diff.compare if self._is_copy(container_id) else diff.changes
+        layers = self._beneath(container_id, image)
+        return rights.call(compare, self.upper(container_id), layers, tuple(mounted))
+
+    def _beneath(self, container_id: str, image: ImageRecord) -> tuple[Path, ...]:
+        """Its layers, uppermost first."""
         layers = self._layers.showing(image.chain_ids, image.layers)
-        return rights.call(compare, self.upper(container_id), layers[::-1], tuple(mounted))
+        return self._layers.exchanged(layers, self._exchange(container_id))[::-1]
 
     def pack(self, container_id: str, image: ImageRecord, mounted: Sequence[str], ingest: Ingest) -> Written:
         """Write what the container has changed as a layer.
@@ -154,10 +174,10 @@ class Snapshots:
             InvalidArgument: a file whose name only a whiteout may have.
             InvalidState: a file became shorter while it was read.
         """
-        layers = self._layers.showing(image.chain_ids, image.layers)
+        layers, exchange = self._beneath(container_id, image), self._exchange(container_id)
         add = writable.add_copy if self._is_copy(container_id) else writable.add_upper
         space = f"{ingest.path}/changes"
-        return rights.call(_pack, space, add, self.upper(container_id), layers[::-1], tuple(mounted))
+        return rights.call(_pack, space, add, self.upper(container_id), layers, tuple(mounted), exchange)
 
     def remove(self, container_id: str) -> None:
         """Remove the container's directory with all in it. Idempotent.
@@ -173,9 +193,12 @@ class Snapshots:
 
 def _pack(
     space: str, add: Callable[[Archive, Path, Sequence[Path], Sequence[str]], None],
-    upper: Path, layers: Sequence[Path], mounted: Sequence[str],
+    upper: Path, layers: Sequence[Path], mounted: Sequence[str], exchange: Exchange | None,
 ) -> Written:  # fmt: skip
-    return write_layer(space, lambda archive: add(archive, upper, layers, mounted))
+    def write(archive: Archive) -> None:
+        add(Exchanged(archive, exchange) if exchange is not None else archive, upper, layers, mounted)
+
+    return write_layer(space, write)
 
 
 def can_stack(tmp: Path) -> bool:
@@ -199,13 +222,16 @@ def _make(path: str) -> None:
     os.chmod(path, 0o755)  # whatever the umask is
 
 
-def _copy_root(layer: Path | None, root: str) -> None:
+def _copy_root(layer: Path | None, root: str, owner: tuple[int, int] | None) -> None:
     """A merged directory is as its uppermost one: here the container's own, not the image's root.
 
     Args:
         layer: the one that says what the image's root is like.
+        owner: whose it is otherwise, if not ours.
     """
     if layer is None:
+        if owner is not None:
+            os.chown(root, *owner)
         return
     found = os.stat(layer)
     os.chown(root, found.st_uid, found.st_gid)

@@ -21,6 +21,7 @@ from containerkit.oci.image_config import ContainerConfig, HealthConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Duration, Healthcheck, Settings
 from containerkit.runtime import defaults
+from containerkit.store.owners import Exchange
 from containerkit.supervise import devices, etc, messages, userns
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,19 +34,48 @@ class Place:
     Args:
         is_rootless: it is an ordinary user who asks.
         cgroup: the path of the cgroup below which others may be made; None for nowhere.
-        groups: how many groups there are: 2**31, or those of the user namespace.
+        users, groups: how many there are: 2**31, or those of the user namespace.
+        person: the user and the group of who asks; where that is root by sudo(8), of who called that.
     """
 
     is_rootless: bool = False
     cgroup: str | None = ""
+    users: int = 2**31
     groups: int = 2**31
+    person: tuple[int, int] = (0, 0)
 
     @classmethod
     def here(cls) -> Place:
         """Of this process."""
         if os.geteuid() == 0:
-            return cls()
-        return cls(True, delegated_parent(), sum(size for *_, size in confinement.id_maps()[1]))
+            return cls(person=_by_sudo() or (0, os.getegid()))
+        users, groups = (sum(size for *_, size in rows) for rows in confinement.id_maps())
+        return cls(True, delegated_parent(), users, groups, (os.geteuid(), os.getegid()))
+
+    def kept(self, settings: Settings) -> userns.Kept | None:
+        """Who is kept by ``userns="keep-id"``."""
+        return userns.kept(settings.userns, self.person)
+
+    def exchange(self, settings: Settings) -> Exchange | None:
+        """Who changes places with root on the container's disk."""
+        kept = self.kept(settings) if self.is_rootless else None
+        return kept.exchange(self.users, self.groups) if kept is not None else None
+
+    def on_disk(self, settings: Settings, who: Identity) -> Identity:
+        """A user of the container by the numbers that the files on the disk have."""
+        kept = self.kept(settings) if self.is_rootless else None
+        return kept.on_disk(who, self.users, self.groups) if kept is not None else who
+
+    def shown(self, settings: Settings, mounts: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
+        """The mounts; root's of the host's paths with the person's files as those of who the person is inside."""
+        kept = None if self.is_rootless else self.kept(settings)
+        paths = {mount.target for mount in settings.mounts if mount.type == "bind"}
+        return tuple(kept.shown(one) if kept and one.destination in paths else one for one in mounts)
+
+
+def _by_sudo() -> tuple[int, int] | None:
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    return (int(uid), int(gid)) if uid.isdecimal() and gid.isdecimal() else None
 
 
 def command_of(settings: Settings, image: ContainerConfig) -> tuple[str, ...]:
@@ -99,6 +129,7 @@ def configure(
     """
     place = place or Place()
     uids, gids = _maps(settings, place)
+    _check_user(settings, who, uids, gids)
     own_network = settings.network in ("none", "bridge")
     # Somebody else's uts namespace has its name.
     hostname = (hostname or settings.hostname or id[:12]) if settings.uts == "private" else ""
@@ -110,17 +141,22 @@ def configure(
         process=_process(settings, image, who, hostname),
         hostname=hostname,
         domainname=settings.domainname,
-        mounts=_together(_mounts(settings, place), _binds(files or {}, mapped=bool(uids)), _tmpfs(settings), mounts),
+        mounts=_together(
+            _mounts(settings, place),
+            _binds(files or {}, mapped=bool(uids) and not place.is_rootless),
+            _tmpfs(settings),
+            place.shown(settings, mounts),
+        ),
         annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
-            namespaces=tuple(_namespaces(settings)),
+            namespaces=tuple(_namespaces(settings, has_users=bool(uids))),
             uid_mappings=uids,
             gid_mappings=gids,
             devices=tuple({node.path: node for node in nodes}.values()),
             cgroups_path=_cgroup(id, settings, place),
             resources=_within(resources(settings, rules), place),
             sysctl={
-                **_network_sysctls(own_network, gids[0].size if gids else place.groups),
+                **_network_sysctls(own_network, gids or (rs.IDMapping(0, 0, place.groups),)),
                 **(settings.sysctls or {}),
             },
             seccomp=_seccomp(settings),
@@ -148,14 +184,19 @@ def asks_for_limits(settings: Settings) -> bool:
     return replace(resources(settings), devices=()) != rs.Resources()
 
 
-def _network_sysctls(own_network: bool, groups: int) -> dict[str, str]:
+def _network_sysctls(own_network: bool, groups: tuple[rs.IDMapping, ...]) -> dict[str, str]:
     """As Docker: everybody may listen on low ports, and every group that there is may ping."""
     if not own_network:
         return {}
-    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"0 {groups - 1}"}
+    first, last = min(m.container_id for m in groups), max(m.container_id + m.size - 1 for m in groups)
+    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": f"{first} {last}"}
 
 
 def _maps(settings: Settings, place: Place) -> tuple[tuple[rs.IDMapping, ...], tuple[rs.IDMapping, ...]]:
+    if (kept := place.kept(settings)) is not None:
+        maps = kept.maps(place.users, place.groups) if place.is_rootless else ((), ())
+        _check_joined(settings, bool(maps[0]))
+        return maps
     if settings.userns != "remap":
         return (), ()  # those of another container are filled in at each start
     for kind, choice in choices(settings).items():
@@ -170,10 +211,39 @@ def _maps(settings: Settings, place: Place) -> tuple[tuple[rs.IDMapping, ...], t
     return userns.maps()
 
 
-def _namespaces(settings: Settings) -> Iterator[rs.Namespace]:
+def _check_joined(settings: Settings, has_users: bool) -> None:
+    for kind, choice in choices(settings).items():
+        if has_users and choice.startswith("container:"):
+            raise InvalidArgument(
+                f'{kind} {choice!r}: with userns "{settings.userns}" it cannot be another container\'s: '
+                "that belongs to other users"
+            )
+
+
+def _check_user(
+    settings: Settings, who: Identity, uids: tuple[rs.IDMapping, ...], gids: tuple[rs.IDMapping, ...]
+) -> None:
+    if settings.userns == "remap" or not uids:
+        return
+    for kind, id, maps in (("user", who.uid, uids), ("group", who.gid, gids)):
+        if rs.mapped(maps, id) is None:
+            raise InvalidArgument(
+                f'{kind} {id}: with userns "{settings.userns}" there is none of that number: '
+                f"{_told(maps)} (more need subordinate ids: see subuid(5))"
+            )
+
+
+def _told(maps: tuple[rs.IDMapping, ...]) -> str:
+    return "there are " + ", ".join(
+        f"{m.container_id}" if m.size == 1 else f"{m.container_id} to {m.container_id + m.size - 1}"
+        for m in sorted(maps, key=lambda m: m.container_id)
+    )
+
+
+def _namespaces(settings: Settings, *, has_users: bool) -> Iterator[rs.Namespace]:
     """Private ones, and those of another container, whose path is filled in at each start (:func:`join`)."""
     yield rs.Namespace("mount")
-    if settings.userns == "remap":
+    if has_users:
         yield rs.Namespace("user")
     for kind, choice in choices(settings).items():
         if choice in ("private", "shareable"):
@@ -187,7 +257,7 @@ def choices(settings: Settings) -> dict[str, str]:
     network = "private" if settings.network in ("none", "bridge") else settings.network
     return {
         "uts": settings.uts, "ipc": settings.ipc, "pid": settings.pid, "cgroup": settings.cgroupns, "network": network,
-        "user": "host" if settings.userns == "remap" else settings.userns,
+        "user": settings.userns if settings.userns.startswith("container:") else "host",
     }  # fmt: skip
 
 

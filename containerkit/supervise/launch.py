@@ -185,10 +185,10 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
     """Make the container's directory, with its configuration, and what it is mounted with."""
     settings = Settings.read(record.options)
     try:
-        store.snapshots.prepare(record.id, image)
-        who = _identity(store, record, image, settings)
-        volumes.prepare(store, record, settings, who)
         place = configure.Place.here()
+        store.snapshots.prepare(record.id, image, place.exchange(settings))
+        who = _identity(store, record, image, settings, place)
+        volumes.prepare(store, record, settings, place.on_disk(settings, who))
         if place.cgroup is None and configure.asks_for_limits(settings):
             _warn_of_limits()
         path = specs.directory(store, record.id)
@@ -224,8 +224,11 @@ def _warn_of_limits() -> None:
     )
 
 
-def _identity(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> accounts.Identity:
-    user = settings.user or image.config.config.user or ""
+def _identity(
+    store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings, place: configure.Place
+) -> accounts.Identity:
+    kept = place.kept(settings)
+    user = settings.user or (kept.user if kept is not None else image.config.config.user or "")
     return identity_in(store.snapshots.directories(record.id, image), user, record.name, settings.group_add)
 
 
@@ -417,6 +420,10 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
             pid = other.pid or 0
             paths[kind] = f"/proc/{pid}/ns/{KINDS[kind][1]}"
             theirs = specs.read(store, other.id).linux
+            if theirs.uid_mappings and rights.is_needed:
+                raise InvalidArgument(
+                    f"container {record.name}: cannot join the {kind} namespace: {choice} keeps the id of who runs it"
+                )
             if theirs.uid_mappings and settings.userns != choice:
                 raise InvalidArgument(
                     f"container {record.name}: cannot join the {kind} namespace: {choice} has users of its own "

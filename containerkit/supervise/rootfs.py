@@ -13,8 +13,8 @@ from errno import EINVAL
 from typing import NamedTuple
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
-from containerkit.linux import mounts, process
-from containerkit.oci.runtime_spec import User
+from containerkit.linux import confinement, mounts, process
+from containerkit.oci.runtime_spec import IDMapping, Linux, User
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
@@ -59,10 +59,19 @@ class Root:
 
 
 class View(NamedTuple):
-    """A root's descriptor, and the user and group that its root is as seen through it."""
+    """A root's descriptor, and the user and group that its root is as seen through it.
+
+    ``person`` is who runs the container, as seen from here, where that is not this process's user.
+    """
 
     descriptor: int
     first: tuple[int, int] = (0, 0)
+    person: tuple[int, int] | None = None
+
+    @property
+    def maker(self) -> tuple[int, int]:
+        """Who makes files: its root, or who is there in the place of one."""
+        return self.first if self.person is None else (os.getuid(), os.getgid())
 
 
 @contextmanager
@@ -76,10 +85,10 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
     """
     while True:
         if record.state in ALIVE and (root := _of_process(record)) is not None:
-            first = specs.read(store, record.id).linux.host_ids(User()) or (0, 0)
+            view = _seen(root, specs.read(store, record.id).linux)
             try:
-                with process.filesystem_ids(*first):
-                    yield View(root, first)
+                with process.filesystem_ids(*view.maker):
+                    yield view
             finally:
                 os.close(root)
             return
@@ -92,13 +101,41 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
             raise InvalidState(f"container {record.name}: its files cannot be reached: it is being started or removed")
         record = now
     try:
+        linux = specs.read(store, record.id).linux
+        if linux.uid_mappings and confinement.is_confined():
+            # A worker, which is here for this alone: it stays.
+            _enter_anew(linux)
         root = mounted(store, record, image)
         try:
-            yield View(root)
+            yield _seen(root, linux) if confinement.is_confined() else View(root)
         finally:
             os.close(root)
     finally:
         os.close(lease)
+
+
+def _seen(root: int, linux: Linux) -> View:
+    if confinement.is_confined() and linux.uid_mappings:
+        # We are in its user namespace; the person is root of the one around it.
+        uid, gid = (_whose(maps, 0) for maps in (linux.uid_mappings, linux.gid_mappings))
+        return View(root, person=(uid, gid))
+    return View(root, linux.host_ids(User()) or (0, 0))
+
+
+def _whose(maps: tuple[IDMapping, ...], host_id: int) -> int:
+    return next(m.container_id + host_id - m.host_id for m in maps if m.host_id <= host_id < m.host_id + m.size)
+
+
+def _enter_anew(linux: Linux) -> None:
+    """Into a user namespace as that of an ordinary user's container that does not run."""
+    # Not at the top: most who look at files have no use for the runtime.
+    from containerkit.runtime.namespaces import HoldMaps
+
+    users = HoldMaps(linux.uid_mappings, linux.gid_mappings).open()
+    try:
+        confinement.enter(users)
+    finally:
+        os.close(users)
 
 
 def _of_process(record: ContainerRecord) -> int | None:

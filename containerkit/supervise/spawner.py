@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, Unsupported, reason
 from containerkit.linux import capabilities, cgroups, confinement, process
+from containerkit.linux import namespaces as ns
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
 from containerkit.supervise import helper, messages, monitor, rehearsal
@@ -78,6 +79,10 @@ class Home:
             place = descriptors.pop(own)
         elif isinstance(request, messages.Enter | messages.Work) and request.pid:
             place = os.open(f"/proc/{request.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            if isinstance(request, messages.Enter) and "user" in request.namespaces:
+                # As for a start: the helper stays outside, and its child goes in.
+                place, inner = ns.parent_of(place), place
+                os.close(inner)
         elif self.refusal:
             raise Unsupported(self.refusal)
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import busybox, leftovers
-from tests.rootless import networking
+from tests.rootless import keeping, networking
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (
@@ -33,6 +33,7 @@ SCENARIOS = (
     "doctor",
     "runtime",
     *networking.SCENARIOS,
+    *keeping.SCENARIOS,
 )
 
 #: In a mount namespace of its own, the interpreter and this tree are where the user can reach them, wherever they are.
