@@ -10,14 +10,15 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ================================  ==================================================================
 ``notebook/``                     widgets (public names only)
 ``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
-``network``
+``network`` ``volume`` ``backups``
 ``engine`` ``collection``         one root directory: the default engine; its collections as tables
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``net/``                          bridges, addresses, published ports, names
 ``archives/``                     images as one file: docker-archives, OCI layouts
+``backup/``                       a tree of files becomes a backup, and a tree again
 ``registry/``                     images from and to afar: the distribution protocol
-``store/``                        what is on disk: blobs, images, layers, containers, leases
+``store/``                        what is on disk: blobs, images, layers, containers, volumes, leases
 ``layers/``                       tar to and from directories; programs of this machine
 ``linux/``                        the kernel, one file per facility
 ``oci/``                          the specifications' values and grammars

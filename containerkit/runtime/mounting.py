@@ -98,38 +98,43 @@ class Mount(Operation):
         return f"mount {what} on {self.destination}" + (f" ({self.options.data})" if self.options.data else "")
 
     def execute(self, context: Context) -> None:
-        prepared = context.prepared.pop(self.destination, None)
         try:
-            if prepared is not None:
-                self._place(context, prepared)
-            else:
-                with source_of(self.source, self.options.subpath if self.options.is_bind else "") as source:
-                    self._mount_from(context, source)
+            made = self._bind(context) if self.options.is_bind else self._mount(context)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.destination) from error
-        self._adjust(context)
-
-    def _place(self, context: Context, prepared: int) -> None:
-        target = context.target(self.destination, directory=os.path.isdir(fd_path(prepared)))
         try:
-            m.move_mount(prepared, target)
-            os.close(prepared)
+            self._adjust(made)
+        finally:
+            os.close(made)
+
+    def _bind(self, context: Context) -> int:
+        """The mount's root, by a descriptor that is of it from the beginning: who may change what is on the way to its
+        place, as another container with the same volume may, does not get another mount adjusted instead."""
+        tree = context.prepared.pop(self.destination, -1)
+        if tree < 0:
+            with source_of(self.source, self.options.subpath) as source:
+                tree = m.open_tree(source, recursive=bool(self.options.flags & m.MS_REC))
+        target = context.target(self.destination, directory=os.path.isdir(fd_path(tree)))
+        try:
+            m.move_mount(tree, target)
         finally:
             os.close(target)
+        return tree
 
-    def _mount_from(self, context: Context, source: str) -> None:
-        directory = not self.options.is_bind or os.path.isdir(source)
-        target = context.target(self.destination, directory=directory)
+    def _mount(self, context: Context) -> int:
+        """The root of a new file system, mounted at its place."""
+        target = context.target(self.destination)
         try:
-            self._mount(source, fd_path(target))
+            self._mount_at(fd_path(target))
             if "tmpcopyup" in self.options.own:
                 self._copy_up(context, target)
-            if self.options.subpath and not self.options.is_bind:
-                self._show_part(context, target)
+            if self.options.subpath:
+                return self._show_part(context, target)
         finally:
             os.close(target)
+        return context.target(self.destination)
 
-    def _show_part(self, context: Context, target: int) -> None:
+    def _show_part(self, context: Context, target: int) -> int:
         """Of a file system that has just been mounted only a part is to be seen."""
         whole = context.target(self.destination)
         try:
@@ -139,13 +144,11 @@ class Mount(Operation):
         finally:
             os.close(whole)
         m.move_mount(part, target)
-        os.close(part)
+        return part
 
-    def _mount(self, source: str, target: str) -> None:
+    def _mount_at(self, target: str) -> None:
         options = self.options
-        if options.is_bind:
-            m.mount(source, target, "", options.flags & (m.MS_BIND | m.MS_REC))
-        elif self.type == "overlay":
+        if self.type == "overlay":
             layers, *rest = options.data.split(",")
             m.mount_overlay(target, layers.removeprefix("lowerdir=").split(":"), rest)
         else:
@@ -168,24 +171,15 @@ class Mount(Operation):
         finally:
             os.close(upper)
 
-    def _adjust(self, context: Context) -> None:
-        # The kernel ignores the flags of a bind and takes a propagation alone: each needs a call of its own, on the
-        # mount just made, which the old descriptor is below of.
+    def _adjust(self, made: int) -> None:
+        # The kernel ignores the flags of a bind and takes a propagation alone: each needs a call of its own.
         flags = self.options.flags & ~(m.MS_BIND | m.MS_REC)
-        recursive = any(self.options.recursive)
-        if not (self.options.is_bind and flags) and not self.options.propagation and not recursive:
-            return
-        target = context.target(self.destination)
-        try:
-            if self.options.is_bind and flags:
-                flags |= locked_flags(target)
-                m.mount("none", fd_path(target), "", m.MS_REMOUNT | m.MS_BIND | flags)
-            if self.options.propagation:
-                m.mount("none", fd_path(target), "", self.options.propagation)
-            if recursive:
-                m.mount_setattr(target, *self.options.recursive, recursive=True)
-        finally:
-            os.close(target)
+        if self.options.is_bind and flags:
+            m.mount("none", fd_path(made), "", m.MS_REMOUNT | m.MS_BIND | flags | locked_flags(made))
+        if self.options.propagation:
+            m.mount("none", fd_path(made), "", self.options.propagation)
+        if any(self.options.recursive):
+            m.mount_setattr(made, *self.options.recursive, recursive=True)
 
 
 @dataclass(frozen=True)

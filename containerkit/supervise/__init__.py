@@ -18,6 +18,7 @@ One ``run`` walks through the files like this::
     networks.py    which networks it wants to be on (the default one is made when it is not there)
     configure.py   options and image config become a runtime-spec configuration (pure); devices.py helps
     launch.py      row (state creating, addresses leased), lease, bundle on disk, then one Start message
+      volumes.py     what is mounted: volumes get their names before the row, and their first content after it
       etc.py         /etc/hosts, /etc/resolv.conf, /etc/hostname
       linking.py     what links add to its environment
     messages.py    the messages and the descriptors that travel with them
@@ -46,6 +47,7 @@ What else is done to a container that is there, from the SDK's side:
 ``logfiles`` ``follow``           reading a log, reading one that grows
 ``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
+``saving`` ``relay``              volumes to backups and back, by a worker that tells how far it is
 ``specs``                         its ``config.json``
 ``netdesign`` ``networks``        a new network's row; removed, connected and disconnected while it runs
 ================================  ==================================================================

@@ -248,7 +248,11 @@ def _place_new(store: Store, connection: sqlite3.Connection, name: str, tree: Pa
 
 def _place(store: Store, connection: sqlite3.Connection, name: str, tree: Path, labels: Mapping[str, str]) -> None:
     refuse_running(store, connection, name)
-    exchange(str(tree), store.volumes.path(name))
+    directory = store.volumes.directory(name)
+    for left in ("filling", "filled"):  # of what it was to be filled with when somebody was killed
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(f"{directory}/{left}", tree.with_name(left))
+    exchange(str(tree), f"{directory}/data")
 
 
 def refuse_running(store: Store, connection: sqlite3.Connection, name: str) -> None:
