@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     )
     from containerkit.stats import Stats
     from containerkit.store.usage import Usage
+    from containerkit.supervise.drivers import VolumeDriver
     from containerkit.top import ProcessInfo
     from containerkit.volume import Volume
 
@@ -124,11 +125,11 @@ _HOMES = {
         "results",
     ),
     **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
-    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups", "Condition":
-    "conditions", "Container": "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options",
-    "Image": "image", "LayerEntry": "layers.listing", "Mount": "options", "Network": "network", "NetworkGraph":
-    "netgraph", "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
-    "Recording": "recording", "Stats": "stats", "Usage": "store.usage", "Volume": "volume", "until": "conditions",
+    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups", "Container":
+    "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options", "Image": "image",
+    "LayerEntry": "layers.listing", "Mount": "options", "Network": "network", "PortMapping": "options", "Process":
+    "process", "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage":
+    "store.usage", "Volume": "volume", "VolumeDriver": "supervise.drivers", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
@@ -180,6 +181,7 @@ __all__ = [
     "Unsupported",
     "Usage",
     "Volume",
+    "VolumeDriver",
     "boot",
     "call",
     "containers",

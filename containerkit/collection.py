@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from containerkit.errors import ContainerkitError
 from containerkit.results import PruneReport
+from containerkit.supervise import drivers
 from containerkit.views import frames, html, text
 
 if TYPE_CHECKING:
@@ -244,7 +246,8 @@ class VolumeCollection(_Collection):
 
         chosen = {**(filters or {}), "dangling": True, **({} if all else {"anonymous": True})}
         sizes = {one.name: one.size for one in Volume.list(filters=chosen, engine=self._engine)}
-        gone = self._engine.store.volumes.prune(sizes)
+        volumes = self._engine.store.volumes
+        gone = volumes.prune(sizes, partial(drivers.remove, volumes))
         return PruneReport(volumes=tuple(gone), space_reclaimed=sum(sizes[name] for name in gone))
 
     def rows(self) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 from containerkit.errors import NotFound
 from containerkit.options import Mount, Settings
 from containerkit.store.store import Store
+from containerkit.supervise import drivers
 
 
 def mounts(settings: Settings) -> list[Mount]:
@@ -28,7 +29,8 @@ def _entry(store: Store, mount: Mount) -> dict[str, Any]:
     if mount.type == "volume":
         found["Name"] = mount.source
         try:
-            found |= {"Source": store.volumes.path(mount.source), "Driver": store.volumes.find(mount.source).driver}
+            record = store.volumes.find(mount.source)
+            found |= {"Source": drivers.path(store.volumes, record), "Driver": record.driver}
         except NotFound:
             found["Source"] = ""  # removed by force
     flags = [("ro", mount.read_only), ("nocopy", mount.nocopy), ("U", mount.chown)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
@@ -16,8 +18,8 @@ from containerkit.backups import Backup, Changes, difference
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
 from containerkit.options import volume_name
 from containerkit.progress import Choice
-from containerkit.store import rights, trees
-from containerkit.supervise import names
+from containerkit.store import rights
+from containerkit.supervise import drivers, names, saving
 from containerkit.supervise.saving import Wishes
 from containerkit.views import html, text
 
@@ -74,8 +76,11 @@ class Volume:
 
         Args:
             name: letters, digits, ``_``, ``.`` and ``-``; none for an anonymous one.
-            driver: who keeps the content; ``"local"`` is this machine.
-            options: the driver's.
+            driver: who keeps the content; ``"local"`` is this machine; others are :class:`VolumeDriver` of packages.
+            options: the driver's. Of ``"local"``: ``size`` (``"100m"``: it cannot grow beyond that); or ``type``,
+                ``device`` and ``o``, as mount(8) takes them: ``{"type": "tmpfs", "device": "tmpfs", "o": "size=10m"}``,
+                ``{"type": "none", "device": "/a/directory", "o": "bind"}``, an NFS export, a block device, a file that
+                is one.
             exist_ok: a volume of that name is taken as it is.
 
         Raises:
@@ -85,9 +90,10 @@ class Volume:
         engine = engine or engines.default_engine()
         chosen = names.random_id() if name is None else volume_name(name)
         given = {str(key): str(value) for key, value in (options or {}).items()}
-        if driver != "local" or given:
-            raise InvalidArgument(f"volume {chosen}: driver {driver!r}: not known")
         try:
+            if any(record.name == chosen for record in engine.store.volumes.list()):
+                raise AlreadyExists(f"volume {chosen}: exists already (exist_ok=True takes it as it is)")
+            drivers.create(chosen, driver, given)
             engine.store.volumes.insert(chosen, driver, given, dict(labels or {}), anonymous=name is None)
         except AlreadyExists:
             if not exist_ok:
@@ -109,8 +115,20 @@ class Volume:
 
     @property
     def path(self) -> str:
-        """The directory of this machine that holds its content."""
-        return self._engine.store.volumes.path(self._record().name)
+        """The directory of this machine that holds its content; of a volume that has to be mounted, while a container
+        runs with it, or in :meth:`mounted`.
+        """
+        return drivers.path(self._engine.store.volumes, self._record())
+
+    @contextmanager
+    def mounted(self) -> Iterator[str]:
+        """Its path, for the time of a ``with``: what has to be mounted is.
+
+        Raises:
+            RuntimeFailure: it cannot be mounted.
+        """
+        with drivers.held(self._engine.store, self._record().name) as path:
+            yield path
 
     @property
     def driver(self) -> str:
@@ -140,8 +158,7 @@ class Volume:
     @property
     def size(self) -> int:
         """Bytes that its files take on the disk: counted now, file by file. Tables show what was counted last."""
-        path = self.path
-        found = rights.call(trees.disk_usage, path) - os.lstat(path).st_blocks * 512
+        found = rights.call(saving.used, self._engine.store.paths, self._record().name)
         self._engine.store.volumes.note_size(self._name, found)
         return found
 
@@ -171,7 +188,8 @@ class Volume:
         Raises:
             InvalidState: a container uses it.
         """
-        self._engine.store.volumes.delete(self._record().name, force=force)
+        volumes = self._engine.store.volumes
+        volumes.delete(self._record().name, force=force, before=partial(drivers.remove, volumes))
         return self
 
     # -- copies of it ------------------------------------------------------------------------------------------------

@@ -61,14 +61,6 @@ class Volumes:
             raise from_os_error(error, f"volume {name}") from error
         return path
 
-    def path(self, name: str) -> str:
-        """Where the volume's content is.
-
-        Raises:
-            NotFound: it is not there.
-        """
-        return f"{self.directory(self.find(name).name)}/data"
-
     def find(self, name: str) -> VolumeRecord:
         """The row of that name, or of a unique beginning of an anonymous one's.
 
@@ -97,6 +89,11 @@ class Volumes:
         """(id, name) of the containers that were made with it, by name."""
         return _users(self.database.connection(), name)
 
+    def is_needed(self, name: str) -> bool:
+        """Whether a container that is alive, or about to be, was made with it."""
+        states = " AND c.status NOT IN ('created', 'exited')"
+        return bool(_users(self.database.connection(), name, states))
+
     def used(self) -> set[str]:
         """The names of the volumes that some container was made with."""
         return {row[0] for row in self.database.connection().execute("SELECT DISTINCT volume FROM volume_uses")}
@@ -106,12 +103,12 @@ class Volumes:
         with self.database.transaction() as connection:
             connection.execute("UPDATE volumes SET size = ?, sized = ? WHERE name = ?", (size, time.time(), name))
 
-    def delete(self, name: str, *, force: bool = False, before: Callable[[], object] | None = None) -> None:
+    def delete(self, name: str, *, force: bool = False, before: Callable[[VolumeRecord], object] | None = None) -> None:
         """Forget a volume, and take its directory away.
 
         Args:
             force: also when containers that do not run were made with it.
-            before: called once nothing speaks against it; what it raises does.
+            before: called with it once nothing speaks against it; what it raises does.
 
         Raises:
             InvalidState: it is in use.
@@ -123,17 +120,17 @@ class Volumes:
                 raise NotFound(f"volume {name}: not found (removed)")
             _refuse_used(connection, name, force)
             if before is not None:
-                before()
+                before(VolumeRecord._make(row))
             volumerows.delete(connection, VolumeRecord._make(row))
         events.tell(self.database)
         volumerows.discard(self.database, [name])
 
-    def prune(self, names: Iterable[str]) -> builtins.list[str]:
-        """Remove those of the volumes that nobody uses; their names."""
+    def prune(self, names: Iterable[str], before: Callable[[VolumeRecord], object] | None = None) -> builtins.list[str]:
+        """Remove those of the volumes that nobody uses; their names. ``before`` as for :meth:`delete`."""
         gone = []
         for name in names:
             try:
-                self.delete(name)
+                self.delete(name, before=before)
             except (InvalidState, NotFound):
                 continue  # somebody has just begun to use it, or removed it
             gone.append(name)

@@ -47,6 +47,7 @@ What else is done to a container that is there, from the SDK's side:
 ``logfiles`` ``follow``           reading a log, reading one that grows
 ``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
+``drivers`` ``localdriver``       who keeps volumes' content; when it is mounted
 ``saving`` ``relay``              volumes to backups and back, by a worker that tells how far it is
 ``specs``                         its ``config.json``
 ``netdesign`` ``networks``        a new network's row; removed, connected and disconnected while it runs

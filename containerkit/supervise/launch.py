@@ -262,6 +262,7 @@ def create(
     try:
         write_bundle(store, record, image)
         store.containers.move(record.id, "create")
+        volumes.release(store, Settings.read(record.options))
     except BaseException:
         _discard(store, record)
         raise
@@ -323,6 +324,7 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
         except BaseException:
             # What it needs is not there, or it could not be asked for: as before.
             store.containers.move(record.id, "fail" if record.started is None else "exit")
+            volumes.release(store, Settings.read(record.options))
             raise
     finally:
         os.close(lease)
@@ -332,7 +334,7 @@ def _request(
     store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
 ) -> Running:
     settings = Settings.read(record.options)
-    volumes.check(store, record.name, settings)
+    volumes.take(store, record.name, settings)
     joined = _join(store, record, settings)
     endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
@@ -352,6 +354,7 @@ def _request(
         remove=bool(record.auto_remove),
         stdin_open=settings.stdin_open,
         health=configure.probe(settings.healthcheck),
+        volumes=volumes.mounted(store, settings),
         networked=networks.networked(store, settings, image.config.config, endpoints),
     )
     with contextlib.ExitStack() as stack:
@@ -445,5 +448,6 @@ def _discard(store: Store, record: ContainerRecord) -> None:
     try:
         remove_tree(specs.directory(store, record.id))
         store.containers.delete(record.id, volumes=True)
+        volumes.release(store, Settings.read(record.options))
     except (OSError, ContainerkitError):
         pass  # the row stays, without an owner: the next call tries again

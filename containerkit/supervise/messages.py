@@ -91,7 +91,7 @@ class Start:
 
     ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
     by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
-    ``remove``: it goes when it ends.
+    ``remove``: it goes when it ends; ``volumes``: those of its that are unmounted when nobody needs them any more.
     """
 
     id: str
@@ -109,6 +109,7 @@ class Start:
     stdin_open: bool = False
     health: Probe | None = None
     networked: Networked | None = None
+    volumes: tuple[str, ...] = ()
     kind: str = "start"
 
 

@@ -203,6 +203,7 @@ class Monitor:
             move = "exit" if self.request.has_run or self.restarts else "fail"
             self._move(move, exit_code=failed.exit_code, error=failed.text, finished=time.time())
             self._close()
+        self._release_volumes()
         self._say(failed)
 
     # -- while it runs -----------------------------------------------------------------------------------------------
@@ -335,7 +336,19 @@ class Monitor:
         except (ContainerkitError, OSError):
             # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
             pass
+        self._release_volumes()
         self._say(last)
+
+    def _release_volumes(self) -> None:
+        if not self.request.volumes:
+            return
+        # Not at the top: few containers have such volumes.
+        from containerkit.supervise import drivers
+
+        try:
+            drivers.release(self.database, self.request.volumes)
+        except (ContainerkitError, OSError):
+            pass  # whoever opens the store next tries again
 
     def _tell(self, action: str) -> None:
         try:

@@ -11,13 +11,14 @@ import os
 import signal
 import time
 
+from containerkit.errors import NotFound
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
 from containerkit.runtime import bundle
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import bridging, sharing
+from containerkit.supervise import bridging, drivers, sharing
 
 
 def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
@@ -45,10 +46,18 @@ def sweep(store: Store) -> None:
     """Look at every container once, and take away what removed volumes have left."""
     for record in store.containers.list():
         truth(store, record)
+    drivers.sweep(store)
     store.volumes.sweep()
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:
+    _end(store, record)
+    names = [one[1] for one in record.options.get("mounts", ()) if one[2] == "volume"]
+    with contextlib.suppress(NotFound):
+        drivers.release(store.database, drivers.mounted(store.volumes, names))
+
+
+def _end(store: Store, record: ContainerRecord) -> None:
     _end_processes(store, record)
     directory = os.path.join(store.paths.containers, record.id)
     if record.state == "creating" or (record.auto_remove and record.state in ALIVE):

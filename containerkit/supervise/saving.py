@@ -25,15 +25,16 @@ from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.staging import Staged, staged
-from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState
+from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, Unsupported
 from containerkit.layers.copy import Copier
 from containerkit.linux.files import exchange
 from containerkit.store import events, volumerows
 from containerkit.store.containers import ALIVE
 from containerkit.store.paths import Paths
 from containerkit.store.store import Store
+from containerkit.store.trees import disk_usage
 from containerkit.store.workspace import Workspace
-from containerkit.supervise import pausing, recover
+from containerkit.supervise import drivers, pausing, recover
 from containerkit.supervise.relay import Told
 
 CONSISTENCIES = ("none", "pause")
@@ -136,12 +137,12 @@ def content(store: Store, name: str, consistency: str, base: Manifest | None = N
     """
     if consistency not in CONSISTENCIES:
         raise InvalidArgument(f"consistency {consistency!r}: expected one of {', '.join(CONSISTENCIES)}")
-    path = store.volumes.path(name)
-    if consistency == "none" or not _running(store, name):
-        yield path
-        return
-    with Workspace(store.paths.tmp) as space:
-        yield staged(path, space.path, lambda: _still(store, name), base)
+    with drivers.held(store, name) as path:
+        if consistency == "none" or not _running(store, name):
+            yield path
+            return
+        with Workspace(store.paths.tmp) as space:
+            yield staged(path, space.path, lambda: _still(store, name), base)
 
 
 def _running(store: Store, name: str) -> list[str]:
@@ -189,7 +190,8 @@ def restore(
 
 def _merged(store: Store, name: str, restored: Path, target: Path) -> Path:
     """The volume's content with what was restored over it."""
-    _copy_tree(store.volumes.path(name), target)
+    with drivers.held(store, name) as path:
+        _copy_tree(path, target)
     _copy_tree(str(restored), target)
     return target
 
@@ -202,7 +204,7 @@ def copy(told: Told, paths: Paths, name: str, new: str, consistency: str, labels
         target = space.path / "data"
         if consistency == "pause":
             stack.enter_context(_still(store, name))
-        _copy_tree(store.volumes.path(name), target)
+        _copy_tree(stack.enter_context(drivers.held(store, name)), target)
         put(store, new, target, is_new=True, labels=labels)
 
 
@@ -247,6 +249,11 @@ def _place_new(store: Store, connection: sqlite3.Connection, name: str, tree: Pa
 
 
 def _place(store: Store, connection: sqlite3.Connection, name: str, tree: Path, labels: Mapping[str, str]) -> None:
+    record = store.volumes.find(name)
+    if record.driver != "local" or record.options:
+        raise Unsupported(
+            f"volume {name}: is no directory of ours, which could be exchanged at once: restore to another one"
+        )
     refuse_running(store, connection, name)
     directory = store.volumes.directory(name)
     for left in ("filling", "filled"):  # of what it was to be filled with when somebody was killed
@@ -267,10 +274,17 @@ def refuse_running(store: Store, connection: sqlite3.Connection, name: str) -> N
         raise InvalidState(f"volume {name}: cannot restore: {users} runs with it (stop it first)")
 
 
+def used(paths: Paths, name: str) -> int:
+    """Bytes that a volume's files take on the disk."""
+    with drivers.held(Store(paths), name) as path:
+        return disk_usage(path) - os.lstat(path).st_blocks * 512
+
+
 def items(paths: Paths, name: str) -> list[Item]:
     """What a volume has, with the digests of its contents."""
-    tree = os.open(Store(paths).volumes.path(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return compare.hashed(tree)
-    finally:
-        os.close(tree)
+    with drivers.held(Store(paths), name) as path:
+        tree = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return compare.hashed(tree)
+        finally:
+            os.close(tree)

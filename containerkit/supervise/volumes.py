@@ -14,6 +14,7 @@ anew. A lock on the volume's directory lets two containers that are made togethe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,10 @@ from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from containerkit.store.volumerows import Use
-from containerkit.supervise import names, rootfs
+from containerkit.supervise import drivers, names, rootfs
 
+#: Where a volume of a file system of its own is filled from, in it.
+_INSIDE = ".containerkit"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -98,7 +101,7 @@ def entries(store: Store, settings: Settings, *, mapped: bool) -> Iterator[rs.Mo
         elif mount.type == "image":
             yield _image(store, mount, below, shown)
         elif mount.type == "volume":
-            source = store.volumes.path(mount.source)
+            source = drivers.path(store.volumes, store.volumes.find(mount.source))
             yield rs.Mount(mount.target, "bind", source, ("bind", "rprivate", *flags, *below, *shown))
         else:
             # All that is mounted below it, too; and that is read-only, too.
@@ -141,16 +144,17 @@ def prepare(store: Store, record: ContainerRecord, settings: Settings, who: Iden
     if not settings.mounts:
         return
     subject = f"container {record.name}"
-    fills, owned = [], []
+    fills: list[tuple[str, str, str]] = []
+    owned, path = [], ""
     for mount in settings.mounts:
         if mount.type == "bind":
             _find(mount, subject)
         elif mount.type == "volume":
-            path = store.volumes.make(mount.source)
+            path = drivers.take(store.volumes, store.volumes.find(mount.source))
             if not (mount.nocopy or mount.subpath):
-                fills.append((os.path.dirname(path), mount.target))
+                fills.append((store.volumes.directory(mount.source), path, mount.target))
         if mount.chown:
-            owned.append(mount.source if mount.type == "bind" else store.volumes.path(mount.source))
+            owned.append(mount.source if mount.type == "bind" else path)
     try:
         if fills:
             rights.call(fill, rootfs.Root(store, record.id, record.name), tuple(fills))
@@ -160,18 +164,31 @@ def prepare(store: Store, record: ContainerRecord, settings: Settings, who: Iden
         raise RuntimeFailure(f"{subject}: volumes: {reason(error)}", errno=error.errno) from error
 
 
-def check(store: Store, container: str, settings: Settings) -> None:
-    """Whether its volumes are still there, before a start.
+def take(store: Store, container: str, settings: Settings) -> None:
+    """Before a start: its volumes are there, and mounted where that has to be.
 
     Raises:
         NotFound: one has been removed.
+        RuntimeFailure: one cannot be mounted.
     """
     for mount in settings.mounts:
         if mount.type == "volume":
             try:
-                store.volumes.find(mount.source)
+                drivers.take(store.volumes, store.volumes.find(mount.source))
             except NotFound as error:
                 raise NotFound(f"container {container}: {error.message}") from error
+
+
+def mounted(store: Store, settings: Settings) -> tuple[str, ...]:
+    """The names of those that are unmounted after the end."""
+    return drivers.mounted(store.volumes, [one.source for one in settings.mounts if one.type == "volume"])
+
+
+def release(store: Store, settings: Settings) -> None:
+    """Unmount what nobody needs any more, when it does not run after all."""
+    names = [one.source for one in settings.mounts if one.type == "volume"]
+    with contextlib.suppress(NotFound):
+        drivers.release(store.database, drivers.mounted(store.volumes, names))
 
 
 def _find(mount: Mount, subject: str) -> None:
@@ -188,38 +205,44 @@ def _find(mount: Mount, subject: str) -> None:
         ) from error
 
 
-def fill(root: rootfs.Root, wanted: Sequence[tuple[str, str]]) -> None:
+def fill(root: rootfs.Root, wanted: Sequence[tuple[str, str, str]]) -> None:
     """Give empty volumes what a new container has at their places.
 
     Args:
-        wanted: (the volume's directory, the path in the container) of each.
+        wanted: (the volume's directory, its content, the path in the container) of each.
     """
     record = root.store.containers.read(root.id)
     if record is None:
         raise NotFound(f"{root.subject}: not found (removed)")
     tree = rootfs.mounted(root.store, record, root.store.images.get(record.image))
     try:
-        for directory, target in wanted:
+        for directory, data, target in wanted:
             with locked(directory):
-                _fill(tree, directory, target)
+                _fill(tree, directory, data, target)
     finally:
         os.close(tree)
 
 
-def _fill(tree: int, directory: str, target: str) -> None:
+def _fill(tree: int, directory: str, data: str, target: str) -> None:
+    if os.stat(data).st_dev != os.stat(directory).st_dev:
+        # What is mounted there is filled from inside: a rename does not leave its file system.
+        directory = f"{data}/{_INSIDE}"
     if not os.path.isdir(f"{directory}/filled"):
-        if os.listdir(f"{directory}/data"):
+        if {*os.listdir(data)} - {_INSIDE, "lost+found"}:
             return
         try:
             source = openat2(tree, target, _DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
+            os.makedirs(directory, exist_ok=True)
             _copy(source, f"{directory}/filling")
         finally:
             os.close(source)
         os.rename(f"{directory}/filling", f"{directory}/filled")
-    _move_in(f"{directory}/filled", f"{directory}/data")
+    _move_in(f"{directory}/filled", data)
+    if directory.endswith(_INSIDE):
+        os.rmdir(directory)
 
 
 def _copy(source: int, path: str) -> None:

@@ -14,9 +14,9 @@ PUBLIC = [
     "InvalidArgument", "InvalidState", "LayerDetails", "LayerEntry", "LogLine", "Mount", "Neighbour", "Network",
     "NetworkGraph", "NotFound", "PermissionDenied", "Plan", "PortMapping", "Process", "ProcessFailed",
     "ProcessInfo", "Progress", "PruneReport", "Recording", "RegistryError", "Result", "Route", "RuntimeFailure",
-    "SearchResult", "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported", "Usage", "Volume", "boot",
-    "call", "containers", "default_engine", "doctor", "events", "images", "info", "login", "logout", "networks",
-    "prune", "pull", "run", "search", "set_default_engine", "until", "version", "volumes",
+    "SearchResult", "SearchResults", "Stats", "StorageError", "Timeout", "Unsupported", "Usage", "Volume",
+    "VolumeDriver", "boot", "call", "containers", "default_engine", "doctor", "events", "images", "info", "login",
+    "logout", "networks", "prune", "pull", "run", "search", "set_default_engine", "until", "version", "volumes",
 ]  # fmt: skip
 
 
