@@ -125,11 +125,12 @@ _HOMES = {
         "results",
     ),
     **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
-    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups", "Container":
-    "container", "Endpoint": "connections", "Event": "event", "Healthcheck": "options", "Image": "image",
-    "LayerEntry": "layers.listing", "Mount": "options", "Network": "network", "PortMapping": "options", "Process":
-    "process", "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage":
-    "store.usage", "Volume": "volume", "VolumeDriver": "supervise.drivers", "until": "conditions",
+    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups",
+    "Condition": "conditions", "Container": "container", "Endpoint": "connections", "Event": "event",
+    "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing", "Mount": "options",
+    "Network": "network", "NetworkGraph": "netgraph", "PortMapping": "options", "Process": "process",
+    "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage": "store.usage",
+    "Volume": "volume", "VolumeDriver": "supervise.drivers", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
