@@ -23,8 +23,10 @@ def emptied(root: Path, run: Path, **options: Any) -> Iterator[Engine]:
         yield engine
     finally:
         for container in engine.containers:
-            container.remove(force=True)
+            container.remove(force=True, volumes=True)
         engine.prune()  # the networks' bridges and firewall
+        for volume in engine.volumes:
+            volume.remove()
         engine.close()
 
 

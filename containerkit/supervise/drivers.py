@@ -146,12 +146,14 @@ def release(database: Database, names: Iterable[str]) -> None:
     for name in names:
         directory = volumes.directory(name)
         with contextlib.suppress(FileNotFoundError), locked(directory):
-            if _is_mount(f"{directory}/data") and not volumes.is_needed(name) and _is_free(directory):
+            if not volumes.is_needed(name) and _is_free(directory):
                 _unmount(volumes, name)
 
 
 def _unmount(volumes: Volumes, name: str) -> None:
     target = f"{volumes.directory(name)}/data"
+    if not _is_mount(target):
+        return
     while _is_mount(target):
         mounts.umount2(target, mounts.MNT_DETACH)
     with contextlib.suppress(ContainerkitError):  # a volume, or a driver, that is gone

@@ -1,0 +1,267 @@
+"""Volumes whose content is not simply a directory: mounted as long as somebody needs it, and by whose driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import containerkit as ck
+from containerkit import Engine, Image, Volume
+
+TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=7,mode=750"}
+
+
+def sh(text: str) -> list[str]:
+    return ["sh", "-c", text]
+
+
+def mounted(engine: Engine) -> list[str]:
+    """The names of the volumes that are mounted."""
+    root = os.path.realpath(engine.paths.volumes)
+    with open("/proc/self/mountinfo") as file:
+        places = [line.split()[4] for line in file]
+    return sorted(Path(place).parent.name for place in places if place.startswith(root))
+
+
+def test_memory_is_shared_while_somebody_runs(engine: Engine, image: Image) -> None:
+    Volume.create("memory", options=TMPFS, engine=engine)
+    with engine.run("busybox", "sleep 60", volumes=["memory:/m"]) as one:
+        assert one.exec(sh("stat -c '%u %a' /m; echo 1 > /m/f")).stdout == "7 750\n"
+        assert engine.call("busybox", "cat /m/f", volumes=["memory:/m"]).stdout == "1\n"
+        assert mounted(engine) == ["memory"]
+        full = one.exec(sh("head -c 2000000 /dev/zero > /m/g; stat -c %s /m/g"))
+        assert int(full.stdout) < 1 << 20
+    assert mounted(engine) == []
+    assert engine.call("busybox", "ls /m", volumes=["memory:/m"]).stdout == ""
+
+
+def test_a_size_holds(engine: Engine, image: Image) -> None:
+    volume = Volume.create("small", options={"size": "8m"}, engine=engine)
+    found = engine.call("busybox", sh("ls -A /s; dd if=/dev/zero of=/s/f bs=1M count=20"), volumes=["small:/s"])
+    assert (found.stdout, found.exit_code, "No space left" in found.stderr) == ("", 1, True)
+    assert 4 << 20 < volume.size < 8 << 20
+    with volume.mounted() as path:
+        assert os.listdir(path) == ["f"] and mounted(engine) == ["small"]
+    assert mounted(engine) == []
+    volume.remove()
+    assert os.listdir(engine.paths.volumes) == []
+
+
+def test_a_volume_of_a_size_takes_the_images_files(engine: Engine, image: Image) -> None:
+    made = engine.create("busybox", sh("mkdir /stock; echo x > /stock/f; chown 12:13 /stock /stock/f"))
+    made.start().wait()
+    made.commit("stocked")
+    made.remove()
+    Volume.create("small", options={"size": "8m"}, engine=engine)
+    told = sh("stat -c '%n %u' /stock /stock/f; ls -A /stock")
+    for _ in range(2):
+        found = engine.call("stocked", told, volumes=["small:/stock"])
+        assert found.stdout == "/stock 12\n/stock/f 12\nf\n"
+
+
+def test_a_file_that_is_a_disk(engine: Engine, image: Image, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)
+    Volume.create("disk", options={"type": "ext4", "device": str(disk), "o": "noatime,ro"}, engine=engine)
+    found = engine.call("busybox", sh("ls -A /d; touch /d/x"), volumes=["disk:/d"])
+    assert found.stdout == "lost+found\n" and "Read-only file system" in found.stderr
+
+
+def test_an_overlay(engine: Engine, image: Image, tmp_path: Path) -> None:
+    for name in ("lower", "upper", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower" / "f").write_text("below")
+    words = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    Volume.create("layered", options={"type": "overlay", "device": "overlay", "o": words}, engine=engine)
+    assert engine.call("busybox", sh("cat /o/f; touch /o/g"), volumes=["layered:/o"], check=True).stdout == "below"
+    assert os.listdir(tmp_path / "upper") == ["g"]
+
+
+def test_a_directory_of_this_machine(engine: Engine, image: Image, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    volume = Volume.create("shown", options={"type": "none", "device": str(place), "o": "bind"}, engine=engine)
+    engine.call("busybox", "touch /s/f", volumes=["shown:/s"], check=True)
+    volume.remove()
+    assert os.listdir(place) == ["f"]
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"colour": "red"}, "volume x: unknown option 'colour'"),
+    ({"type": "tmpfs"}, "option device is missing"),
+    ({"device": "/dev/sdz"}, "option type is missing"),
+    ({"size": "1k"}, "the minimum is 1m"),
+    ({"size": "9m", "type": "ext4"}, "cannot be combined"),
+    ({"type": "none", "device": "relative", "o": "bind"}, "must be an absolute path"),
+])  # fmt: skip
+def test_options_that_cannot_be(engine: Engine, options: dict[str, str], words: str) -> None:
+    with pytest.raises(ck.InvalidArgument, match=words):
+        Volume.create("x", options=options, engine=engine)
+    assert len(engine.volumes) == 0
+
+
+def test_what_cannot_be_mounted(engine: Engine, image: Image) -> None:
+    Volume.create("lost", options={"type": "ext4", "device": "/nowhere"}, engine=engine)
+    with pytest.raises(ck.RuntimeFailure, match="volume lost: cannot mount /nowhere: no such file") as caught:
+        engine.run("busybox", "true", volumes=["lost:/x"])
+    assert caught.value.exit_code == 125 and len(engine.containers) == 0
+
+
+def test_it_stays_mounted_between_two_starts(engine: Engine, image: Image) -> None:
+    Volume.create("memory", options=TMPFS, engine=engine)
+    container = engine.run("busybox", sh("echo x >> /m/f; [ $(wc -l < /m/f) = 3 ] && sleep 60; false"),
+                           volumes=["memory:/m"], restart="always")  # fmt: skip
+    deadline = time.monotonic() + 20
+    while container.restart_count < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert container.restart_count == 2 and mounted(engine) == ["memory"]
+    container.stop(timeout=0)
+    assert mounted(engine) == []
+
+
+def test_one_that_was_killed_is_unmounted(engine: Engine, image: Image) -> None:
+    Volume.create("memory", options=TMPFS, engine=engine)
+    container = engine.run("busybox", "sleep 60", volumes=["memory:/m"])
+    record = engine.store.containers.read(container.id)
+    assert record is not None and record.monitor is not None
+    os.kill(record.monitor, signal.SIGKILL)
+    container.wait()
+    assert mounted(engine) == []
+
+
+def test_who_comes_next_unmounts_what_nobody_needs(engine: Engine, image: Image) -> None:
+    volume = Volume.create("memory", options=TMPFS, engine=engine)
+    with volume.mounted():
+        engine.close()
+        assert len(engine.containers) == 0  # opened again
+        assert mounted(engine) == ["memory"]
+    words = f"""if True:
+        import os, signal
+        from containerkit import Engine, Volume
+        engine = Engine({str(engine.paths.root)!r}, {str(engine.paths.run)!r})
+        with Volume.get("memory", engine=engine).mounted():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", words], cwd=Path(__file__).parents[2], check=False)
+    assert mounted(engine) == ["memory"]
+    engine.close()
+    assert len(engine.containers) == 0
+    assert mounted(engine) == []
+
+
+def test_those_that_come_and_go_at_once(engine: Engine, image: Image) -> None:
+    Volume.create("memory", options=TMPFS, engine=engine)
+    failures: list[object] = []
+
+    def run() -> None:
+        for _ in range(4):
+            found = engine.call("busybox", sh("touch /m/$$ && stat -c %u /m"), volumes=["memory:/m"])
+            if found.stdout != "7\n":
+                failures.append(found)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == [] and mounted(engine) == []
+
+
+def test_backup_and_clone(engine: Engine, image: Image, tmp_path: Path) -> None:
+    volume = Volume.create("small", options={"size": "8m"}, engine=engine)
+    engine.call("busybox", sh("echo x > /s/f"), volumes=["small:/s"], check=True)
+    backup = volume.backup(tmp_path / "b.tar.zst")
+    assert Volume.restore(backup, "plain", engine=engine).diff(volume) == []
+    assert volume.clone("other").diff(backup) == []
+    with pytest.raises(ck.Unsupported, match="volume small"):
+        Volume.restore(backup, "small", engine=engine)
+    assert mounted(engine) == []
+
+
+# -- drivers of others -----------------------------------------------------------------------------------------------
+
+DRIVER = '''
+import json, pathlib
+from containerkit import VolumeDriver
+
+PLACE = pathlib.Path({place!r})
+
+class Driver(VolumeDriver):
+    """Keeps volumes in directories of a place, and a diary."""
+
+    def _write(self, *words):
+        with open(PLACE / "diary", "a") as diary:
+            print(*words, file=diary)
+
+    def create(self, name, options):
+        self._write("create", name, json.dumps(dict(options), sort_keys=True))
+        if "bad" in options:
+            raise ValueError("option bad: not in this house")
+        (PLACE / name).mkdir(exist_ok=True)
+
+    def remove(self, name):
+        self._write("remove", name)
+
+    def mount(self, name):
+        self._write("mount", name)
+        if (PLACE / "broken").exists():
+            raise OSError(5, "the shelf is broken")
+        return str(PLACE / name)
+
+    def unmount(self, name):
+        self._write("unmount", name)
+'''
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with a driver is installed; where that keeps its things."""
+    place, packages = tmp_path / "shelf", tmp_path / "packages"
+    info = packages / "shelf-1.0.dist-info"
+    place.mkdir()
+    info.mkdir(parents=True)
+    (packages / "shelf_driver.py").write_text(DRIVER.format(place=str(place)))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[containerkit.volume_drivers]\nshelf = shelf_driver:Driver\n")
+    monkeypatch.syspath_prepend(packages)
+    yield place
+    sys.modules.pop("shelf_driver", None)
+    shutil.rmtree(packages)
+
+
+def diary(shelf: Path) -> list[str]:
+    return (shelf / "diary").read_text().splitlines()
+
+
+def test_a_driver_of_a_package(engine: Engine, image: Image, shelf: Path) -> None:
+    volume = Volume.create("books", driver="shelf", options={"color": "red"}, engine=engine)
+    assert (volume.driver, volume.options) == ("shelf", {"color": "red"})
+    with volume.mounted() as path:
+        Path(path, "f").write_text("x")
+    assert (shelf / "books" / "f").read_text() == "x"
+    volume.remove()
+    assert diary(shelf) == ['create books {"color": "red"}', "mount books", "unmount books", "remove books"]
+
+
+def test_its_errors_are_clear(engine: Engine, image: Image, shelf: Path) -> None:
+    with pytest.raises(ck.InvalidArgument, match="volume books: driver shelf: option bad: not in this house"):
+        Volume.create("books", driver="shelf", options={"bad": "1"}, engine=engine)
+    with pytest.raises(ck.InvalidArgument, match="driver 'rack': not known .*local, shelf"):
+        Volume.create("books", driver="rack", engine=engine)
+    volume = Volume.create("books", driver="shelf", engine=engine)
+    (shelf / "broken").touch()
+    with pytest.raises(ck.RuntimeFailure, match="volume books: driver shelf: .*the shelf is broken"):
+        engine.run("busybox", "true", volumes=["books:/b"])
+    assert len(engine.containers) == 0
+    volume.remove()
