@@ -58,8 +58,10 @@ def contents(
     current, left = backup, dict(wanted)
     for _ in range(_LONGEST):
         try:
-            here = {item.path for item in current.manifest.items if item.kind == FILE and not item.elsewhere}
-            for found, pieces in current.contents(here & left.keys()):
+            stored = {item.path for item in current.manifest.items if item.kind == FILE and not item.elsewhere}
+            here = stored & left.keys()
+            # The backup itself is read in any case: that says whether it is damaged.
+            for found, pieces in current.contents(here) if here or current is backup else ():
                 item = left.pop(found.path)
                 yield item, _checked(pieces, item, current.subject)
             if not left:

@@ -56,7 +56,7 @@ class Manifest:
     Args:
         items: in the order of the walk, the root first.
         volume: the name of the volume that it is of.
-        created: seconds since the epoch.
+        created: when the first file was looked at, in seconds since the epoch.
         labels: the user's.
         parent: the id of the backup that it is incremental to, or ``""``.
         parent_name: the name of that one's file, beside its own.

@@ -1,6 +1,6 @@
 """Bytes on their way into a backup's file: gathered in large pieces, compressed beside the reading, written.
 
-A small file costs no call of the compressor of its own: headers and contents go into one buffer of some megabytes.
+A small file costs no call of the compressor of its own: headers and contents go into one buffer of two megabytes.
 While that one is compressed and written, in a thread, the next is filled: reading and hashing go on.
 """
 
@@ -19,7 +19,7 @@ from containerkit.errors import InvalidArgument
 from containerkit.layers.compression import Writable, inflating
 
 #: Bytes of a buffer; there are two.
-PIECE = 4 << 20
+PIECE = 2 << 20
 _ZEROS = bytes(1 << 20)
 COMPRESSIONS = ("zstd", "gzip", "none")
 

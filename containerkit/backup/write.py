@@ -24,6 +24,8 @@ from containerkit.layers import tar
 Told = Callable[[int, int, int], None]
 #: Seconds between two of them.
 _INTERVAL = 0.1
+#: Seconds that may be between two changes of a file with the same time: the kernel's clock ticks.
+_TICK = 0.02
 #: What a backup begins with, uncompressed.
 COMMENT = f"containerkit backup {manifest.FORMAT}"
 
@@ -76,19 +78,20 @@ def write(
     tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         total = sum(item.size for item, _ in walk(tree)) if told is not None else 0
+        created = time.time()
         with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
             tree_writer = _Tree(packer, base, by_content, Teller(told, total))
             items = list(tree_writer.add(tree))
-            said = _manifest(items, about or About(), base, base_name)
+            said = _manifest(items, created, about or About(), base, base_name)
             _end(packer, sink, said, compression)
     finally:
         os.close(tree)
     return said
 
 
-def _manifest(items: list[Item], about: About, base: Manifest | None, base_name: str) -> Manifest:
+def _manifest(items: list[Item], created: float, about: About, base: Manifest | None, base_name: str) -> Manifest:
     return Manifest(
-        items, about.volume, time.time(), about.labels, base.id if base else "", base_name if base else "",
+        items, about.volume, created, about.labels, base.id if base else "", base_name if base else "",
         about.consistency, about.frozen_seconds, manifest.identify(items),
     )  # fmt: skip
 
@@ -135,6 +138,7 @@ class _Tree:
     def __init__(self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller) -> None:
         self._packer, self._by_content, self._teller = packer, by_content, teller
         self._base = {item.path: item for item in base.items if item.kind == FILE} if base else {}
+        self._settled = int((base.created - _TICK) * 1e9) if base else 0
         self._same: dict[int, int] = {}
 
     def add(self, root: int) -> Iterator[Item]:
@@ -157,8 +161,11 @@ class _Tree:
 
     def _add_file(self, item: Item, handle: int) -> None:
         earlier = self._base.get(item.path)
-        if earlier is not None and not self._by_content and item.is_unchanged(earlier):
+        if earlier is not None and not self._by_content and self._is_unchanged(item, earlier):
             item.digest, item.extents, item.elsewhere = earlier.digest, earlier.extents, True
+            # Equal values, once in memory.
+            item.path, item.size, item.inode = earlier.path, earlier.size, earlier.inode
+            item.mtime_ns, item.ctime_ns = earlier.mtime_ns, earlier.ctime_ns
             return
         content = open_content(handle)
         try:
@@ -173,6 +180,10 @@ class _Tree:
             item.torn = _has_changed(item, content)
         finally:
             os.close(content)
+
+    def _is_unchanged(self, item: Item, earlier: Item) -> bool:
+        # What was changed within one tick of the clock, before and after it was read, has one and the same time.
+        return item.is_unchanged(earlier) and earlier.ctime_ns < self._settled
 
     def _add_content(self, item: Item, content: int) -> None:
         digest = hashlib.sha256()

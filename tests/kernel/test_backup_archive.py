@@ -19,6 +19,7 @@ import pyrage
 import pytest
 
 from containerkit.backup import archive
+from containerkit.backup.age import Opened, Sealing
 from containerkit.backup.chain import verify
 from containerkit.backup.items import FILE
 from containerkit.backup.sources import Source
@@ -181,6 +182,7 @@ def test_no_room_is_said_before_anything_is_written(tmp_path: Path, target: Path
 
 def test_an_incremental_backup_has_only_what_changed(tree: Path, tmp_path: Path, target: Path) -> None:
     (tree / "big").write_bytes(os.urandom(1 << 20))
+    time.sleep(0.05)  # what changed just before might change again at the same time
     first = write(tree, tmp_path / "one")
     (tree / "plain.txt").write_text("changed")
     (tree / "new").write_text("new")
@@ -197,6 +199,7 @@ def test_an_incremental_backup_has_only_what_changed(tree: Path, tmp_path: Path,
 
 
 def test_a_base_that_is_another_one_is_refused(tree: Path, tmp_path: Path, target: Path) -> None:
+    time.sleep(0.05)
     first = write(tree, tmp_path / "one")
     write(tree, tmp_path / "two", base=first, base_name="one")
     (tmp_path / "one").rename(tmp_path / "moved")
@@ -211,6 +214,18 @@ def test_a_base_that_is_another_one_is_refused(tree: Path, tmp_path: Path, targe
         verify(backup)
     with pytest.raises(InvalidArgument, match="is the one that it would be incremental to"):
         write(tree, tmp_path / "one", base=first, base_name="one")
+
+
+def test_a_change_in_the_same_moment_as_the_backup_is_not_lost(tmp_path: Path, target: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(300):
+        (tree / "file").write_bytes(b"%08d" % number)
+        first = write(tree, tmp_path / "one", compression="none")
+        (tree / "file").write_bytes(b"%08d" % (number + 1))
+        second = write(tree, io.BytesIO(), base=first)
+        digest = hashlib.sha256(b"%08d" % (number + 1)).hexdigest()
+        assert [item.digest for item in second.items if item.kind == FILE] == [digest]
 
 
 def test_what_changed_behind_times_is_found_by_content(tmp_path: Path, target: Path) -> None:
@@ -244,8 +259,6 @@ def test_age_and_we_open_what_a_passphrase_locks(tree: Path, tmp_path: Path, tar
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 16 * 65536, 16 * 65536 + 1, 3_000_000])
 def test_another_reader_of_age_reads_every_length(size: int) -> None:
-    from containerkit.backup.age import Opened, Sealing
-
     data = os.urandom(size)
     file = io.BytesIO()
     sealing = Sealing(file, "pässword")
@@ -253,10 +266,17 @@ def test_another_reader_of_age_reads_every_length(size: int) -> None:
         sealing.write(data[start : start + 100_000])
     sealing.end()
     assert pyrage.passphrase.decrypt(file.getvalue(), "pässword") == data
-    theirs = Opened(io.BytesIO(pyrage.passphrase.encrypt(data, "x")), "x", "file")
-    assert theirs.size == size and theirs.read() == data
-    theirs.seek(size // 2)
-    assert theirs.read(1000) == data[size // 2 :][:1000]
+    ours = Opened(file, "pässword", "file")
+    assert ours.size == size and ours.read() == data
+    ours.seek(size // 2)
+    assert ours.read(1000) == data[size // 2 :][:1000]
+
+
+def test_what_another_writer_of_age_encrypted_is_read(tree: Path, target: Path) -> None:
+    file = io.BytesIO()
+    write(tree, file)
+    restore(io.BytesIO(pyrage.passphrase.encrypt(file.getvalue(), "x")), target, passphrase="x")
+    assert look(target) == look(tree)
 
 
 def test_backups_live_at_urls(tree: Path, tmp_path: Path, target: Path) -> None:
@@ -359,6 +379,7 @@ def test_a_file_that_shrinks_or_grows_while_it_is_read_spoils_nothing(tmp_path: 
         verify(backup)
         unpack(backup, target)
     assert (target / "z").read_bytes() == (tree / "z").read_bytes()
+    said.created += 1  # as if nothing had changed just before
     second = write(tree, io.BytesIO(), base=said)
     assert [item.path for item in second.items if item.kind == FILE and not item.elsewhere] == said.torn
 
