@@ -48,6 +48,7 @@ def contents(
     """The contents that are wanted, by path in the backup, and the pieces of each, which have to be read to their end.
 
     Args:
+        wanted: is empty at the end.
         base: where the backup is that this one is incremental to; beside it, when None.
         passphrase: of the bases.
 
@@ -55,11 +56,10 @@ def contents(
         InvalidArgument: something is damaged or cut off, or the base is another one.
         NotFound: the base is not there.
     """
-    current, left = backup, dict(wanted)
+    current, left = backup, wanted
     for _ in range(_LONGEST):
         try:
-            stored = {item.path for item in current.manifest.items if item.kind == FILE and not item.elsewhere}
-            here = stored & left.keys()
+            here = {item.path for item in current.manifest.items if _is_stored(item) and item.path in left}
             # The backup itself is read in any case: that says whether it is damaged.
             for found, pieces in current.contents(here) if here or current is backup else ():
                 item = left.pop(found.path)
@@ -74,6 +74,10 @@ def contents(
                 current.close()
         current, base = following, None
     raise InvalidArgument(f"{backup.subject}: more than {_LONGEST} backups that are incremental to each other")
+
+
+def _is_stored(item: Item) -> bool:
+    return item.kind == FILE and not item.elsewhere
 
 
 def _open_base(backup: Archive, base: Source | None, passphrase: str | None) -> Archive:

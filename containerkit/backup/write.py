@@ -17,8 +17,9 @@ from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
 from containerkit.backup.trailer import Trailer
 from containerkit.backup.walk import open_content, regions, walk
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
+from containerkit.layers.tar import shown
 
 #: Bytes of contents done, of all of them, and how many files are done.
 Told = Callable[[int, int, int], None]
@@ -68,7 +69,7 @@ def write(
 
     Raises:
         InvalidArgument: an unknown compression; the base would be overwritten; a tree that is too deep.
-        Unsupported: a library for a URL or a passphrase is not installed.
+        Unsupported: a library for a URL or a passphrase is not installed; a file that is too large.
         OSError: something cannot be read, or the destination not be written.
     """
     packing.check(compression)
@@ -160,6 +161,8 @@ class _Tree:
         return self._same.setdefault(number, number)
 
     def _add_file(self, item: Item, handle: int) -> None:
+        if item.size > manifest.LARGEST:
+            raise Unsupported(f"backup: {shown(item.path)}: of more than {manifest.LARGEST} bytes")
         earlier = self._base.get(item.path)
         if earlier is not None and not self._by_content and self._is_unchanged(item, earlier):
             item.digest, item.extents, item.elsewhere = earlier.digest, earlier.extents, True
@@ -203,7 +206,7 @@ class _Tree:
 
 def _has_changed(item: Item, content: int) -> bool:
     found = os.fstat(content)
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (item.size, item.mtime_ns, item.ctime_ns)
+    return (found.st_size, found.st_ctime_ns) != (item.size, item.ctime_ns)
 
 
 class Teller:

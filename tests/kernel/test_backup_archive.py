@@ -450,6 +450,21 @@ def test_the_digest_of_a_sparse_file_is_that_of_its_zeros(tree: Path, tmp_path: 
     assert said["sparse"].extents is not None and said["hole"].extents == ()
 
 
+def test_times_that_no_archive_has_do_not_spoil_it(tmp_path: Path, target: Path) -> None:
+    tree = Path("/dev/shm") / f"containerkit-test-{os.getpid()}"  # takes any time
+    tree.mkdir()
+    try:
+        for name, seconds in (("future", 1 << 50), ("past", -(1 << 50)), ("before", -5)):
+            (tree / name).touch()
+            os.utime(tree / name, (seconds, seconds))
+        write(tree, tmp_path / "backup")
+    finally:
+        shutil.rmtree(tree)
+    with archive.open(tmp_path / "backup") as backup:
+        verify(backup)
+        assert [item.mtime_ns for item in backup.manifest.items if item.path == "before"] == [-5 * 10**9]
+
+
 def test_an_unknown_compression_is_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="compression 'lz4'"):
         write(tree, tmp_path / "backup", compression="lz4")
