@@ -49,6 +49,7 @@ def contents(
     """The contents that are wanted, by path in the backup, and the pieces of each, which have to be read to their end.
 
     Args:
+        wanted: is empty at the end.
         base: where the backup is that this one is incremental to; beside it, when None.
         passphrase: of the bases.
 
@@ -56,11 +57,12 @@ def contents(
         InvalidArgument: something is damaged or cut off, or the base is another one.
         NotFound: the base is not there.
     """
-    current, left = backup, dict(wanted)
+    current, left = backup, wanted
     for _ in range(_LONGEST):
         try:
-            here = {item.path for item in current.manifest.items if item.kind == FILE and not item.elsewhere}
-            for found, pieces in current.contents(here & left.keys()):
+            here = {item.path for item in current.manifest.items if _is_stored(item) and item.path in left}
+            # The backup itself is read in any case: that says whether it is damaged.
+            for found, pieces in current.contents(here) if here or current is backup else ():
                 item = left.pop(found.path)
                 yield item, _checked(pieces, item, current.subject)
             if not left:
@@ -73,6 +75,10 @@ def contents(
                 current.close()
         current, base = following, None
     raise InvalidArgument(f"{backup.subject}: more than {_LONGEST} backups that are incremental to each other")
+
+
+def _is_stored(item: Item) -> bool:
+    return item.kind == FILE and not item.elsewhere
 
 
 def _open_base(backup: Opened, base: Source | None, passphrase: str | None) -> Archive:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.packing import digest_zeros
 from containerkit.backup.packs import BLOCK, Writer, packed
@@ -54,16 +55,16 @@ class Cutter:
         self._batch: list[tuple[Item, bytes]] = []
         self._batched = 0
 
-    def add(self, steps: Iterator[tuple[Item, int]], base: Mapping[str, Item], known: Known) -> Iterator[Item]:
+    def add(self, steps: Iterator[tuple[Item, int]], earlier: Earlier, known: Known) -> Iterator[Item]:
         """Every item of the tree. What it says of contents is complete when this has come to its end.
 
         Args:
-            base: earlier files, by path: what is unchanged is not read.
+            earlier: what is unchanged since is not read.
         """
         with ThreadPoolExecutor(_THREADS, "containerkit-backup") as self._pool:
             try:
                 for item, handle in steps:
-                    if item.kind == FILE and not self._is_same(item, base.get(item.path), known):
+                    if item.kind == FILE and not self._is_same(item, earlier.unchanged(item), known):
                         self._read(item, handle)
                     if item.kind == FILE:
                         self._teller.add(item.size)
@@ -76,10 +77,8 @@ class Cutter:
         self._teller.end()
 
     def _is_same(self, item: Item, earlier: Item | None, known: Known) -> bool:
-        if earlier is None or not item.is_unchanged(earlier):
-            return False
-        if any(bytes.fromhex(block) not in known for block in earlier.blocks):
-            return False  # a pack was lost
+        if earlier is None or any(bytes.fromhex(block) not in known for block in earlier.blocks):
+            return False  # changed, or a pack was lost
         item.digest, item.extents, item.blocks = earlier.digest, earlier.extents, earlier.blocks
         return True
 

@@ -1,7 +1,8 @@
 """Where a backup is written: a file here, a URL, or an open file. Under its final name there is all of it, or nothing.
 
-A file is written beside its name, as ``NAME.RANDOM.part``, locked (flock(2)) as long as its writer lives; what a writer
-has left that was killed is removed by the next one.
+More than ``replacing`` of linux/files.py: it outlives a loss of power, and nothing stays of writers that were killed. A
+file is written beside its name, as ``NAME.RANDOM.part``, locked (flock(2)) as long as its writer lives; what is left of
+one that is gone is removed by the next.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import IO, Any, Protocol
 
 from containerkit.errors import InvalidArgument, Unsupported
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 _RANDOM = 8
 #: What fsspec calls a file of this machine.
 _LOCAL = ("file://", "local://")
@@ -85,7 +86,7 @@ def writing(place: Destination) -> Iterator[Sink]:
     if not isinstance(place, (str, os.PathLike)):
         if not callable(getattr(place, "write", None)):
             raise InvalidArgument(f"backup: destination {place!r}: expected a path, a URL or an open binary file")
-        yield place
+        yield Whole(place)
         return
     path = path_of(place)
     with ExitStack() as stack:
@@ -140,15 +141,16 @@ def _new_part(target: str) -> FileIO:
 
 
 class Whole:
-    """A file without a buffer of its own; what is written is written whole."""
+    """What is written here is written whole; a file without a buffer of its own may take less of it."""
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: Sink) -> None:
         self._file = file
 
     def write(self, data: bytes, /) -> int:
         view = memoryview(data)
         while view:
-            view = view[self._file.write(view) :]
+            written = self._file.write(view)  # type: ignore[arg-type]  # any buffer does
+            view = view[written if isinstance(written, int) else len(view) :]
         return len(data)
 
 

@@ -34,6 +34,7 @@ import zstandard
 from containerkit.backup import manifest as manifests
 from containerkit.backup import packs, secrecy
 from containerkit.backup.cutting import Cutter, places
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.members import Piece
@@ -202,17 +203,18 @@ class Directory:
             StorageError: the disk is full.
         """
         self._clean()
-        base = {} if by_content else self._last(about.volume)
+        earlier = Earlier(None if by_content else self.last(about.volume))
         writer = self._packs.writer()
         try:
             with steps_of(root) as steps:
+                created = root.created if isinstance(root, Staged) else time.time()
                 total = sum(item.size for item, _ in steps()) if told is not None else 0
                 cutter = Cutter(writer, self._secrecy, Teller(told, total), is_still=isinstance(root, Staged))
-                items = list(cutter.add(steps(), base, self._packs))
+                items = list(cutter.add(steps(), earlier, self._packs))
             writer.finish()
             frozen = root.frozen_seconds if isinstance(root, Staged) else about.frozen_seconds
             said = Manifest(
-                items, about.volume, time.time(), about.labels, consistency=about.consistency, frozen_seconds=frozen,
+                items, about.volume, created, about.labels, consistency=about.consistency, frozen_seconds=frozen,
                 id=manifests.identify(items), added=writer.added,
             )  # fmt: skip
             return self._keep(said), said
@@ -227,10 +229,6 @@ class Directory:
             with contextlib.suppress(InvalidArgument, NotFound):
                 return self.manifest(one)
         return None
-
-    def _last(self, volume: str) -> dict[str, Item]:
-        said = self.last(volume)
-        return {} if said is None else {item.path: item for item in said.items if item.kind == FILE}
 
     def _keep(self, said: Manifest) -> Kept:
         moment = datetime.fromtimestamp(said.created, timezone.utc)

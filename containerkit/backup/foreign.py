@@ -8,7 +8,6 @@ is the tree's root.
 from __future__ import annotations
 
 import hashlib
-import os
 
 from containerkit.backup import headers, manifest
 from containerkit.backup.items import BLOCK, CHAR, DIRECTORY, FILE, HARDLINK, ROOT, Item
@@ -158,5 +157,5 @@ def _stripped(path: str, strip: int) -> str | None:
     return "/".join(parts[strip:]) or ROOT
 
 
-def _order(path: str) -> list[bytes]:
-    return [] if path == ROOT else [os.fsencode(part) for part in path.split("/")]
+def _order(path: str) -> bytes:
+    return b"" if path == ROOT else manifest.order_of(path)

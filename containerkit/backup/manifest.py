@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -44,7 +45,9 @@ _MARK: Final = "containerkit-backup"
 #: Bounds on a stranger's manifest: items, bytes of a line.
 MAX_ITEMS, MAX_LINE = 4_000_000, 16 << 20
 #: What the kernel takes (linux/limits.h, linux/kdev_t.h); the largest file of ext4.
-_ID, _MAJOR, _MINOR, _LARGEST = 2**32 - 2, (1 << 12) - 1, (1 << 20) - 1, 1 << 44
+_ID, _MAJOR, _MINOR, LARGEST = 2**32 - 2, (1 << 12) - 1, (1 << 20) - 1, 1 << 44
+#: Nanoseconds since 1970 of the years 1 to 9999, which archives have; some file systems have more.
+EARLIEST, LATEST = -62_135_596_800 * 10**9, 253_402_300_799 * 10**9
 _NAME, _TARGET, _VALUE = 255, 4096, 65536
 _HEX = frozenset("0123456789abcdef")
 
@@ -56,7 +59,7 @@ class Manifest:
     Args:
         items: in the order of the walk, the root first.
         volume: the name of the volume that it is of.
-        created: seconds since the epoch.
+        created: when the first file was looked at, in seconds since the epoch.
         labels: the user's.
         parent: the id of the backup that it is incremental to, or ``""``.
         parent_name: the name of that one's file, beside its own.
@@ -153,6 +156,7 @@ def loads(lines: Iterable[bytes], subject: str) -> Manifest:
         add(reader.item(reader.parse(line)))
     if len(manifest.items) != count:
         raise reader.refuse(f"its manifest has {len(manifest.items)} of {count} items")
+    reader.check_links(manifest.items)
     if identify(manifest.items) != manifest.id:
         raise reader.refuse("its manifest is damaged: its items do not have its digest")
     return manifest
@@ -163,7 +167,9 @@ class _Reader:
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
-        self._kinds: dict[str, str] = {}  # by path
+        self._directories: set[str] = set()
+        self._links: list[Item] = []
+        self._last: bytes | None = None  # what orders the item before
         self._same: dict[object, Any] = {}  # values that many items have: once in memory
 
     def refuse(self, reason: str) -> InvalidArgument:
@@ -224,13 +230,15 @@ class _Reader:
     def _check(self, item: Item) -> None:
         """What an item says, as a whole and beside those before it."""
         path, kind = item.path, item.kind
-        if path in self._kinds:
-            raise self.refuse(f"its manifest has {shown(path)} twice")
+        order = b"" if path == ROOT else order_of(path)
+        if self._last is not None and order <= self._last:
+            raise self.refuse(f"its manifest has {shown(path)} twice, or not in order")
         above = path.rpartition("/")[0] or ROOT
-        if (path == ROOT) != (not self._kinds) or (path != ROOT and self._kinds.get(above) != DIRECTORY):
+        if (path == ROOT) != (self._last is None) or (path != ROOT and above not in self._directories):
             raise self.refuse(f"its manifest has {shown(path)} below what is no directory in it")
         if path == ROOT and kind != DIRECTORY:
             raise self.refuse("its manifest says that the whole is no directory")
+        self._last = order
         if kind != FILE and (item.size or item.digest or item.extents or item.blocks or item.elsewhere or item.torn):
             raise self.refuse(f"its manifest says of {shown(path)}, a {kind}, that it has content")
         if (kind in (SYMLINK, HARDLINK)) != bool(item.link) or (kind not in (CHAR, BLOCK) and item.major | item.minor):
@@ -239,9 +247,25 @@ class _Reader:
             raise self.refuse(f"its manifest has no digest of {shown(path)}")
         if item.extents is not None and not _in_order(item.extents, item.size):
             raise self.refuse(f"its manifest says of {shown(path)} what cannot be: extents")
-        if kind == HARDLINK and self._kinds.get(item.link, DIRECTORY) in (DIRECTORY, HARDLINK):
-            raise self.refuse(f"its manifest says that {shown(path)} is a name of what is no file before it")
-        self._kinds[path] = kind
+        if kind == DIRECTORY:
+            self._directories.add(path)
+        elif kind == HARDLINK:
+            self._links.append(item)
+
+    def check_links(self, items: list[Item]) -> None:
+        """
+        Raises:
+            InvalidArgument: a hard link to something else than a first name, or to one after it.
+        """
+        firsts = {item.path for item in items if item.kind not in (DIRECTORY, HARDLINK)} if self._links else set()
+        for item in self._links:
+            if item.link not in firsts or order_of(item.link) > order_of(item.path):
+                raise self.refuse(f"its manifest says that {shown(item.path)} is a name of what is no file before it")
+
+
+def order_of(path: str) -> bytes:
+    """What orders items below the root: the bytes of the names in each directory, a directory before its content."""
+    return os.fsencode(path).replace(b"/", b"\0")
 
 
 def _whole(most: int, least: int = 0) -> Callable[[Any], bool]:
@@ -274,7 +298,7 @@ def is_path(path: str) -> bool:
     return (
         len(parts) <= MAX_DEPTH + 1
         and not any(part in ("", ".", "..") for part in parts)
-        and _is_text(path, _LARGEST)
+        and _is_text(path, LARGEST)
         and all(len(part.encode("utf-8", "surrogateescape")) <= _NAME for part in parts if len(part) * 3 > _NAME)
     )
 
@@ -317,10 +341,12 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_digest, value))
 
 
-_TIME = _whole(2**63 - 1, -(2**63))
+#: 64 bits of seconds.
+_TIME = _whole(2**93, -(2**93))
 _RIGHT: dict[str, Callable[[Any], bool]] = {
     "path": lambda _: True, "kind": lambda value: isinstance(value, str) and value in KINDS, "mode": _whole(0o7777),
-    "uid": _whole(_ID), "gid": _whole(_ID), "size": _whole(_LARGEST), "mtime_ns": _TIME, "ctime_ns": _TIME,
+    "uid": _whole(_ID), "gid": _whole(_ID), "size": _whole(LARGEST), "mtime_ns": _whole(LATEST, EARLIEST),
+    "ctime_ns": _TIME,
     "inode": _whole(2**64 - 1), "device": _whole(2**64 - 1), "link": _text(1 << 17), "major": _whole(_MAJOR),
     "minor": _whole(_MINOR), "xattrs": _is_map, "digest": _is_digest, "extents": _are_regions, "blocks": _is_list,
     "elsewhere": _flag, "torn": _flag,

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 from containerkit.backup import acl
-from containerkit.backup.manifest import MAX_ITEMS
+from containerkit.backup.manifest import LARGEST, MAX_ITEMS
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
 from containerkit.layers.compression import CHUNK, Readable
@@ -19,8 +19,6 @@ _SPARSE = "GNU.sparse."
 #: No bound on the contents: who unpacks looks at how much room there is. Regions of a stranger's sparse file.
 _LIMITS = Limits(total=1 << 62, entries=MAX_ITEMS, header=4 << 20)
 _MAX_REGIONS = 1_000_000
-#: As the largest file of ext4. Holes are hashed as the zeros that they are.
-_LARGEST = 1 << 44
 
 #: Bytes, and where in the content they are.
 Piece = tuple[int, bytes]
@@ -88,7 +86,7 @@ class Members(tar.Reader):
             if start < end:
                 raise self._damaged_map(entry)
             end = start + length
-        if not end <= entry.size <= _LARGEST or sum(length for _, length in regions) != self._left:
+        if not end <= entry.size <= LARGEST or sum(length for _, length in regions) != self._left:
             raise self._damaged_map(entry)
         self.regions = tuple(region for region in regions if region[1])
 

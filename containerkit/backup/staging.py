@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from containerkit.backup.earlier import TICK, Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.walk import open_content, walk
 from containerkit.linux.files import copy_content, syncfs
 
-#: The kernel's clock of files goes by ticks: nanoseconds that it may be behind.
-_TICK = 20_000_000
 #: Another round while the last one had more bytes than that to copy; so many at most.
 _MUCH, _ROUNDS = 32 << 20, 4
 
@@ -35,11 +34,12 @@ class Staged:
 
     Args:
         items: as they were when everything stood still.
+        created: when that was, in seconds since the epoch.
         frozen_seconds: how long it did.
     """
 
-    def __init__(self, items: list[Item], copies: Copies, frozen_seconds: float) -> None:
-        self.items, self.frozen_seconds = items, frozen_seconds
+    def __init__(self, items: list[Item], copies: Copies, created: float, frozen_seconds: float) -> None:
+        self.items, self.created, self.frozen_seconds = items, created, frozen_seconds
         self._copies = copies
 
     def __iter__(self) -> Iterator[tuple[Item, int]]:
@@ -57,7 +57,7 @@ class Copies:
 
     def __init__(self, space: Path, base: Manifest | None) -> None:
         self._space = space
-        self._base = {item.path: item for item in base.items if item.kind == FILE} if base is not None else {}
+        self._earlier = Earlier(base)
 
     def _path(self, item: Item) -> Path:
         return self._space / f"{item.device}-{item.inode}"
@@ -68,7 +68,7 @@ class Copies:
         Args:
             since: nanoseconds since the epoch.
         """
-        if item.kind != FILE or self._is_in_base(item):
+        if item.kind != FILE or self._earlier.unchanged(item) is not None:
             return 0
         path = self._path(item)
         if item.ctime_ns < since and path.exists():
@@ -83,10 +83,6 @@ class Copies:
         finally:
             os.close(source)
         return item.size
-
-    def _is_in_base(self, item: Item) -> bool:
-        earlier = self._base.get(item.path)
-        return earlier is not None and item.is_unchanged(earlier)
 
     def open(self, item: Item) -> int:
         """A handle (O_PATH) of the copy; -1 for one that the base has."""
@@ -116,16 +112,16 @@ def staged(
         for _ in range(_ROUNDS):
             if much <= _MUCH:
                 break
-            began = time.time_ns() - _TICK
+            began = time.time_ns() - int(TICK * 1e9)
             syncfs(root)
             much = sum(copies.take(item, handle, since) for item, handle in walk(tree))
             since = began
         with still():
-            stopped = time.perf_counter()
+            stopped, created = time.perf_counter(), time.time()
             items = []
             for item, handle in walk(tree):
                 copies.take(item, handle, since)
                 items.append(item)
-            return Staged(items, copies, time.perf_counter() - stopped)
+            return Staged(items, copies, created, time.perf_counter() - stopped)
     finally:
         os.close(tree)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from errno import EINVAL
 
@@ -56,19 +56,15 @@ def plan(items: Iterable[Item], paths: Iterable[str] | None, subject: str) -> Pl
         InvalidArgument: one of them leads out of it.
     """
     items = list(items)
-    chosen = items if paths is None else _chosen(items, [_clean(path, subject) for path in paths], subject)
+    if paths is not None:
+        chosen = _chosen(items, [_clean(path, subject) for path in paths], subject)
+        return _split(_with_contents(chosen, items))
+    return _split((item.path, item) for item in items)
+
+
+def _split(chosen: Iterable[tuple[str, Item]]) -> Plan:
     made = Plan()
-    kept = {item.path for item in chosen}
-    firsts = {item.path: item for item in items if item.kind not in (DIRECTORY, HARDLINK)}
-    moved: dict[str, str] = {}  # first names that are not wanted: the first of the others that is
-    for item in chosen:
-        source = item.path
-        if item.kind == HARDLINK and item.link not in kept:
-            if item.link in moved:
-                item = replace(item, link=moved[item.link])
-            else:
-                source, moved[item.link] = item.link, item.path
-                item = replace(firsts[item.link], path=item.path)
+    for source, item in chosen:
         if item.kind == DIRECTORY:
             made.directories.append(item)
         elif item.kind == FILE:
@@ -76,6 +72,21 @@ def plan(items: Iterable[Item], paths: Iterable[str] | None, subject: str) -> Pl
         else:
             made.others.append(item)
     return made
+
+
+def _with_contents(chosen: list[Item], items: list[Item]) -> Iterator[tuple[str, Item]]:
+    """Where the content of each is, and what is made: a name of a file whose first is not chosen gets the content."""
+    kept = {item.path for item in chosen}
+    firsts = {item.path: item for item in items if item.kind not in (DIRECTORY, HARDLINK)}
+    moved: dict[str, str] = {}
+    for item in chosen:
+        if item.kind != HARDLINK or item.link in kept:
+            yield item.path, item
+        elif item.link in moved:
+            yield item.path, replace(item, link=moved[item.link])
+        else:
+            moved[item.link] = item.path
+            yield item.link, replace(firsts[item.link], path=item.path)
 
 
 def _clean(path: str, subject: str) -> str:

@@ -24,6 +24,7 @@ from containerkit.backup.items import (
     SYMLINK,
     Item,
 )
+from containerkit.backup.manifest import EARLIEST, LATEST
 from containerkit.errors import InvalidArgument
 from containerkit.layers.bounds import MAX_DEPTH
 
@@ -104,7 +105,8 @@ class _Walk:
             return  # removed meanwhile
         names: list[str] = []
         self._open.append((inner, prefix, names))
-        names += sorted(os.listdir(inner), key=os.fsencode, reverse=True)
+        # A name that is removed and made again meanwhile may come twice.
+        names += sorted(set(os.listdir(inner)), key=os.fsencode, reverse=True)
 
     def _look(self, path: str, handle: int) -> Item:
         found = os.fstat(handle)
@@ -120,7 +122,8 @@ def _item(path: str, handle: int, found: os.stat_result) -> Item:
     kind = _KINDS[stat.S_IFMT(found.st_mode)]
     item = Item(
         path, kind, found.st_mode & 0o7777, found.st_uid, found.st_gid, found.st_size if kind == FILE else 0,
-        found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev, "", 0, 0, _attributes(handle),
+        min(max(found.st_mtime_ns, EARLIEST), LATEST), found.st_ctime_ns, found.st_ino, found.st_dev, "", 0, 0,
+        _attributes(handle),
     )  # fmt: skip
     if kind == SYMLINK:
         item.link = os.readlink("", dir_fd=handle)

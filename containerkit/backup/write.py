@@ -13,14 +13,16 @@ from functools import partial
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
 from containerkit.backup.destinations import Destination, Sink, name_of, path_of, writing
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
 from containerkit.backup.staging import Staged
 from containerkit.backup.trailer import Trailer
 from containerkit.backup.walk import open_content, regions, walk
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
+from containerkit.layers.tar import shown
 
 #: Bytes of contents done, of all of them, and how many files are done.
 Told = Callable[[int, int, int], None]
@@ -69,7 +71,7 @@ def write(
 
     Raises:
         InvalidArgument: an unknown compression; the base would be overwritten; a tree that is too deep.
-        Unsupported: a library for a URL or a passphrase is not installed.
+        Unsupported: a library for a URL or a passphrase is not installed; a file that is too large.
         OSError: something cannot be read, or the destination not be written.
     """
     packing.check(compression)
@@ -79,12 +81,13 @@ def write(
     about = about or About()
     with steps_of(root) as steps:
         total = sum(item.size for item, _ in steps()) if told is not None else 0
+        created = root.created if isinstance(root, Staged) else time.time()
         with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
             tree = _Tree(packer, base, by_content, Teller(told, total), is_still=isinstance(root, Staged))
             items = list(tree.add(steps()))
             if isinstance(root, Staged):
                 about = replace(about, frozen_seconds=root.frozen_seconds)
-            said = _manifest(items, about, base, base_name)
+            said = _manifest(items, created, about, base, base_name)
             _end(packer, sink, said, compression)
     return said
 
@@ -102,9 +105,9 @@ def steps_of(root: str | os.PathLike[str] | Staged) -> Iterator[Callable[[], Ite
         os.close(tree)
 
 
-def _manifest(items: list[Item], about: About, base: Manifest | None, base_name: str) -> Manifest:
+def _manifest(items: list[Item], created: float, about: About, base: Manifest | None, base_name: str) -> Manifest:
     return Manifest(
-        items, about.volume, time.time(), about.labels, base.id if base else "", base_name if base else "",
+        items, about.volume, created, about.labels, base.id if base else "", base_name if base else "",
         about.consistency, about.frozen_seconds, manifest.identify(items),
     )  # fmt: skip
 
@@ -153,7 +156,7 @@ class _Tree:
         self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller, *, is_still: bool
     ) -> None:
         self._packer, self._by_content, self._teller, self._is_still = packer, by_content, teller, is_still
-        self._base = {item.path: item for item in base.items if item.kind == FILE} if base else {}
+        self._earlier = Earlier(base)
         self._same: dict[int, int] = {}
 
     def add(self, steps: Iterator[tuple[Item, int]]) -> Iterator[Item]:
@@ -175,12 +178,17 @@ class _Tree:
         return self._same.setdefault(number, number)
 
     def _add_file(self, item: Item, handle: int) -> None:
-        earlier = self._base.get(item.path)
-        if earlier is not None and not self._by_content and item.is_unchanged(earlier):
+        if item.size > manifest.LARGEST:
+            raise Unsupported(f"backup: {shown(item.path)}: of more than {manifest.LARGEST} bytes")
+        if not self._by_content and (earlier := self._earlier.unchanged(item)) is not None:
             item.digest, item.extents, item.elsewhere = earlier.digest, earlier.extents, True
+            # Equal values, once in memory.
+            item.path, item.size, item.inode = earlier.path, earlier.size, earlier.inode
+            item.mtime_ns, item.ctime_ns = earlier.mtime_ns, earlier.ctime_ns
             return
         content = open_content(handle)
         try:
+            earlier = self._earlier.get(item.path)
             if earlier is not None and self._by_content and earlier.size == item.size:
                 item.digest = digest_of(content, item.size)
                 if item.digest == earlier.digest:
@@ -211,7 +219,7 @@ class _Tree:
 
 def _has_changed(item: Item, content: int) -> bool:
     found = os.fstat(content)
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (item.size, item.mtime_ns, item.ctime_ns)
+    return (found.st_size, found.st_ctime_ns) != (item.size, item.ctime_ns)
 
 
 class Teller:

@@ -19,6 +19,7 @@ import pyrage
 import pytest
 
 from containerkit.backup import archive
+from containerkit.backup.age import Opened, Sealing
 from containerkit.backup.chain import verify
 from containerkit.backup.items import FILE
 from containerkit.backup.sources import Source
@@ -181,6 +182,7 @@ def test_no_room_is_said_before_anything_is_written(tmp_path: Path, target: Path
 
 def test_an_incremental_backup_has_only_what_changed(tree: Path, tmp_path: Path, target: Path) -> None:
     (tree / "big").write_bytes(os.urandom(1 << 20))
+    time.sleep(0.05)  # what changed just before might change again at the same time
     first = write(tree, tmp_path / "one")
     (tree / "plain.txt").write_text("changed")
     (tree / "new").write_text("new")
@@ -197,6 +199,7 @@ def test_an_incremental_backup_has_only_what_changed(tree: Path, tmp_path: Path,
 
 
 def test_a_base_that_is_another_one_is_refused(tree: Path, tmp_path: Path, target: Path) -> None:
+    time.sleep(0.05)
     first = write(tree, tmp_path / "one")
     write(tree, tmp_path / "two", base=first, base_name="one")
     (tmp_path / "one").rename(tmp_path / "moved")
@@ -211,6 +214,38 @@ def test_a_base_that_is_another_one_is_refused(tree: Path, tmp_path: Path, targe
         verify(backup)
     with pytest.raises(InvalidArgument, match="is the one that it would be incremental to"):
         write(tree, tmp_path / "one", base=first, base_name="one")
+
+
+def test_what_changed_as_the_base_began_is_backed_up_again(tmp_path: Path) -> None:
+    # One tick of the clock may have two changes of a file, and the base but the first.
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_bytes(b"12345678")
+    base = write(tree, tmp_path / "one")
+    for after, elsewhere in ((0.01, False), (0.1, True)):
+        base.created = (tree / "file").stat().st_ctime + after
+        second = write(tree, io.BytesIO(), base=base)
+        assert [item.elsewhere for item in second.items if item.kind == FILE] == [elsewhere]
+
+
+def test_a_large_backup_takes_little_memory(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for number in range(4):
+        (tmp_path / "tree" / f"{number}").write_bytes(os.urandom(64 << 20))
+    code = """
+import re, sys
+from containerkit.backup import archive
+from containerkit.backup.unpack import unpack
+from containerkit.backup.write import write
+write(sys.argv[1], sys.argv[2], passphrase="secret")
+with archive.open(sys.argv[2], passphrase="secret") as backup:
+    unpack(backup, sys.argv[3])
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+    command: list[str | Path] = [sys.executable, "-c", code, tmp_path / "tree", tmp_path / "backup", target]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 150_000  # KiB
+    assert look(target) == look(tmp_path / "tree")
 
 
 def test_what_changed_behind_times_is_found_by_content(tmp_path: Path, target: Path) -> None:
@@ -244,8 +279,6 @@ def test_age_and_we_open_what_a_passphrase_locks(tree: Path, tmp_path: Path, tar
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 16 * 65536, 16 * 65536 + 1, 3_000_000])
 def test_another_reader_of_age_reads_every_length(size: int) -> None:
-    from containerkit.backup.age import Opened, Sealing
-
     data = os.urandom(size)
     file = io.BytesIO()
     sealing = Sealing(file, "pässword")
@@ -253,10 +286,17 @@ def test_another_reader_of_age_reads_every_length(size: int) -> None:
         sealing.write(data[start : start + 100_000])
     sealing.end()
     assert pyrage.passphrase.decrypt(file.getvalue(), "pässword") == data
-    theirs = Opened(io.BytesIO(pyrage.passphrase.encrypt(data, "x")), "x", "file")
-    assert theirs.size == size and theirs.read() == data
-    theirs.seek(size // 2)
-    assert theirs.read(1000) == data[size // 2 :][:1000]
+    ours = Opened(file, "pässword", "file")
+    assert ours.size == size and ours.read() == data
+    ours.seek(size // 2)
+    assert ours.read(1000) == data[size // 2 :][:1000]
+
+
+def test_what_another_writer_of_age_encrypted_is_read(tree: Path, target: Path) -> None:
+    file = io.BytesIO()
+    write(tree, file)
+    restore(io.BytesIO(pyrage.passphrase.encrypt(file.getvalue(), "x")), target, passphrase="x")
+    assert look(target) == look(tree)
 
 
 def test_backups_live_at_urls(tree: Path, tmp_path: Path, target: Path) -> None:
@@ -359,6 +399,7 @@ def test_a_file_that_shrinks_or_grows_while_it_is_read_spoils_nothing(tmp_path: 
         verify(backup)
         unpack(backup, target)
     assert (target / "z").read_bytes() == (tree / "z").read_bytes()
+    said.created += 1  # as if nothing had changed just before
     second = write(tree, io.BytesIO(), base=said)
     assert [item.path for item in second.items if item.kind == FILE and not item.elsewhere] == said.torn
 
@@ -407,6 +448,21 @@ def test_the_digest_of_a_sparse_file_is_that_of_its_zeros(tree: Path, tmp_path: 
     said = {item.path: item for item in write(tree, tmp_path / "backup").items}
     assert said["sparse"].digest == hashlib.sha256((tree / "sparse").read_bytes()).hexdigest()
     assert said["sparse"].extents is not None and said["hole"].extents == ()
+
+
+def test_times_that_no_archive_has_do_not_spoil_it(tmp_path: Path, target: Path) -> None:
+    tree = Path("/dev/shm") / f"containerkit-test-{os.getpid()}"  # takes any time
+    tree.mkdir()
+    try:
+        for name, seconds in (("future", 1 << 50), ("past", -(1 << 50)), ("before", -5)):
+            (tree / name).touch()
+            os.utime(tree / name, (seconds, seconds))
+        write(tree, tmp_path / "backup")
+    finally:
+        shutil.rmtree(tree)
+    with archive.open(tmp_path / "backup") as backup:
+        verify(backup)
+        assert [item.mtime_ns for item in backup.manifest.items if item.path == "before"] == [-5 * 10**9]
 
 
 def test_an_unknown_compression_is_refused(tree: Path, tmp_path: Path) -> None:

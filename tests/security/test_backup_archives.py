@@ -203,6 +203,35 @@ def test_a_bomb_of_a_manifest_is_refused(target: Path) -> None:
     refused(body + packed + end.dumps(), target, "not a line of JSON")
 
 
+def sparse(stored: bytes, *, size: str, name: str = "a") -> bytes:
+    """An archive with a sparse file in GNU's format 1.0."""
+    records = {"major": b"1", "minor": b"0", "name": name.encode(), "realsize": size.encode()}
+    entry = tar.Entry("GNUSparseFile.0/a", size=len(stored))
+    head = tar.header(entry, {f"GNU.sparse.{key}": value for key, value in records.items()})
+    return head + stored + bytes(-len(stored) % tar.BLOCK) + tar.END
+
+
+def test_the_sparse_file_of_these_tests_is_good_otherwise(target: Path) -> None:
+    restore(sparse(b"1\n3\n1\n".ljust(512, b"\0") + b"x", size="10"), target)
+    assert (target / "a").read_bytes() == b"\0\0\0x".ljust(10, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        ("1\n3\n2\n", "10"), ("1\n10\n1\n", "10"), ("2\n3\n1\n0\n0\n", "10"), ("1\n-3\n1\n", "10"), ("1\n3\n1\n", "x"),
+        ("99999999\n", "10"), ("1\n3\n", "10"), ("", "10"), ("1\n0\n1\n", str(1 << 62)), ("x\n", "10"), ("0\n", "10"),
+        ("9" * 19 + "\n", "10"),
+    ],
+)  # fmt: skip
+def test_a_map_of_regions_that_cannot_be_is_refused(said: str, size: str, target: Path) -> None:
+    refused(sparse(said.encode().ljust(512, b"\0") + b"x", size=size), target, "^backup stream: ")
+
+
+def test_a_sparse_file_does_not_lead_outside(target: Path) -> None:
+    refused(sparse(b"0\n".ljust(512, b"\0"), size="10", name="../outside/new"), target, "leads out")
+
+
 def test_device_numbers_that_cannot_be_are_refused(target: Path) -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as made:

@@ -20,7 +20,7 @@ DIGEST = "ab" * 32
 
 
 def whole(*items: Item) -> Manifest:
-    found = [Item(".", "directory", 0o755), *items]
+    found = [Item(".", "directory", 0o755), *sorted(items, key=lambda item: manifest.order_of(item.path))]
     return Manifest(found, "data", id=identify(found))
 
 
@@ -117,8 +117,10 @@ def test_items_that_are_missing_too_many_or_others_are_refused() -> None:
         loads(good[:-1], "backup x")
     with pytest.raises(InvalidArgument, match="more than the 3 items"):
         loads([*good, good[-1]], "backup x")
-    with pytest.raises(InvalidArgument, match="'a' twice"):
+    with pytest.raises(InvalidArgument, match="'a' twice, or not in order"):
         loads([*good[:-1], good[-2]], "backup x")
+    with pytest.raises(InvalidArgument, match="not in order"):
+        loads([*good[:2], good[-1], good[-2]], "backup x")
     with pytest.raises(InvalidArgument, match="do not have its digest"):
         loads([*good[:-1], good[-1].replace(b'"b"', b'"c"')], "backup x")
 
