@@ -273,7 +273,7 @@ class Volume:
         """A new volume with the same content; shared with this one on the disk, where the file system can.
 
         Args:
-            consistency: as for :meth:`backup`; the containers that use it stand still while it is copied.
+            consistency: as for :meth:`backup`.
 
         Raises:
             AlreadyExists: the name is taken.

@@ -20,6 +20,7 @@ from containerkit.backup.manifest import is_path
 from containerkit.backup.members import Piece
 from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
+from containerkit.backup.staging import Staged
 from containerkit.backup.write import Teller, Told
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, StorageError
 from containerkit.layers.tar import shown
@@ -162,6 +163,24 @@ def unpack(
         os.close(root)
 
 
+def build(tree: Staged, target: str | os.PathLike[str]) -> None:
+    """Make the tree that was staged in an empty directory of the same file system; the copies become its files."""
+    root = os.open(target, _DIRECTORY)
+    try:
+        wanted = plan(tree.items, None, os.fspath(target))
+        made = _Tree(root)
+        try:
+            made.make_directories(wanted.directories)
+            for item, handle in tree:
+                if item.kind == FILE:
+                    made.adopt(item, handle)
+            made.finish(wanted)
+        finally:
+            made.close()
+    finally:
+        os.close(root)
+
+
 def _check_room(wanted: Plan, root: int, subject: str) -> None:
     room = os.statvfs(f"/proc/self/fd/{root}")
     needed = sum(_stored(item) for item in wanted.contents.values())
@@ -221,10 +240,21 @@ class _Tree:
                 end = start
             if end < item.size:
                 os.ftruncate(file, item.size)
-            _chown(file, item)
-            os.fchmod(file, item.mode)  # after chown(2), which takes set-user-ID away
-            _set_attributes(file, item)
-            os.utime(file, ns=(item.mtime_ns, item.mtime_ns))
+            _dress(file, item)
+        finally:
+            os.close(file)
+
+    def adopt(self, item: Item, handle: int) -> None:
+        """Make a file that is there, and has the content, one of the tree.
+
+        Args:
+            handle: its descriptor (O_PATH).
+        """
+        parent, name = self._place(item.path)
+        os.link(f"/proc/self/fd/{handle}", name, dst_dir_fd=parent, follow_symlinks=True)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            _dress(file, item)
         finally:
             os.close(file)
 
@@ -236,10 +266,7 @@ class _Tree:
             path = item.path
             descriptor = mounts.openat2(self._root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_INSIDE)
             try:
-                _chown(descriptor, item)
-                os.fchmod(descriptor, item.mode)
-                _set_attributes(descriptor, item)
-                os.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
+                _dress(descriptor, item)
             finally:
                 os.close(descriptor)
 
@@ -266,6 +293,13 @@ class _Tree:
             os.chmod(path, item.mode)
         _set_attributes(path, item)
         os.utime(name, ns=(item.mtime_ns, item.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+
+def _dress(descriptor: int, item: Item) -> None:
+    _chown(descriptor, item)
+    os.fchmod(descriptor, item.mode)  # after chown(2), which takes set-user-ID away
+    _set_attributes(descriptor, item)
+    os.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
 
 
 def _chown(target: int | str, item: Item, parent: int | None = None) -> None:

@@ -199,12 +199,13 @@ def _merged(store: Store, name: str, restored: Path, target: Path) -> Path:
 def copy(told: Told, paths: Paths, name: str, new: str, consistency: str, labels: Mapping[str, str]) -> None:
     """Make a new volume with the content of another."""
     store = Store(paths)
-    with contextlib.ExitStack() as stack:
-        space = stack.enter_context(Workspace(store.paths.tmp))
+    with Workspace(store.paths.tmp) as space, content(store, name, consistency) as tree:
         target = space.path / "data"
-        if consistency == "pause":
-            stack.enter_context(_still(store, name))
-        _copy_tree(stack.enter_context(drivers.held(store, name)), target)
+        target.mkdir(mode=0o700)
+        if isinstance(tree, Staged):
+            unpack.build(tree, target)
+        else:
+            _copy_tree(tree, target)
         put(store, new, target, is_new=True, labels=labels)
 
 
