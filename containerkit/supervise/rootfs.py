@@ -1,7 +1,8 @@
 """A container's files from outside: a descriptor of its root, whether it runs or not.
 
 Of one that runs it is the root that its own processes see, mounts included. Of one that does not, its layers are
-stacked anew in a mount that is attached nowhere: it goes with the descriptor, whatever happens to us.
+stacked anew in a mount that is attached nowhere, with its volumes and binds: it goes with the descriptor, whatever
+happens to us.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import NamedTuple
 
 from containerkit.errors import InvalidState, NotFound, from_os_error
 from containerkit.linux import confinement, mounts, process
-from containerkit.oci.runtime_spec import IDMapping, Linux, User
+from containerkit.oci.runtime_spec import IDMapping, Linux, Mount, User
+from containerkit.options import Settings
+from containerkit.runtime import mount_options, mounting
+from containerkit.runtime.namespaces import HoldMaps
+from containerkit.runtime.operation import Context, fd_path
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
 from containerkit.store.store import Store
-from containerkit.supervise import ending, specs, worker
+from containerkit.supervise import drivers, ending, specs, worker
 
 
 class Root:
@@ -105,13 +110,29 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
         if linux.uid_mappings and confinement.is_confined():
             # A worker, which is here for this alone: it stays.
             _enter_anew(linux)
-        root = mounted(store, record, image)
-        try:
+        with _whole(store, record, image) as root:
             yield _seen(root, linux) if confinement.is_confined() else View(root)
-        finally:
-            os.close(root)
     finally:
         os.close(lease)
+
+
+@contextmanager
+def _whole(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterator[int]:
+    """The root of one that does not run, with its volumes and binds."""
+    found = [one for one in Settings.read(record.options).mounts if one.type in ("bind", "volume")]
+    with ExitStack() as stack:
+        if found:
+            for one in found:
+                if one.type == "volume":
+                    stack.enter_context(drivers.held(store, one.source))
+            targets = {one.target for one in found}
+            binds = tuple(one for one in specs.read(store, record.id).mounts if one.destination in targets)
+            (mount,) = store.snapshots.mounts(record.id, image)
+            root: int = worker.call(stacked_apart, (str(store.paths.tmp), mount, binds), {})
+        else:
+            root = mounted(store, record, image)
+        stack.callback(os.close, root)
+        yield root
 
 
 def _seen(root: int, linux: Linux) -> View:
@@ -128,9 +149,6 @@ def _whose(maps: tuple[IDMapping, ...], host_id: int) -> int:
 
 def _enter_anew(linux: Linux) -> None:
     """Into a user namespace as that of an ordinary user's container that does not run."""
-    # Not at the top: most who look at files have no use for the runtime.
-    from containerkit.runtime.namespaces import HoldMaps
-
     users = HoldMaps(linux.uid_mappings, linux.gid_mappings).open()
     try:
         confinement.enter(users)
@@ -164,7 +182,7 @@ def mounted(store: Store, record: ContainerRecord, image: ImageRecord) -> int:
         # process with one thread can have to itself.
         if error.errno != EINVAL:
             raise from_os_error(error, f"container {record.name}") from error
-        descriptor: int = worker.call(stacked_apart, (str(store.paths.tmp), mount.options), {})
+        descriptor: int = worker.call(stacked_apart, (str(store.paths.tmp), mount), {})
         return descriptor
 
 
@@ -183,9 +201,36 @@ def _stacked(options: tuple[str, ...]) -> int:
         return mounts.new_mount("overlay", [*mounts.stacked(layers), *places, *chosen.items()])
 
 
-def stacked_apart(place: str, options: tuple[str, ...]) -> worker.Handed:
-    """As for :func:`opened`, by way of a mount on ``place`` that nobody else sees. In a process with one thread."""
-    layers, *rest = options
+def stacked_apart(place: str, mount: Mount, binds: tuple[Mount, ...] = ()) -> worker.Handed:
+    """As for :func:`opened`, by way of a mount on ``place`` that nobody else sees. In a process with one thread.
+
+    Args:
+        binds: what is mounted in it.
+    """
     with mounts.private_mounts():
-        mounts.mount_overlay(place, layers.removeprefix("lowerdir=").split(":"), rest)
-        return worker.Handed(mounts.open_tree(place))
+        if mount.type == "bind":
+            mounts.mount(mount.source, place, "", mounts.MS_BIND)
+        else:
+            layers, *rest = mount.options
+            mounts.mount_overlay(place, layers.removeprefix("lowerdir=").split(":"), rest)
+        root = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            context = Context(root=root)
+            for bind in binds:
+                _attach(context, bind)
+            return worker.Handed(mounts.open_tree(place, recursive=True))
+        finally:
+            os.close(root)
+
+
+def _attach(context: Context, bind: Mount) -> None:
+    with mounting.source_of(bind.source, mount_options.parse(bind.options).subpath) as source:
+        tree = mounts.open_tree(source)
+    try:
+        target = context.target(bind.destination, directory=os.path.isdir(fd_path(tree)))
+        try:
+            mounts.move_mount(tree, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(tree)

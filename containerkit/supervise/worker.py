@@ -17,6 +17,9 @@ from containerkit.errors import RuntimeFailure
 from containerkit.linux import namespaces as ns
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
 
+#: Whether this process is one that does such work: it has one thread, and the rights.
+is_here = False
+
 
 @dataclass(frozen=True)
 class Handed:
@@ -32,6 +35,9 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     An argument with a method ``lives_in`` names a process in whose user namespace it has to be; ``place`` are
     descriptors of a user namespace and of a network namespace to be in.
     """
+    if is_here:
+        found = function(*args, **kwargs)
+        return found.descriptor if isinstance(found, Handed) else found
     # Not at the top: the spawner imports this module too.
     from containerkit.supervise.client import spawner
 
@@ -59,6 +65,8 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
     """Do it. Descriptors: the order, the result, and the network namespace to be in where it is not this one."""
+    global is_here
+    is_here = True
     order, result, *network = descriptors
     for descriptor in network:
         ns.setns(descriptor, ns.CLONE_NEWNET)

@@ -429,3 +429,14 @@ def test_representations(engine: Engine, image: Image) -> None:
     assert repr(volume) == "Volume('site', local, used by web)"
     assert "site" in repr(engine.volumes) and "site" in engine.volumes and "nobody" not in engine.volumes
     assert "web" in volume._repr_html_() and "<table" in engine.volumes._repr_html_()
+
+
+def test_files_of_one_that_has_ended_include_its_volumes(engine: Engine, image: Image, tmp_path: Path) -> None:
+    container = engine.create("busybox", sh("echo in >> /data/f"), volumes=["site:/data", f"{tmp_path}/host:/host"])
+    container.path("/data/f").write_text("before\n")
+    container.path("/host/g").write_text("there")
+    container.start().wait()
+    assert container.path("/data/f").read_text() == "before\nin\n"
+    assert (tmp_path / "host" / "g").read_text() == "there"
+    container.copy_out("/data", tmp_path / "copy")
+    assert (tmp_path / "copy" / "f").read_text() == "before\nin\n"
