@@ -29,8 +29,8 @@ class Backup:
     Made by ``Volume.backup``; :meth:`open` and ``ck.Backups`` find what is there.
     """
 
-    def __init__(self, kept: moving.Kept, said: Manifest) -> None:
-        self._kept, self._said = kept, said
+    def __init__(self, kept: moving.Kept, said: Manifest, engine: Engine | None = None) -> None:
+        self._kept, self._said, self._engine = kept, said, engine
 
     @classmethod
     def open(cls, source: Source, *, passphrase: str | None = None) -> Backup:
@@ -143,11 +143,21 @@ class Backup:
         self, name: str | None = None, *, paths: Iterable[str] | None = None, verify: bool = True,
         base: Source | None = None, progress: Choice = "auto", engine: Engine | None = None,
     ) -> Volume:  # fmt: skip
-        """As ``Volume.restore``; without a name, to the volume that it is of."""
+        """As ``Volume.restore``; without a name, to the volume that it is of.
+
+        Args:
+            engine: default: the one that has made it, in this process; else the default engine.
+        """
         from containerkit.volume import Volume
 
         return Volume.restore(
-            self, name or self.volume, paths=paths, verify=verify, base=base, progress=progress, engine=engine
+            self,
+            name or self.volume,
+            paths=paths,
+            verify=verify,
+            base=base,
+            progress=progress,
+            engine=engine or self._engine,
         )
 
     def diff(self, other: Backup | Volume | str) -> Changes:

@@ -23,7 +23,7 @@ from containerkit.backup.directory import Directory, is_directory
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
-from containerkit.errors import InvalidArgument, NotFound
+from containerkit.errors import InvalidArgument, NotFound, from_os_error
 from containerkit.progress import Choice, Progress, choose
 from containerkit.store import rights
 from containerkit.store.workspace import Workspace
@@ -120,6 +120,15 @@ def remove(kept: Kept) -> None:
 
 
 @contextmanager
+def _errors(subject: str) -> Iterator[None]:
+    """What the kernel says, as an error about ``subject``."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, subject) from error
+
+
+@contextmanager
 def shown(choice: Choice, title: str, key: str, state: str) -> Iterator[relay.Told]:
     """What takes the news of the work in the block, and shows them.
 
@@ -173,7 +182,9 @@ def backup(
     paths = engine.store.paths
     with ExitStack() as stack:
         if base is not None:
-            wishes = replace(wishes, base=stack.enter_context(fetched(engine, base, None))[0])
+            place, _ = stack.enter_context(fetched(engine, base, None))
+            wishes = replace(wishes, base=place, base_name=_beside(base.source, destination))
+        stack.enter_context(_errors(f"backup {name_of(destination)}"))
         with shown(progress, f"backup of {name}", name, "reading") as told:
 
             def work(path: str) -> Manifest:
@@ -187,6 +198,15 @@ def backup(
                 return Kept(path, wishes.passphrase), work(path)
             id, said = relay.call(paths.tmp, told, saving.add, paths, name, path, wishes)
             return Kept(path, wishes.passphrase, name, id), said
+
+
+def _beside(base: Source, destination: Destination) -> str:
+    """The name of the base's file, where that is in the same place."""
+    places = [
+        name_of(one) if path_of(one) is None else os.path.realpath(path_of(one) or "") for one in (base, destination)
+    ]
+    (above, _, name), (other, _, _) = (place.rpartition("/") for place in places)
+    return name if above and above == other else ""
 
 
 def _again(destination: Destination) -> Source:
@@ -291,7 +311,11 @@ def restore(
     store = engine.store
     is_new = not any(record.name == name for record in store.volumes.list())
     wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
-    with fetched(engine, kept, base) as (place, below), shown(progress, f"restore of {name}", name, "writing") as told:
+    with (
+        _errors(f"volume {name}: restore"),
+        fetched(engine, kept, base) as (place, below),
+        shown(progress, f"restore of {name}", name, "writing") as told,
+    ):
         relay.call(
             store.paths.tmp, told, saving.restore, store.paths, place, name, is_new=is_new, paths_wanted=wanted,
             verify=verify, base=below, labels=dict(labels),
@@ -301,7 +325,7 @@ def restore(
 def copy(engine: Engine, name: str, new: str, *, consistency: str, labels: Mapping[str, str], progress: Choice) -> None:
     """Make a new volume with another's content."""
     paths = engine.store.paths
-    with shown(progress, f"copy of {name}", new, "copying") as told:
+    with _errors(f"volume {new}"), shown(progress, f"copy of {name}", new, "copying") as told:
         relay.call(paths.tmp, told, saving.copy, paths, name, new, consistency, dict(labels))
 
 

@@ -220,9 +220,12 @@ class Volume:
             Unsupported: a container cannot be paused (there is no cgroup); a library is not installed.
             StorageError: the disk is full. Nothing is left of a failed backup.
         """
-        wishes = Wishes(compression, consistency, None, by_content, passphrase, dict(labels or {}))
+        wishes = Wishes(
+            compression, consistency, by_content=by_content, passphrase=passphrase, labels=dict(labels or {})
+        )
         base = None if incremental_from is None else _kept(incremental_from, passphrase)
-        return Backup(*moving.backup(self._engine, self._record().name, destination, base, wishes, progress))
+        kept, said = moving.backup(self._engine, self._record().name, destination, base, wishes, progress)
+        return Backup(kept, said, self._engine)
 
     def verify(self, backup: Backup | Source, *, passphrase: str | None = None, progress: Choice = "auto") -> Backup:
         """Read all of a backup and compare it with its digests; see :meth:`Backup.verify`."""

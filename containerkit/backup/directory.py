@@ -176,7 +176,7 @@ class Directory:
         subject = f"backup {self._file(one)}"
         try:
             data = self._secrecy.open(self._file(one).read_bytes())
-            lines = _unpacked(data)
+            lines = _unpacked(data, subject)
         except FileNotFoundError as error:
             raise NotFound(f"{subject}: not found") from error
         except ValueError as error:
@@ -366,12 +366,12 @@ def _packed(lines: Iterator[bytes]) -> bytes:
     return b"".join([*(compressor.compress(line) for line in lines), compressor.flush()])
 
 
-def _unpacked(data: bytes) -> Iterator[bytes]:
+def _unpacked(data: bytes, subject: str) -> Iterator[bytes]:
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as stream:
             yield from io.BufferedReader(stream, 1 << 18)
     except zstandard.ZstdError as error:
-        raise InvalidArgument(f"backup: damaged manifest: {error}") from error
+        raise InvalidArgument(f"{subject}: damaged: {str(error).lower()}") from error
 
 
 def _sync(path: Path) -> None:

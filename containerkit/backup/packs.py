@@ -130,7 +130,8 @@ class Packs:
         for block, (number, _, length) in self._where.items():
             found[number].append((block, length))
         for number, blocks in found.items():
-            yield self._names[number], blocks
+            if self._names[number]:
+                yield self._names[number], blocks
 
     def remove(self, name: str) -> int:
         """Delete a pack; bytes that are free then. Blocks that are nowhere else are gone."""
@@ -139,6 +140,7 @@ class Packs:
         self._where = {block: where for block, where in self._where.items() if where[0] != number}
         if number in self._open:
             self._open.pop(number).close()
+        self._names[number] = ""  # its number stays its own
         size = path.stat().st_size
         path.unlink()
         return size

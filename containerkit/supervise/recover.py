@@ -15,6 +15,7 @@ from containerkit.errors import NotFound
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
 from containerkit.runtime import bundle
+from containerkit.store import workspace
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
@@ -43,11 +44,12 @@ def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
 
 
 def sweep(store: Store) -> None:
-    """Look at every container once, and take away what removed volumes have left."""
+    """Look at every container once, and take away what killed processes have left of volumes and of work."""
     for record in store.containers.list():
         truth(store, record)
     drivers.sweep(store)
     store.volumes.sweep()
+    workspace.sweep(store.paths.tmp)
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:

@@ -73,6 +73,7 @@ class Wishes:
         compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
         consistency: ``"none"``, or ``"pause"``: the containers that use it stand still while it is looked at.
         base: the backup that only changes are written since.
+        base_name: its file's name, when it is in the same place as the new one.
         by_content: files are read to see whether they have changed.
         passphrase: to encrypt with; of the base, too.
         labels: the user's.
@@ -81,6 +82,7 @@ class Wishes:
     compression: str = "zstd"
     consistency: str = "none"
     base: Place | None = None
+    base_name: str = ""
     by_content: bool = False
     passphrase: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -100,7 +102,7 @@ def save(told: Told, paths: Paths, name: str, destination: str, wishes: Wishes) 
             base = earlier.manifest
     with content(store, name, wishes.consistency, base) as tree:
         said = write.write(
-            tree, destination, base=base, base_name=_beside(wishes.base, destination), told=told,
+            tree, destination, base=base, base_name=wishes.base_name, told=told,
             about=_about(name, wishes), compression=wishes.compression, by_content=wishes.by_content,
             passphrase=wishes.passphrase,
         )  # fmt: skip
@@ -119,13 +121,6 @@ def add(told: Told, paths: Paths, name: str, directory: str, wishes: Wishes) -> 
         with content(store, name, wishes.consistency, base) as tree:
             one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, told=told)
     return one.id, said
-
-
-def _beside(base: Place | None, destination: str) -> str:
-    """The base's name, where it is in the same directory."""
-    if base is None or os.path.dirname(os.path.realpath(base.path)) != os.path.dirname(os.path.realpath(destination)):
-        return ""
-    return os.path.basename(base.path)
 
 
 @contextlib.contextmanager
