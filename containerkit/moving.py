@@ -329,6 +329,6 @@ def copy(engine: Engine, name: str, new: str, *, consistency: str, labels: Mappi
         relay.call(paths.tmp, told, saving.copy, paths, name, new, consistency, dict(labels))
 
 
-def items_of(engine: Engine, name: str) -> list[Item]:
-    """What a volume has, with digests."""
-    return rights.apart(saving.items, engine.store.paths, name)
+def items_of(engine: Engine, name: str, *, digests: bool = True) -> list[Item]:
+    """What a volume has."""
+    return rights.apart(saving.items, engine.store.paths, name, digests=digests)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from containerkit import engine as engines
 from containerkit import moving
 from containerkit.backup.destinations import Destination
+from containerkit.backup.items import Item
 from containerkit.backup.sources import Source
 from containerkit.backups import Backup, Changes, difference
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
@@ -162,6 +163,10 @@ class Volume:
         self._engine.store.volumes.note_size(self._name, found)
         return found
 
+    def files(self) -> builtins.list[Item]:
+        """What is in it, in order: path, kind, size, mode, uid, gid … of each name, itself (``"."``) left out."""
+        return moving.items_of(self._engine, self._record().name, digests=False)[1:]
+
     @property
     def containers(self) -> builtins.list[Container]:
         """The containers that were made with it, running or not, by name."""
@@ -299,6 +304,16 @@ class Volume:
             other: a volume, a backup, or the path of one.
         """
         return difference(self, other)
+
+    def panel(self, directory: str | os.PathLike[str] | None = None) -> Any:
+        """A widget for volumes and their backups (ipywidgets), with this one chosen.
+
+        Args:
+            directory: of backups; it is made with the first one.
+        """
+        from containerkit.notebook.volumepanel import VolumePanel
+
+        return VolumePanel(self._engine, self._name, directory)
 
     # -- looks -------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.staging import Staged, staged
+from containerkit.backup.walk import walk
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, Unsupported
 from containerkit.layers.copy import Copier
 from containerkit.linux.files import exchange
@@ -276,11 +277,11 @@ def used(paths: Paths, name: str) -> int:
         return disk_usage(path) - os.lstat(path).st_blocks * 512
 
 
-def items(paths: Paths, name: str) -> list[Item]:
-    """What a volume has, with the digests of its contents."""
+def items(paths: Paths, name: str, *, digests: bool) -> list[Item]:
+    """What a volume has; with the digests of its contents, where these are read."""
     with drivers.held(Store(paths), name) as path:
         tree = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return compare.hashed(tree)
+            return compare.hashed(tree) if digests else [item for item, _ in walk(tree)]
         finally:
             os.close(tree)
