@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import pulls, throughput
+from tests.bench import pulls, throughput, volumes
 from tests.bench.files import mixed
 from tests.bench.ours import Ours
 from tests.bench.peers import Peer, available, host
@@ -51,6 +51,8 @@ def main() -> None:
             throughput.measure(ours, peers, scratch)
         if not arguments.only or "P11" in arguments.only:
             pulls.measure(peers, scratch, min(arguments.runs, 5))
+        if not arguments.only or "P14" in arguments.only:
+            volumes.measure(ours, peers, scratch)
         if not arguments.only:
             _alone(ours, peers)
 
