@@ -19,6 +19,7 @@ from io import FileIO
 from typing import IO, Any, Protocol
 
 from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.linux.files import sync_directory
 
 _URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 _RANDOM = 8
@@ -124,7 +125,7 @@ def _at_path(path: str) -> Iterator[Sink]:
             yield Whole(file)
             os.fsync(file.fileno())
             os.replace(file.name, target)
-        _sync_directory(os.path.dirname(target))
+        sync_directory(os.path.dirname(target))
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(file.name)
@@ -152,14 +153,6 @@ class Whole:
             written = self._file.write(view)  # type: ignore[arg-type]  # any buffer does
             view = view[written if isinstance(written, int) else len(view) :]
         return len(data)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(target: str) -> None:

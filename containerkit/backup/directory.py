@@ -43,6 +43,7 @@ from containerkit.backup.retention import Retention, kept
 from containerkit.backup.staging import Staged
 from containerkit.backup.write import About, Teller, Told, steps_of
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os_error
+from containerkit.linux.files import sync_directory
 
 MARKER = "containerkit-backups"
 _FORMAT = 1
@@ -236,7 +237,7 @@ class Directory:
         path = self._file(one)
         path.parent.mkdir(exist_ok=True)
         for directory in (self.path / "packs", path.parent):
-            _sync(directory)
+            sync_directory(directory)
         part = path.with_suffix(f".{os.urandom(4).hex()}.part")
         try:
             with open(part, "xb") as file:
@@ -247,7 +248,7 @@ class Directory:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        sync_directory(path.parent)
         return one
 
     def _clean(self) -> None:
@@ -372,11 +373,3 @@ def _unpacked(data: bytes, subject: str) -> Iterator[bytes]:
             yield from io.BufferedReader(stream, 1 << 18)
     except zstandard.ZstdError as error:
         raise InvalidArgument(f"{subject}: damaged: {str(error).lower()}") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -95,6 +95,15 @@ def syncfs(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """The names in a directory are on its disk: fsync(2)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def lstat_at(directory: int, name: str) -> os.stat_result | None:
     """What ``name`` in the directory with that descriptor is, itself; None when there is nothing."""
     try:

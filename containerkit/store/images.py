@@ -23,6 +23,7 @@ from containerkit.errors import (
     from_os_error,
 )
 from containerkit.layers.bounds import check_proportion
+from containerkit.linux.files import sync_directory
 from containerkit.oci import digest as digests
 from containerkit.oci import image_config
 from containerkit.oci import manifest as oci
@@ -214,7 +215,7 @@ class Images:
                 ingest.publish(digest)
             else:
                 self._blobs.size(digest)
-        _sync_directory(self._blobs.directory)
+        sync_directory(self._blobs.directory)
 
     def get(self, reference: str) -> ImageRecord:
         """The image of that reference, id, or unique beginning of an id.
@@ -521,11 +522,3 @@ def _refuse_in_use(connection: sqlite3.Connection, reference: str, id: str, forc
         raise InvalidState(f"image {reference}: container {alive[0]} is running from it (remove that container first)")
     if users and not force:
         raise InvalidState(f"image {reference}: container {users[0]['name']} uses it (remove that, or force=True)")
-
-
-def _sync_directory(path: os.PathLike[str]) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
