@@ -55,8 +55,8 @@ What else is done to a container that is there, from the SDK's side:
 
 An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
 the rights that a monitor needs. What the SDK itself has to do with such rights, layers to unpack and files to copy, it
-hands to a child of the spawner too: ``worker.py``, by way of store/rights.py. ``userns.py`` says
-whose users a container's are when it is asked for others.
+hands to a child of the spawner too: ``worker.py``, by way of store/rights.py. Where a container has other users than
+these, or than root's, ``userns.py`` says which.
 
 Where root's containers are on networks of the host's network namespace, an ordinary user's are on networks of another
 one, which all containers of an engine share: ``sharing.py`` finds it from the SDK's side, or has a keeper made that

@@ -234,10 +234,11 @@ def _check_user(
 
 
 def _told(maps: tuple[rs.IDMapping, ...]) -> str:
-    return "there are " + ", ".join(
-        f"{m.container_id}" if m.size == 1 else f"{m.container_id} to {m.container_id + m.size - 1}"
-        for m in sorted(maps, key=lambda m: m.container_id)
-    )
+    ranges: list[tuple[int, int]] = []
+    for first, size in sorted((m.container_id, m.size) for m in maps):
+        joins = bool(ranges) and ranges[-1][1] + 1 == first
+        ranges.append((ranges.pop()[0] if joins else first, first + size - 1))
+    return "there are " + ", ".join(f"{first} to {last}" if first < last else f"{first}" for first, last in ranges)
 
 
 def _namespaces(settings: Settings, *, has_users: bool) -> Iterator[rs.Namespace]:
