@@ -19,7 +19,7 @@ import containerkit as ck
 from containerkit import Engine
 from tests import archives as layered
 from tests.bundles import Runtime, change
-from tests.rootless import keeping, networking
+from tests.rootless import keeping, networking, volumes
 from tests.tars import info, tar
 
 
@@ -339,7 +339,7 @@ def main(name: str, directory: str) -> None:
     from containerkit.linux import confinement
 
     users = sum(size for *_, size in confinement.id_maps()[0])
-    scenario = {**vars(networking), **vars(keeping), **globals()}[name]
+    scenario = {**globals(), **vars(networking), **vars(keeping), **vars(volumes)}[name]
     if name.startswith("_"):
         scenario(engine, here, users)
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import busybox, leftovers
-from tests.rootless import keeping, networking
+from tests.rootless import keeping, networking, volumes
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (
@@ -34,6 +34,7 @@ SCENARIOS = (
     "runtime",
     *networking.SCENARIOS,
     *keeping.SCENARIOS,
+    *volumes.SCENARIOS,
 )
 
 #: In a mount namespace of its own, the interpreter and this tree are where the user can reach them, wherever they are.
