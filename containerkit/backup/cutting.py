@@ -18,7 +18,7 @@ from containerkit.backup.walk import open_content, regions
 from containerkit.backup.write import Teller
 
 #: Bytes that are read ahead of what is written; of small files, what is handed to a thread at once.
-_AHEAD, _BATCH = 16 << 20, 512 << 10
+_AHEAD, _BATCH = 8 << 20, 512 << 10
 _THREADS = min(4, os.cpu_count() or 1)
 
 #: A block: its name, as it is kept (nothing when it is there already), and the digest of its content.
@@ -51,6 +51,7 @@ class Cutter:
     def __init__(self, writer: Writer, secrecy: Secrecy, teller: Teller, *, is_still: bool) -> None:
         self._writer, self._secrecy, self._teller, self._is_still = writer, secrecy, teller, is_still
         self._waiting: deque[tuple[int, Future[list[Done]], Callable[[list[Done]], None]]] = deque()
+        self._is_plain = type(secrecy) is Secrecy
         self._ahead = 0
         self._batch: list[tuple[Item, bytes]] = []
         self._batched = 0
@@ -80,6 +81,9 @@ class Cutter:
         if earlier is None or any(bytes.fromhex(block) not in known for block in earlier.blocks):
             return False  # changed, or a pack was lost
         item.digest, item.extents, item.blocks = earlier.digest, earlier.extents, earlier.blocks
+        # Equal values, once in memory.
+        item.path, item.size, item.inode = earlier.path, earlier.size, earlier.inode
+        item.mtime_ns, item.ctime_ns = earlier.mtime_ns, earlier.ctime_ns
         return True
 
     def _read(self, item: Item, handle: int) -> None:
@@ -113,7 +117,8 @@ class Cutter:
 
         def finish(done: list[Done]) -> None:
             for (item, _), (name, _, digest) in zip(batch, done, strict=True):
-                item.blocks, item.digest = (name.hex(),), digest
+                # Equal values, once in memory.
+                item.blocks, item.digest = (digest if self._is_plain else name.hex(),), digest
 
         self._submit(size, [data for _, data in batch], finish)
 
@@ -145,7 +150,7 @@ class Cutter:
         for data in contents:
             name = self._secrecy.name(data)
             kept = b"" if name in self._writer else self._secrecy.seal(packed(data))
-            digest = name.hex() if type(self._secrecy) is Secrecy else hashlib.sha256(data).hexdigest()
+            digest = name.hex() if self._is_plain else hashlib.sha256(data).hexdigest()
             found.append((name, kept, digest))
         return found
 

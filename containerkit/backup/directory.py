@@ -12,7 +12,8 @@ It is there when its manifest is; before that, all its blocks are on the disk. W
 that the next backup finds blocks in, or ``.part`` files.
 
 Who reads or writes holds a shared lock on the file ``containerkit-backups`` (flock(2)), who removes packs an exclusive
-one: two may write at once, nobody loses blocks that they count on.
+one: two may write at once, nobody loses blocks that they count on. No lock is turned into the other kind: the kernel
+lets go of it meanwhile. Each ``.part`` is locked by its writer: one that is not belongs to nobody.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class Kept:
 class Directory:
     """A directory of backups; a context manager that holds its lock.
 
+    Args:
+        create: make it, when it is not there.
+        alone: wait until nobody else is here, and keep others out.
+
     Raises:
         InvalidArgument: the passphrase is missing or wrong; it is something else's directory.
         NotFound: there is none, and not ``create``.
@@ -82,6 +87,7 @@ class Directory:
         self, path: str | os.PathLike[str], *, passphrase: str | None = None, create: bool = False, alone: bool = False
     ) -> None:
         self.path = Path(path).absolute()
+        self._is_alone = alone
         self.subject = f"backups {self.path}"
         try:
             self._secrecy = self._begin(passphrase) if create else self._again(passphrase)
@@ -238,31 +244,19 @@ class Directory:
         path.parent.mkdir(exist_ok=True)
         for directory in (self.path / "packs", path.parent):
             sync_directory(directory)
-        part = path.with_suffix(f".{os.urandom(4).hex()}.part")
+        part = packs.Part(path)
         try:
-            with open(part, "xb") as file:
-                file.write(self._secrecy.seal(_packed(manifests.dumps(said))))
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+            part.file.write(self._secrecy.seal(_packed(manifests.dumps(said))))
+            part.finish()
+        finally:
+            part.close()
         sync_directory(path.parent)
         return one
 
     def _clean(self) -> None:
-        """Remove what writers have left that were killed; only when nobody else is here."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        try:
-            for path in [*(self.path / "packs").glob("*.part"), *(self.path / "snapshots").glob("*/*.part")]:
-                path.unlink(missing_ok=True)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-        self._packs.load()
+        """Remove what writers have left that were killed."""
+        for path in [*(self.path / "packs").glob("*.part"), *(self.path / "snapshots").glob("*/*.part")]:
+            packs.sweep(path)
 
     # -- and goes ----------------------------------------------------------------------------------------------------
 
@@ -289,17 +283,14 @@ class Directory:
         return found
 
     def collect(self) -> int:
-        """Free what no backup consists of; bytes. The lock has to be an exclusive one.
+        """Free what no backup consists of; bytes.
 
         Raises:
             InvalidArgument: a manifest is damaged: what it consists of is not known, and nothing is freed.
-            InvalidState: somebody else is here.
+            InvalidState: somebody else may be here: it was not opened ``alone``.
         """
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidState(f"{self.subject}: a backup or a restore is going on") from error
-        self._packs.load()
+        if not self._is_alone:
+            raise InvalidState(f"{self.subject}: somebody else may be reading or writing")
         used = {
             bytes.fromhex(block) for one in self.list() for item in self.manifest(one).items for block in item.blocks
         }

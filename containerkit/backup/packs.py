@@ -11,17 +11,19 @@ the sake of many small files. Packs are never changed. At the end of each is wha
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
 from containerkit.backup.secrecy import Secrecy
-from containerkit.errors import InvalidArgument, StorageError
+from containerkit.errors import InvalidArgument
 
 #: Bytes of a block at most. A larger one finds less that is the same, a smaller one makes longer lists. Blocks are cut
 #: at multiples of it, not by content: databases change in place, and no well-kept library cuts as fast as a disk reads.
@@ -41,14 +43,14 @@ class Packs:
         self._names: list[str] = []
         self._where: dict[bytes, tuple[int, int, int]] = {}  # name → pack, offset, length
         self._open: dict[int, BinaryIO] = {}
-        self.load()
-
-    def load(self) -> None:
-        """See what has come since."""
-        known = set(self._names)
-        for name in sorted(os.listdir(self._path)):
-            if name.endswith(_SUFFIX) and name not in known:
-                self._add(name, self._rows(name))
+        #: Packs that cannot be read; what was in them is stored again by the next backup that has it.
+        self.damaged: list[str] = []
+        for name in sorted(os.listdir(path)):
+            if name.endswith(_SUFFIX):
+                try:
+                    self._add(name, self._rows(name))
+                except InvalidArgument:
+                    self.damaged.append(name)
 
     def _add(self, name: str, rows: list[tuple[bytes, int, int]]) -> None:
         number = len(self._names)
@@ -93,7 +95,8 @@ class Packs:
         """
         found = self._where.get(block)
         if found is None:
-            raise InvalidArgument(f"{subject}: damaged: the block {block.hex()[:12]} is missing")
+            lost = f" (damaged: {', '.join(str(self._path / name) for name in self.damaged)})" if self.damaged else ""
+            raise InvalidArgument(f"{subject}: damaged: the block {block.hex()[:12]} is missing{lost}")
         number, offset, length = found
         path = self._path / self._names[number]
         try:
@@ -160,8 +163,7 @@ class Writer:
 
     def __init__(self, path: Path, packs: Packs) -> None:
         self._path, self._packs = path, packs
-        self._file: BinaryIO | None = None
-        self._name = ""
+        self._part: Part | None = None
         self._rows: list[tuple[bytes, int, int]] = []
         self._pending: set[bytes] = set()
         self._size = 0
@@ -174,10 +176,9 @@ class Writer:
         """Add a block as it is to be kept; nothing, where it is there."""
         if block in self:
             return
-        if self._file is None:
-            self._name = os.urandom(16).hex()
-            self._file = open(self._path / f"{self._name}.part", "xb")
-        self._file.write(kept)
+        if self._part is None:
+            self._part = Part(self._path / f"{os.urandom(16).hex()}{_SUFFIX}")
+        self._part.file.write(kept)
         self._rows.append((block, self._size, len(kept)))
         self._pending.add(block)
         self._size += len(kept)
@@ -193,25 +194,55 @@ class Writer:
 
     def finish(self) -> None:
         """Everything that was put is on the disk."""
-        if self._file is None:
+        if self._part is None:
             return
         rows = b"".join(_ROW.pack(*row) for row in self._rows)
-        with self._file as file:
-            file.write(rows + _FOOTER.pack(len(self._rows), hashlib.sha256(rows).digest(), _MAGIC))
-            file.flush()
-            os.fsync(file.fileno())
-            self.added += file.tell()
-        os.rename(self._path / f"{self._name}.part", self._path / f"{self._name}{_SUFFIX}")
-        self._packs._add(f"{self._name}{_SUFFIX}", self._rows)
-        self._file, self._rows, self._size = None, [], 0
+        self._part.file.write(rows + _FOOTER.pack(len(self._rows), hashlib.sha256(rows).digest(), _MAGIC))
+        self.added += self._part.file.tell()
+        self._part.finish()
+        self._packs._add(self._part.path.name, self._rows)
+        self._rows, self._size = [], 0
         self._pending.clear()
+        self.discard()
 
     def discard(self) -> None:
         """What is not finished is gone."""
-        if self._file is not None:
-            self._file.close()
-            os.unlink(self._path / f"{self._name}.part")
-            self._file = None
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+
+
+class Part:
+    """A file on its way to ``path``, beside it and locked; :meth:`finish` gives it that name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        while True:
+            self._place = f"{path}.{os.urandom(4).hex()}.part"
+            self.file = open(self._place, "xb")
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            if os.path.exists(self._place):
+                return
+            self.file.close()  # another's sweep took it before it was locked
+
+    def finish(self) -> None:
+        """It is whole: on the disk, and under its name."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        os.rename(self._place, self.path)
+
+    def close(self) -> None:
+        """Let it go; what was not finished is gone."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._place)
+        self.file.close()
+
+
+def sweep(part: Path) -> None:
+    """Remove what a writer has left; nothing, while that writer lives."""
+    with suppress(OSError), open(part, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
 
 
 def packed(data: bytes) -> bytes:
@@ -234,8 +265,3 @@ def unpacked(data: bytes) -> bytes:
 def damaged(path: Path) -> InvalidArgument:
     """The error for a file that is not what it was."""
     return InvalidArgument(f"backup {path}: damaged")
-
-
-def no_room(path: Path, error: OSError) -> StorageError:
-    """The error for a directory that cannot be written."""
-    return StorageError(f"backup {path}: {(error.strerror or str(error)).lower()}", errno=error.errno)

@@ -197,12 +197,46 @@ def test_what_is_used_stays_when_the_rest_goes(tmp_path: Path, place: Path) -> N
     assert verify(place) == 2
 
 
-def test_nothing_is_freed_while_somebody_is_here(tmp_path: Path, place: Path) -> None:
-    add(place, make_tree(tmp_path / "tree"))
-    with Directory(place) as reader, Directory(place) as other:
-        assert reader.list()
-        with pytest.raises(InvalidState, match="a backup or a restore is going on"):
-            other.collect()
+def test_nothing_is_freed_while_a_backup_is_written(tmp_path: Path, place: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "f").write_bytes(random.Random(6).randbytes(3 << 20))
+    one, _ = add(place, tree)
+    done: list[str] = []
+
+    def free() -> None:
+        with Directory(place, alone=True) as directory:
+            directory.remove(one)
+            directory.collect()
+            done.append("freed")
+
+    with Directory(place) as reader, Directory(place, create=True) as writer:
+        with pytest.raises(InvalidState, match="somebody else may be"):
+            writer.collect()
+        thread = threading.Thread(target=free)
+        thread.start()
+        time.sleep(0.2)
+        writer.add(tree, About("v"))  # counts on the blocks that are there
+        assert reader.list() and done == []
+    thread.join()
+    assert done == ["freed"] and verify(place) == 1
+
+
+def test_a_damaged_pack_is_in_nobody_elses_way(tmp_path: Path, place: Path) -> None:
+    trees = []
+    for name in ("one", "two"):
+        trees.append(make_tree(tmp_path / name))
+        (tmp_path / name / "own").write_bytes(random.Random(name).randbytes(1 << 20))
+    first, _ = add(place, trees[0], "one")
+    (pack,) = (place / "packs").iterdir()
+    pack.write_bytes(b"damaged")
+    with pytest.raises(InvalidArgument, match=pack.name):
+        restore(place, first.id, tmp_path / "back")
+    second, _ = add(place, trees[1], "two")
+    restore(place, second.id, tmp_path / "back2")
+    assert look(tmp_path / "back2") == look(trees[1])
+    add(place, trees[0], "one")
+    assert verify(place) == 3
 
 
 @pytest.mark.parametrize("what", ["packs/*.pack", "snapshots/v/*", MARKER])
