@@ -65,9 +65,11 @@ class Cutter:
         with ThreadPoolExecutor(_THREADS, "containerkit-backup") as self._pool:
             try:
                 for item, handle in steps:
-                    if item.kind == FILE and not self._is_same(item, earlier.unchanged(item), known):
-                        self._read(item, handle)
                     if item.kind == FILE:
+                        same = self._known(earlier.unchanged(item), known)
+                        if same is None:
+                            self._read(item, handle)
+                        item = same or item  # of what is unchanged there is one in memory
                         self._teller.add(item.size)
                     yield item
                 self._hand_over()
@@ -77,14 +79,12 @@ class Cutter:
                 self._pool.shutdown(cancel_futures=True)
         self._teller.end()
 
-    def _is_same(self, item: Item, earlier: Item | None, known: Known) -> bool:
+    @staticmethod
+    def _known(earlier: Item | None, known: Known) -> Item | None:
+        """What is known of an unchanged file; None when it has changed, or a pack of its was lost."""
         if earlier is None or any(bytes.fromhex(block) not in known for block in earlier.blocks):
-            return False  # changed, or a pack was lost
-        item.digest, item.extents, item.blocks = earlier.digest, earlier.extents, earlier.blocks
-        # Equal values, once in memory.
-        item.path, item.size, item.inode = earlier.path, earlier.size, earlier.inode
-        item.mtime_ns, item.ctime_ns = earlier.mtime_ns, earlier.ctime_ns
-        return True
+            return None
+        return earlier
 
     def _read(self, item: Item, handle: int) -> None:
         content = open_content(handle)

@@ -41,7 +41,7 @@ class Packs:
     def __init__(self, path: Path, secrecy: Secrecy) -> None:
         self._path, self._secrecy = path, secrecy
         self._names: list[str] = []
-        self._where: dict[bytes, tuple[int, int, int]] = {}  # name → pack, offset, length
+        self._where: dict[bytes, int] = {}  # name → pack, offset and length in one number: there are many
         self._open: dict[int, BinaryIO] = {}
         #: Packs that cannot be read; what was in them is stored again by the next backup that has it.
         self.damaged: list[str] = []
@@ -56,7 +56,7 @@ class Packs:
         number = len(self._names)
         self._names.append(name)
         for block, offset, length in rows:
-            self._where[block] = number, offset, length
+            self._where[block] = number << 64 | offset << 24 | length
 
     def _rows(self, name: str) -> list[tuple[bytes, int, int]]:
         path = self._path / name
@@ -75,7 +75,7 @@ class Packs:
         if hashlib.sha256(rows).digest() != digest:
             raise damaged(path)
         found = list(_ROW.iter_unpack(rows))
-        if any(offset + length > start for _, offset, length in found):
+        if any(offset + length > start or length >> 24 or offset >> 40 for _, offset, length in found):
             raise damaged(path)
         return found
 
@@ -85,7 +85,7 @@ class Packs:
     def length(self, block: bytes) -> int:
         """Bytes that a block takes here; 0 for one that is not there."""
         found = self._where.get(block)
-        return 0 if found is None else found[2]
+        return 0 if found is None else _parts(found)[2]
 
     def read(self, block: bytes, subject: str) -> bytes:
         """A block's content.
@@ -97,7 +97,7 @@ class Packs:
         if found is None:
             lost = f" (damaged: {', '.join(str(self._path / name) for name in self.damaged)})" if self.damaged else ""
             raise InvalidArgument(f"{subject}: damaged: the block {block.hex()[:12]} is missing{lost}")
-        number, offset, length = found
+        number, offset, length = _parts(found)
         path = self._path / self._names[number]
         try:
             file = self._file(number, path)
@@ -111,7 +111,7 @@ class Packs:
 
     def raw(self, block: bytes) -> bytes:
         """A block as it is kept."""
-        number, offset, length = self._where[block]
+        number, offset, length = _parts(self._where[block])
         file = self._file(number, self._path / self._names[number])
         file.seek(offset)
         return file.read(length)
@@ -130,7 +130,8 @@ class Packs:
     def by_pack(self) -> Iterator[tuple[str, list[tuple[bytes, int]]]]:
         """The blocks of each pack, with the bytes that they take there."""
         found: dict[int, list[tuple[bytes, int]]] = {number: [] for number in range(len(self._names))}
-        for block, (number, _, length) in self._where.items():
+        for block, where in self._where.items():
+            number, _, length = _parts(where)
             found[number].append((block, length))
         for number, blocks in found.items():
             if self._names[number]:
@@ -140,7 +141,7 @@ class Packs:
         """Delete a pack; bytes that are free then. Blocks that are nowhere else are gone."""
         path = self._path / name
         number = self._names.index(name)
-        self._where = {block: where for block, where in self._where.items() if where[0] != number}
+        self._where = {block: where for block, where in self._where.items() if _parts(where)[0] != number}
         if number in self._open:
             self._open.pop(number).close()
         self._names[number] = ""  # its number stays its own
@@ -156,6 +157,11 @@ class Packs:
     def writer(self) -> Writer:
         """What adds blocks."""
         return Writer(self._path, self)
+
+
+def _parts(where: int) -> tuple[int, int, int]:
+    """Pack, offset, length."""
+    return where >> 64, where >> 24 & 0xFF_FFFF_FFFF, where & 0xFF_FFFF
 
 
 class Writer:
