@@ -35,7 +35,7 @@ import zstandard
 from containerkit.backup import manifest as manifests
 from containerkit.backup import packs, secrecy
 from containerkit.backup.cutting import Cutter, places
-from containerkit.backup.earlier import Earlier
+from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.members import Piece
@@ -215,6 +215,7 @@ class Directory:
         try:
             with steps_of(root) as steps:
                 created = root.created if isinstance(root, Staged) else time.time()
+                settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
                 total = sum(item.size for item, _ in steps()) if told is not None else 0
                 cutter = Cutter(writer, self._secrecy, Teller(told, total), is_still=isinstance(root, Staged))
                 items = list(cutter.add(steps(), earlier, self._packs))
@@ -222,7 +223,7 @@ class Directory:
             frozen = root.frozen_seconds if isinstance(root, Staged) else about.frozen_seconds
             said = Manifest(
                 items, about.volume, created, about.labels, consistency=about.consistency, frozen_seconds=frozen,
-                id=manifests.identify(items), added=writer.added,
+                id=manifests.identify(items), added=writer.added, settled_ns=settled_ns,
             )  # fmt: skip
             return self._keep(said), said
         except OSError as error:

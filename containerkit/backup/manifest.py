@@ -67,6 +67,8 @@ class Manifest:
         frozen_seconds: how long the containers were paused for it.
         id: digest of the whole; :func:`identify` computes it.
         added: bytes that a directory of backups has grown by.
+        settled_ns: a file with a change time from before then cannot have changed since without another one
+            (:mod:`earlier`); nanoseconds since the epoch.
     """
 
     items: list[Item] = field(repr=False)
@@ -80,6 +82,7 @@ class Manifest:
     id: str = ""
     format: int = FORMAT
     added: int = 0
+    settled_ns: int = 0
 
     @property
     def files(self) -> int:
@@ -115,7 +118,7 @@ def dumps(manifest: Manifest) -> Iterator[bytes]:
         _MARK: manifest.format, "id": manifest.id, "volume": manifest.volume, "created": manifest.created,
         "labels": manifest.labels, "parent": manifest.parent, "parent_name": manifest.parent_name,
         "consistency": manifest.consistency, "frozen_seconds": manifest.frozen_seconds, "added": manifest.added,
-        "items": len(manifest.items),
+        "settled_ns": manifest.settled_ns, "items": len(manifest.items),
     }  # fmt: skip
     encode = json.JSONEncoder(separators=(",", ":")).encode
     yield encode(head).encode() + b"\n"
@@ -354,7 +357,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
 _HEAD: dict[str, Callable[[Any], bool]] = {
     "id": _is_digest, "volume": _text(_TARGET), "created": _number, "labels": _is_map,
     "parent": lambda value: value == "" or _is_digest(value), "parent_name": _is_name, "consistency": _text(_NAME),
-    "frozen_seconds": _number, "added": _whole(1 << 62), "items": _whole(MAX_ITEMS, 1),
+    "frozen_seconds": _number, "added": _whole(1 << 62), "settled_ns": _whole(1 << 62), "items": _whole(MAX_ITEMS, 1),
 }  # fmt: skip
 _BLANK = Item("")
 #: What is written of an item where it differs from this.

@@ -6,9 +6,8 @@
     stopped        the tree is looked at, file by file; what has changed since the last round is copied once more
     going on       the backup is made of these looks and copies, in all the time it takes
 
-Changed is what has a later change time. That holds for memory maps too: syncfs(2) makes the kernel notice the first
-write to a page after it, and a write to a page that it noticed before the round is in the copy. What a base has
-already (:meth:`~containerkit.backup.items.Item.is_unchanged`) is not copied.
+Changed is what was not settled before the last round (:mod:`earlier`): in memory (tmpfs), where nothing ever is,
+everything is copied while all stand still. What a base has already is not copied.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from containerkit.backup.earlier import TICK, Earlier
+from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
-from containerkit.backup.walk import open_content, walk
-from containerkit.linux.files import copy_content, syncfs
+from containerkit.backup.walk import check, open_content, walk
+from containerkit.linux.files import copy_content
 
 #: Another round while the last one had more bytes than that to copy; so many at most.
 _MUCH, _ROUNDS = 32 << 20, 4
@@ -36,10 +35,13 @@ class Staged:
         items: as they were when everything stood still.
         created: when that was, in seconds since the epoch.
         frozen_seconds: how long it did.
+        settled_ns: as in :class:`Manifest`.
     """
 
-    def __init__(self, items: list[Item], copies: Copies, created: float, frozen_seconds: float) -> None:
-        self.items, self.created, self.frozen_seconds = items, created, frozen_seconds
+    def __init__(
+        self, items: list[Item], copies: Copies, created: float, frozen_seconds: float, settled_ns: int
+    ) -> None:
+        self.items, self.created, self.frozen_seconds, self.settled_ns = items, created, frozen_seconds, settled_ns
         self._copies = copies
 
     def __iter__(self) -> Iterator[tuple[Item, int]]:
@@ -112,8 +114,9 @@ def staged(
         for _ in range(_ROUNDS):
             if much <= _MUCH:
                 break
-            began = time.time_ns() - int(TICK * 1e9)
-            syncfs(root)
+            began = settle(root)
+            if not began:
+                break
             much = sum(copies.take(item, handle, since) for item, handle in walk(tree))
             since = began
         with still():
@@ -122,6 +125,7 @@ def staged(
             for item, handle in walk(tree):
                 copies.take(item, handle, since)
                 items.append(item)
-            return Staged(items, copies, created, time.perf_counter() - stopped)
+            check(tree, root)
+            return Staged(items, copies, created, time.perf_counter() - stopped, since)
     finally:
         os.close(tree)

@@ -1,7 +1,8 @@
 """The files of a tree, one after the other, while others may change it.
 
 Every step goes from the descriptor of a directory to a name in it, without following a symbolic link: whoever swaps
-what is on the way gains nothing. What vanishes meanwhile is left out.
+what is on the way gains nothing. What vanishes meanwhile is left out; a tree that vanishes as a whole, as another one
+takes its place, is an error (:func:`check`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from containerkit.backup.items import (
     Item,
 )
 from containerkit.backup.manifest import EARLIEST, LATEST
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.layers.bounds import MAX_DEPTH
 
 #: Found, not opened: it may be a device, which something happens to when it is opened, or a fifo, which blocks.
@@ -61,6 +62,20 @@ def walk(root: int) -> Iterator[tuple[Item, int]]:
     finally:
         os.close(handle)
     yield from _Walk().below(root)
+
+
+def check(root: int, path: str | os.PathLike[str]) -> None:
+    """After a walk: the tree was whole to the end.
+
+    Raises:
+        InvalidState: it is not at its path any more: its files went away during the walk.
+    """
+    try:
+        is_there = os.path.samestat(os.fstat(root), os.stat(path))
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        raise InvalidState(f"directory {os.fspath(path)}: was removed or replaced while it was read")
 
 
 class _Walk:

@@ -13,13 +13,13 @@ from functools import partial
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
 from containerkit.backup.destinations import Destination, Sink, name_of, path_of, writing
-from containerkit.backup.earlier import Earlier
+from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
 from containerkit.backup.staging import Staged
 from containerkit.backup.trailer import Trailer
-from containerkit.backup.walk import open_content, regions, walk
+from containerkit.backup.walk import check, open_content, regions, walk
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
 from containerkit.layers.tar import shown
@@ -82,12 +82,14 @@ def write(
     with steps_of(root) as steps:
         total = sum(item.size for item, _ in steps()) if told is not None else 0
         created = root.created if isinstance(root, Staged) else time.time()
+        settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
         with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
             tree = _Tree(packer, base, by_content, Teller(told, total), is_still=isinstance(root, Staged))
             items = list(tree.add(steps()))
             if isinstance(root, Staged):
                 about = replace(about, frozen_seconds=root.frozen_seconds)
             said = _manifest(items, created, about, base, base_name)
+            said.settled_ns = settled_ns
             _end(packer, sink, said, compression)
     return said
 
@@ -100,9 +102,14 @@ def steps_of(root: str | os.PathLike[str] | Staged) -> Iterator[Callable[[], Ite
         return
     tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield partial(walk, tree)
+        yield partial(_to_the_end, tree, root)
     finally:
         os.close(tree)
+
+
+def _to_the_end(tree: int, path: str | os.PathLike[str]) -> Iterator[tuple[Item, int]]:
+    yield from walk(tree)
+    check(tree, path)
 
 
 def _manifest(items: list[Item], created: float, about: About, base: Manifest | None, base_name: str) -> Manifest:

@@ -1,5 +1,5 @@
-"""Files: syncfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied with their
-holes, and files that appear when they are whole.
+"""Files: syncfs(2), statfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied
+with their holes, and files that appear when they are whole.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _FICLONE = 0x40049409
 #: How a file system says that it cannot do that, or not with these two.
 _CANNOT = (EXDEV, EINVAL, EOPNOTSUPP, ENOTTY, ENOSYS, EPERM, EBADF)
 _PIECE = 1 << 26
+#: File systems in memory (linux/magic.h): tmpfs, ramfs.
+_IN_MEMORY = (0x01021994, 0x858458F6)
 
 
 def exchange(one: str, other: str) -> None:
@@ -93,6 +95,17 @@ def syncfs(path: str | os.PathLike[str]) -> None:
         check(_libc.syncfs(descriptor), os.fspath(path))
     finally:
         os.close(descriptor)
+
+
+def is_in_memory(path: str | os.PathLike[str]) -> bool:
+    """Whether the file system there has no disk below it (statfs(2)).
+
+    Raises:
+        OSError: there is nothing.
+    """
+    found = (ctypes.c_long * 32)()  # struct statfs is shorter; it begins with f_type
+    check(libc.statfs(os.fsencode(path), found), os.fspath(path))
+    return found[0] in _IN_MEMORY
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

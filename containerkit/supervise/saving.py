@@ -25,7 +25,7 @@ from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.staging import Staged, staged
-from containerkit.backup.walk import walk
+from containerkit.backup.walk import check, walk
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, Unsupported
 from containerkit.layers.copy import Copier
 from containerkit.linux.files import exchange
@@ -211,6 +211,7 @@ def _copy_tree(source: str, target: Path) -> None:
     try:
         copier = Copier(sockets=True)
         copier.copy_content(*descriptors)
+        check(descriptors[0], source)
         copier.dress(descriptors[1], descriptors[0], os.fstat(descriptors[0]))
     finally:
         for descriptor in descriptors:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -105,6 +107,21 @@ def test_what_changes_behind_its_time_is_seen_by_its_change_time(tmp_path: Path,
     one, _ = add(place, tree)
     restore(place, one.id, tmp_path / "back")
     assert (tmp_path / "back" / "f").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("disk", ["on a disk", "in memory"])
+def test_what_is_written_through_a_memory_map_is_seen(tmp_path: Path, place: Path, disk: str) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path if disk == "on a disk" else "/dev/shm") as root:
+        tree = Path(root)
+        (tree / "f").write_bytes(bytes(8192))
+        with open(tree / "f", "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+            memory[0] = 1
+            time.sleep(0.1)
+            add(place, tree)
+            memory[0] = 2  # to a page that is open for writing: its file's times stay as they are
+            one, _ = add(place, tree)
+        restore(place, one.id, tmp_path / "back")
+    assert (tmp_path / "back" / "f").read_bytes()[0] == 2
 
 
 def test_backups_are_found_by_id_by_digest_and_as_the_latest(tmp_path: Path, place: Path) -> None:
