@@ -222,8 +222,8 @@ def test_what_changed_as_the_base_began_is_backed_up_again(tmp_path: Path) -> No
     tree.mkdir()
     (tree / "file").write_bytes(b"12345678")
     base = write(tree, tmp_path / "one")
-    for after, elsewhere in ((0.01, False), (0.1, True)):
-        base.created = (tree / "file").stat().st_ctime + after
+    for after, elsewhere in ((0, False), (1, True)):
+        base.settled_ns = (tree / "file").stat().st_ctime_ns + after
         second = write(tree, io.BytesIO(), base=base)
         assert [item.elsewhere for item in second.items if item.kind == FILE] == [elsewhere]
 
@@ -399,7 +399,7 @@ def test_a_file_that_shrinks_or_grows_while_it_is_read_spoils_nothing(tmp_path: 
         verify(backup)
         unpack(backup, target)
     assert (target / "z").read_bytes() == (tree / "z").read_bytes()
-    said.created += 1  # as if nothing had changed just before
+    said.settled_ns += 10**9  # as if nothing had changed just before
     second = write(tree, io.BytesIO(), base=said)
     assert [item.path for item in second.items if item.kind == FILE and not item.elsewhere] == said.torn
 
