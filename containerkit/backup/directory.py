@@ -42,7 +42,7 @@ from containerkit.backup.members import Piece
 from containerkit.backup.packs import Packs
 from containerkit.backup.retention import Retention, kept
 from containerkit.backup.staging import Staged
-from containerkit.backup.write import About, Teller, Told, steps_of
+from containerkit.backup.write import About, Teller, Told, steps_of, total_of
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os_error
 from containerkit.linux.files import sync_directory
 
@@ -197,26 +197,33 @@ class Directory:
     # -- a backup is made --------------------------------------------------------------------------------------------
 
     def add(
-        self, root: str | os.PathLike[str] | Staged, about: About, *, by_content: bool = False, told: Told | None = None
+        self,
+        root: str | os.PathLike[str] | Staged,
+        about: About,
+        *,
+        by_content: bool = False,
+        last: Manifest | None = None,
+        told: Told | None = None,
     ) -> tuple[Kept, Manifest]:
         """A backup of a tree.
 
         Args:
             root: its path; or what was staged of it.
             by_content: files are read to see whether they have changed.
+            last: what :meth:`last` says of its volume, where that was asked before.
             told: is told how far it is.
 
         Raises:
             StorageError: the disk is full.
         """
         self._clean()
-        earlier = Earlier(None if by_content else self.last(about.volume))
+        earlier = Earlier(None if by_content else last or self.last(about.volume))
         writer = self._packs.writer()
         try:
             with steps_of(root) as steps:
                 created = root.created if isinstance(root, Staged) else time.time()
                 settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
-                total = sum(item.size for item, _ in steps()) if told is not None else 0
+                total = total_of(root) if told is not None else 0
                 cutter = Cutter(writer, self._secrecy, Teller(told, total), is_still=isinstance(root, Staged))
                 items = list(cutter.add(steps(), earlier, self._packs))
             writer.finish()

@@ -19,10 +19,13 @@ import binascii
 import hashlib
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import zstandard
 
 from containerkit.backup.items import (
     BLOCK,
@@ -41,6 +44,7 @@ from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.layers.tar import shown
 
 FORMAT: Final = 1
+_PORTION = 1000
 _MARK: Final = "containerkit-backup"
 #: Bounds on a stranger's manifest: items, bytes of a line.
 MAX_ITEMS, MAX_LINE = 4_000_000, 16 << 20
@@ -83,6 +87,15 @@ class Manifest:
     format: int = FORMAT
     added: int = 0
     settled_ns: int = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle, in portions: it holds all that it has seen, in case that it comes again."""
+        portions = (self.items[start : start + _PORTION] for start in range(0, len(self.items), _PORTION))
+        return {**vars(self), "items": [zstandard.compress(pickle.dumps(portion), 1) for portion in portions]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        items = [item for portion in state["items"] for item in pickle.loads(zstandard.decompress(portion))]
+        vars(self).update(state, items=items)
 
     @property
     def files(self) -> int:
@@ -212,7 +225,8 @@ class _Reader:
         if "extents" in said:
             said["extents"] = tuple((start, length) for start, length in said["extents"])
         if "blocks" in said:
-            said["blocks"] = tuple(said["blocks"])
+            # One block with the content's own digest: once in memory.
+            said["blocks"] = tuple(said.get("digest") if one == said.get("digest") else one for one in said["blocks"])
         for name in ("mode", "uid", "gid", "device", "kind"):
             if name in said:
                 said[name] = self._same.setdefault(said[name], said[name])

@@ -60,6 +60,7 @@ class Copies:
     def __init__(self, space: Path, base: Manifest | None) -> None:
         self._space = space
         self._earlier = Earlier(base)
+        self._taken: set[tuple[int, int]] = set()
 
     def _path(self, item: Item) -> Path:
         return self._space / f"{item.device}-{item.inode}"
@@ -70,20 +71,21 @@ class Copies:
         Args:
             since: nanoseconds since the epoch.
         """
-        if item.kind != FILE or self._earlier.unchanged(item) is not None:
+        file = item.device, item.inode
+        if item.kind != FILE or (item.ctime_ns < since and file in self._taken):
             return 0
-        path = self._path(item)
-        if item.ctime_ns < since and path.exists():
+        if self._earlier.unchanged(item) is not None:
             return 0
         source = open_content(handle)
         try:
-            target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            target = os.open(self._path(item), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 copy_content(source, target)
             finally:
                 os.close(target)
         finally:
             os.close(source)
+        self._taken.add(file)
         return item.size
 
     def open(self, item: Item) -> int:
@@ -111,18 +113,22 @@ def staged(
     tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         since, much = 0, _MUCH + 1
+        known: dict[str, Item] = {}
         for _ in range(_ROUNDS):
             if much <= _MUCH:
                 break
             began = settle(root)
             if not began:
                 break
-            much = sum(copies.take(item, handle, since) for item, handle in walk(tree))
-            since = began
+            much, found = 0, {}
+            for item, handle in walk(tree, known, since):
+                much += copies.take(item, handle, since)
+                found[item.path] = item
+            known, since = found, began
         with still():
             stopped, created = time.perf_counter(), time.time()
             items = []
-            for item, handle in walk(tree):
+            for item, handle in walk(tree, known, since):
                 copies.take(item, handle, since)
                 items.append(item)
             check(tree, root)

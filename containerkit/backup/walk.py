@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from errno import ENXIO
 
 from containerkit.backup.items import (
@@ -46,11 +46,16 @@ _MAX_REGIONS = 10_000
 Region = tuple[int, int]
 
 
-def walk(root: int) -> Iterator[tuple[Item, int]]:
+def walk(root: int, known: Mapping[str, Item] | None = None, since: int = 0) -> Iterator[tuple[Item, int]]:
     """Each name below the directory with the descriptor ``root``, itself first, and a descriptor (O_PATH) of it.
 
     The order is that of the bytes of the names in each directory; a directory comes before its content. A descriptor is
     valid until the next step. Digest and extents of contents are not told: nothing is read.
+
+    Args:
+        known: what an earlier walk found, by path: taken as it is for files that have not changed, which come without a
+            descriptor (-1).
+        since: what has a change time from before then has none from after it (:mod:`earlier`).
 
     Raises:
         InvalidArgument: a directory that is too deep.
@@ -61,7 +66,24 @@ def walk(root: int) -> Iterator[tuple[Item, int]]:
         yield _item(ROOT, handle, os.fstat(handle)), handle
     finally:
         os.close(handle)
-    yield from _Walk().below(root)
+    yield from _Walk(known or {}, since).below(root)
+
+
+def glance(root: str | os.PathLike[str]) -> int:
+    """Bytes of all contents, about: quicker than a walk."""
+    total = 0
+    seen: set[int] = set()  # of those with several names
+    for _, _, names, directory in os.fwalk(root):
+        for name in names:
+            try:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(found.st_mode) and found.st_ino not in seen:
+                total += found.st_size
+                if found.st_nlink > 1:
+                    seen.add(found.st_ino)
+    return total
 
 
 def check(root: int, path: str | os.PathLike[str]) -> None:
@@ -81,7 +103,8 @@ def check(root: int, path: str | os.PathLike[str]) -> None:
 class _Walk:
     """One walk, with what it knows of files with several names."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, Item], since: int) -> None:
+        self._known, self._since = known, since
         self._first: dict[tuple[int, int], str] = {}
         # Of directories that are being read: descriptor, prefix of the paths, names still to come (the next is last).
         self._open: list[tuple[int, str, list[str]]] = []
@@ -96,6 +119,9 @@ class _Walk:
                     self._open.pop()
                     continue
                 name = names.pop()
+                if self._known and (item := self._unchanged(prefix + name, name, directory)) is not None:
+                    yield item, -1
+                    continue
                 try:
                     handle = os.open(name, _HANDLE, dir_fd=directory)
                 except FileNotFoundError:
@@ -131,6 +157,22 @@ class _Walk:
             if first != path:
                 item.kind, item.link, item.size, item.xattrs = HARDLINK, first, 0, NO_XATTRS
         return item
+
+    def _unchanged(self, path: str, name: str, directory: int) -> Item | None:
+        item = self._known.get(path)
+        if item is None or item.kind == DIRECTORY:
+            return None
+        try:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        is_same = (
+            item.ctime_ns == found.st_ctime_ns < self._since
+            and item.inode == found.st_ino
+            and item.device == found.st_dev
+            and found.st_nlink == 1  # which of several names is the first may be another one now
+        )
+        return item if is_same else None
 
 
 def _item(path: str, handle: int, found: os.stat_result) -> Item:

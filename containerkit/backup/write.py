@@ -19,7 +19,7 @@ from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
 from containerkit.backup.staging import Staged
 from containerkit.backup.trailer import Trailer
-from containerkit.backup.walk import check, open_content, regions, walk
+from containerkit.backup.walk import check, glance, open_content, regions, walk
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
 from containerkit.layers.tar import shown
@@ -80,7 +80,7 @@ def write(
         raise InvalidArgument(f"backup {name_of(destination)}: is the one that it would be incremental to")
     about = about or About()
     with steps_of(root) as steps:
-        total = sum(item.size for item, _ in steps()) if told is not None else 0
+        total = total_of(root) if told is not None else 0
         created = root.created if isinstance(root, Staged) else time.time()
         settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
         with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
@@ -92,6 +92,11 @@ def write(
             said.settled_ns = settled_ns
             _end(packer, sink, said, compression)
     return said
+
+
+def total_of(root: str | os.PathLike[str] | Staged) -> int:
+    """Bytes of all contents, about."""
+    return sum(item.size for item in root.items) if isinstance(root, Staged) else glance(root)
 
 
 @contextmanager

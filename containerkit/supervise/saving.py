@@ -120,7 +120,7 @@ def add(told: Told, paths: Paths, name: str, directory: str, wishes: Wishes) -> 
     with Directory(directory, passphrase=wishes.passphrase, create=True) as backups:
         base = None if wishes.by_content else backups.last(name)
         with content(store, name, wishes.consistency, base) as tree:
-            one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, told=told)
+            one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, last=base, told=told)
     return one.id, said
 
 
