@@ -388,10 +388,17 @@ def _tmpfs(settings: Settings) -> Iterator[rs.Mount]:
         yield rs.Mount(path, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *given))
 
 
-def _together(*mounts: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
-    """All of them, those above before those below; of two at one place the later."""
-    found = {one.destination: one for several in mounts for one in several}
-    return tuple(sorted(found.values(), key=lambda one: one.destination.count("/")))
+def _together(own: Iterable[rs.Mount], *wanted: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
+    """Ours in their order, then what is wanted, those above before those below; of two at one place the later."""
+    later = {one.destination: one for several in wanted for one in several}
+    first = []
+    for one in own:
+        # What is wanted above hides it: it comes after that.
+        if any(one.destination.startswith(f"{above}/") for above in later):
+            later.setdefault(one.destination, one)
+        elif one.destination not in later:
+            first.append(one)
+    return (*first, *sorted(later.values(), key=lambda one: one.destination.count("/")))
 
 
 def _binds(files: Mapping[str, str], *, mapped: bool) -> Iterator[rs.Mount]:
