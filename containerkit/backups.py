@@ -186,12 +186,15 @@ class Backup:
         return f"Backup({self.volume!r}, {self.files} files, {text.size(self.size)}{kind}, {self.place!r})"
 
     def _repr_html_(self) -> str:
-        rows: dict[str, Any] = {
-            "place": self.place, "made": self.created, "files": self.files, "size": text.size(self.size),
+        rows = {
+            "id": self.id[:12], "place": self.place, "made": text.cell("created", self.created),
+            "files": f"{self.files}, {text.size(self.size)}",
             "incremental to": self.parent[:12] if self.parent else None,
             "paused for": f"{self.frozen_seconds * 1000:.0f} ms" if self.consistency == "pause" else None,
+            "labels": ", ".join(f"{name}={value}" for name, value in self.labels.items()) or None,
+            "written to meanwhile": ", ".join(self.torn[:5]) or None,
         }  # fmt: skip
-        return html.card(f"backup of {self.volume}", self.id[:12], {k: v for k, v in rows.items() if v is not None})
+        return html.card(f"backup of {self.volume}", "", {k: v for k, v in rows.items() if v is not None})
 
 
 def _row(item: Item) -> dict[str, Any]:

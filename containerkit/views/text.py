@@ -27,7 +27,7 @@ def cell(column: str, value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    if column == "size":
+    if column in ("size", "added"):
         return size(value)
     return str(value)
 

@@ -16,6 +16,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Backup, Backups, Container, Engine, Image, Progress, Volume
+from containerkit.views import text
 from tests.backups import look, make_tree
 
 #: Writes to two files in step: the second never has more than the first, and at most one line less.
@@ -238,6 +239,19 @@ def test_a_directory_of_backups(engine: Engine, volume: Volume, tmp_path: Path) 
     first.remove()
     assert len(backups) == 1 and backups.collect() > 1 << 20
     assert "large" not in repr(backups) and backup.id[:12] in repr(backups)
+
+
+def test_what_backups_look_like(engine: Engine, volume: Volume, tmp_path: Path) -> None:
+    place = tmp_path / "<b>"
+    backup = volume.backup(place, consistency="pause", labels={"day": "<1>"})
+    shown = backup._repr_html_()
+    assert backup.id[:12] in shown and f"{backup.created:%Y-%m-%d %H:%M:%S}" in shown and "paused for" in shown
+    assert "&lt;b&gt;" in shown and "day=&lt;1&gt;" in shown and "<b>/" not in shown
+    later = volume.backup(tmp_path / "later", incremental_from=backup)
+    assert f"{backup.id[:12]}" in later._repr_html_() and "incremental" in repr(later)
+    volume.backup(f"{tmp_path}/all/")
+    (row,) = Backups(tmp_path / "all").rows()
+    assert text.size(row["added"]) in Backups(tmp_path / "all")._repr_html_()
 
 
 def test_an_archive_of_the_seeds_recipe(engine: Engine, volume: Volume, tmp_path: Path) -> None:
