@@ -7,9 +7,7 @@ open file goes through this one: what is written, by way of a pipe; what is read
 from __future__ import annotations
 
 import os
-import select
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerkit.backup import archive, chain, sources
-from containerkit.backup.destinations import Destination, Sink, filesystem, name_of, path_of, writing
+from containerkit.backup.destinations import Destination, filesystem, name_of, path_of, writing
 from containerkit.backup.directory import Directory, is_directory
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
@@ -218,45 +216,11 @@ def _through_pipe(tmp: Path, destination: Destination, work: Callable[[str], Man
     """What the work writes to its path goes to the destination."""
     with Workspace(tmp) as space, writing(destination) as sink:
         path = f"{space.path}/stream"
-        os.mkfifo(path, 0o600)
-        pump = _Pump(path, sink)
+        stream = relay.Stream(path, sink.write)
         try:
             return work(path)
         finally:
-            pump.finish()
-
-
-class _Pump:
-    """Copies what comes through a pipe to a sink, in a thread."""
-
-    def __init__(self, path: str, sink: Sink) -> None:
-        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        # As long as this end is open there is no end of file.
-        self._end = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        self._sink = sink
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="containerkit-pump")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            while True:
-                select.select([self._pipe], [], [])
-                data = os.read(self._pipe, 1 << 20)
-                if not data:
-                    return
-                self._sink.write(data)
-        except BaseException as error:
-            self._error = error
-        finally:
-            os.close(self._pipe)  # who still writes learns that nobody reads
-
-    def finish(self) -> None:
-        """Nothing more will come: take what is there."""
-        os.close(self._end)
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+            stream.end()
 
 
 # -- and back --------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Long work that another process does, which tells how far it is: beside this process, and for its rights.
 
-The worker (worker.py) writes lines into a pipe with a name, in a directory of the store's work in progress; a thread
-here reads them. A pipe without a reader is how the worker learns that nobody waits any more: it stops, and undoes what
-it has begun. When this process is killed, so is the worker.
+The worker (worker.py) writes into pipes with names, in a directory of the store's work in progress; a thread here reads
+each (:class:`Stream`). A pipe without a reader is how the worker learns that nobody waits any more: it stops, and
+undoes what it has begun. When this process is killed, so is the worker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -26,6 +25,62 @@ R = TypeVar("R")
 
 #: Bytes done, of all of them, and files done.
 Told = Callable[[int, int, int], None]
+
+
+class Stream:
+    """A pipe with the name ``path``; ``take`` gets what is written into it, in another thread."""
+
+    def __init__(self, path: str, take: Callable[[bytes], object]) -> None:
+        os.mkfifo(path, 0o600)
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # As long as this end is open there is no end of file.
+        self._writer = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._ours, self._theirs = os.pipe2(os.O_CLOEXEC)
+        self._take = take
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="containerkit-stream")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while self._ours not in select.select([self._pipe, self._ours], [], [])[0]:
+                self._read()
+            while self._read():
+                pass  # what is left
+        except BaseException as error:
+            self._error = error
+        finally:
+            os.close(self._pipe)  # who still writes learns that nobody reads
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._pipe, 1 << 20)
+        except BlockingIOError:
+            return False
+        if data:
+            self._take(data)
+        return bool(data)
+
+    def end(self) -> None:
+        """Nothing more will come that matters: take what is there. What ``take`` has raised is raised here."""
+        os.close(self._theirs)
+        self._thread.join()
+        for descriptor in (self._writer, self._ours):
+            os.close(descriptor)
+        if self._error is not None:
+            raise self._error
+
+
+class _Lines:
+    """Takes the lines that a :class:`Teller` writes."""
+
+    def __init__(self, told: Told) -> None:
+        self._told, self._rest = told, b""
+
+    def __call__(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if lines:
+            self._told(*json.loads(lines[-1]))
 
 
 class Teller:
@@ -52,12 +107,11 @@ def call(
     """
     with Workspace(tmp) as space:
         path = f"{space.path}/told"
-        os.mkfifo(path)
-        reader = _Reader(path, told)
+        stream = Stream(path, _Lines(told))
         try:
             result: Any = rights.apart(_run, path, function, args, kwargs)
         finally:
-            reader.stop()
+            stream.end()
     found: R = result
     return found
 
@@ -66,43 +120,10 @@ def _run(path: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs:
     """In the worker."""
     process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    pipe = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    # Not blocking: whoever was to read may have been killed before this process could learn of it, and nobody comes.
+    pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(pipe, True)
     try:
         return function(Teller(pipe), *args, **kwargs)
     finally:
         os.close(pipe)
-
-
-class _Reader:
-    """Reads what a worker tells, until it is told to stop."""
-
-    def __init__(self, path: str, told: Told) -> None:
-        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._told = told
-        self._ours, self._theirs = os.pipe2(os.O_CLOEXEC)
-        self._rest = b""
-        self._thread = threading.Thread(target=self._read, daemon=True, name="containerkit-relay")
-        self._thread.start()
-
-    def _read(self) -> None:
-        while self._ours not in select.select([self._pipe, self._ours], [], [])[0]:
-            if not self._take():
-                time.sleep(0.01)  # not opened yet, or closed: both look like an end
-
-    def _take(self) -> bool:
-        try:
-            data = os.read(self._pipe, 65536)
-        except BlockingIOError:
-            return True
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if lines:
-            self._told(*json.loads(lines[-1]))
-        return bool(data)
-
-    def stop(self) -> None:
-        """Read what is there, and no more."""
-        os.write(self._theirs, b".")
-        self._thread.join()
-        self._take()
-        for descriptor in (self._pipe, self._ours, self._theirs):
-            os.close(descriptor)

@@ -15,6 +15,7 @@ from typing import Any
 
 from containerkit.errors import RuntimeFailure
 from containerkit.linux import namespaces as ns
+from containerkit.linux import process
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
 
 #: Whether this process is one that does such work: it has one thread, and the rights.
@@ -67,6 +68,7 @@ def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
     """Do it. Descriptors: the order, the result, and the network namespace to be in where it is not this one."""
     global is_here
     is_here = True
+    process.set_title("containerkit-worker")
     order, result, *network = descriptors
     for descriptor in network:
         ns.setns(descriptor, ns.CLONE_NEWNET)

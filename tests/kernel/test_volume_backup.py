@@ -392,3 +392,37 @@ def test_a_restore_that_is_killed_leaves_the_old_content(engine: Engine, image: 
     engine.close()
     assert len(engine.volumes) == 1  # opened again
     assert os.listdir(engine.paths.tmp) == []
+
+
+def test_a_worker_whose_caller_is_gone_before_it_begins_ends(engine: Engine, image: Image, tmp_path: Path) -> None:
+    Volume.create("busy", engine=engine)
+    work = f"""if True:
+        from containerkit.supervise.client import spawner
+        spawner.ensure()
+        print(spawner.pid, flush=True)
+        volume.backup({str(tmp_path / "b")!r})
+    """
+    words = [sys.executable, "-c", DOING.format(work=work), str(engine.paths.root), str(engine.paths.run)]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], text=True)
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    worker = _stopped_worker(int(child.stdout.readline()))
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    time.sleep(0.3)  # its spawner ends
+    os.kill(worker, signal.SIGCONT)
+    time.sleep(1)
+    assert not os.path.exists(f"/proc/{worker}/exe")
+    engine.close()
+    assert len(engine.volumes) == 1 and os.listdir(engine.paths.tmp) == [] and not (tmp_path / "b").exists()
+
+
+def _stopped_worker(spawner: int) -> int:
+    """The worker that a spawner has just made, stopped before it has begun."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for pid in map(int, Path(f"/proc/{spawner}/task/{spawner}/children").read_text().split()):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"containerkit-worker"):
+                os.kill(pid, signal.SIGSTOP)
+                return pid
+    raise AssertionError("no worker was made")
