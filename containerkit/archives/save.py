@@ -12,7 +12,7 @@ from containerkit.archives.values import Wanted
 from containerkit.archives.writing import Writer
 from containerkit.errors import ContainerkitError, InvalidArgument, from_os_error
 from containerkit.layers import compression as compressions
-from containerkit.layers.compression import Writable
+from containerkit.layers.compression import Whole, Writable
 from containerkit.linux.files import replacing
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
@@ -106,17 +106,4 @@ def _opened(target: Target) -> Iterator[Writable]:
         with replacing(target) as file:
             yield file
     else:
-        yield _Whole(target)
-
-
-class _Whole:
-    """A file of the caller's: one without a buffer may take less than it is given."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, data: bytes, /) -> int:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-        return len(data)
+        yield Whole(target)

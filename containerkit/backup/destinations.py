@@ -1,13 +1,11 @@
 """Where a backup is written: a file here, a URL, or an open file. Under its final name there is all of it, or nothing.
 
-More than ``replacing`` of linux/files.py: it outlives a loss of power, and nothing stays of writers that were killed. A
-file is written beside its name, as ``NAME.RANDOM.part``, locked (flock(2)) as long as its writer lives; what is left of
-one that is gone is removed by the next.
+More than ``replacing`` of linux/files.py: it outlives a loss of power, and what is left of writers that were killed
+(:mod:`parts`) is removed by the next.
 """
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import importlib
 import os
@@ -15,25 +13,20 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from io import FileIO
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
+from containerkit.backup import parts
+from containerkit.backup.parts import Part
 from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.layers.compression import Whole, Writable
 from containerkit.linux.files import sync_directory
 
 _URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
-_RANDOM = 8
 #: What fsspec calls a file of this machine.
 _LOCAL = ("file://", "local://")
 
 
-class Sink(Protocol):
-    """Takes bytes: an open file, a pipe, a socket's file."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
-Destination = str | os.PathLike[str] | Sink
+Destination = str | os.PathLike[str] | Writable
 
 
 def path_of(place: object) -> str | None:
@@ -75,7 +68,7 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def writing(place: Destination) -> Iterator[Sink]:
+def writing(place: Destination) -> Iterator[Writable]:
     """What is written in the block is at its destination after it; nothing is when the block raises.
 
     What went into an open file stays there.
@@ -110,7 +103,7 @@ def _at_url(url: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _at_path(path: str) -> Iterator[Sink]:
+def _at_path(path: str) -> Iterator[Writable]:
     target = os.path.realpath(path)
     if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
         if os.path.isdir(target):
@@ -118,46 +111,12 @@ def _at_path(path: str) -> Iterator[Sink]:
         with open(target, "wb") as device:
             yield device
         return
-    _sweep(target)
-    file = _new_part(target)
+    for left in glob.glob(glob.escape(target) + parts.PATTERN):
+        parts.sweep(left)
+    part = Part(target)
     try:
-        with file:
-            yield Whole(file)
-            os.fsync(file.fileno())
-            os.replace(file.name, target)
+        yield part.file
+        part.finish()
         sync_directory(os.path.dirname(target))
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(file.name)
-        raise
-
-
-def _new_part(target: str) -> FileIO:
-    while True:
-        file = FileIO(f"{target}.{os.urandom(_RANDOM // 2).hex()}.part", "x")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.path.exists(file.name):
-            return file
-        file.close()  # another's sweep took it before it was locked
-
-
-class Whole:
-    """What is written here is written whole; a file without a buffer of its own may take less of it."""
-
-    def __init__(self, file: Sink) -> None:
-        self._file = file
-
-    def write(self, data: bytes, /) -> int:
-        view = memoryview(data)
-        while view:
-            written = self._file.write(view)  # type: ignore[arg-type]  # any buffer does
-            view = view[written if isinstance(written, int) else len(view) :]
-        return len(data)
-
-
-def _sweep(target: str) -> None:
-    """Remove what writers of that name have left that are gone."""
-    for path in glob.glob(f"{glob.escape(target)}.{'[0-9a-f]' * _RANDOM}.part"):
-        with suppress(OSError), open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
+    finally:
+        part.close()

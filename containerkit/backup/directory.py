@@ -33,13 +33,14 @@ from pathlib import Path
 import zstandard
 
 from containerkit.backup import manifest as manifests
-from containerkit.backup import packs, secrecy
+from containerkit.backup import packs, parts, secrecy
 from containerkit.backup.cutting import Cutter, places
 from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.members import Piece
 from containerkit.backup.packs import Packs
+from containerkit.backup.parts import Part
 from containerkit.backup.retention import Retention, kept
 from containerkit.backup.staging import Staged
 from containerkit.backup.write import About, Teller, Told, steps_of, total_of
@@ -252,7 +253,7 @@ class Directory:
         path.parent.mkdir(exist_ok=True)
         for directory in (self.path / "packs", path.parent):
             sync_directory(directory)
-        part = packs.Part(path)
+        part = Part(path)
         try:
             part.file.write(self._secrecy.seal(_packed(manifests.dumps(said))))
             part.finish()
@@ -264,7 +265,7 @@ class Directory:
     def _clean(self) -> None:
         """Remove what writers have left that were killed."""
         for path in [*(self.path / "packs").glob("*.part"), *(self.path / "snapshots").glob("*/*.part")]:
-            packs.sweep(path)
+            parts.sweep(path)
 
     # -- and goes ----------------------------------------------------------------------------------------------------
 

@@ -11,17 +11,16 @@ the sake of many small files. Packs are never changed. At the end of each is wha
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
+from containerkit.backup.parts import Part
 from containerkit.backup.secrecy import Secrecy
 from containerkit.errors import InvalidArgument
 
@@ -206,7 +205,7 @@ class Writer:
         self._part.file.write(rows + _FOOTER.pack(len(self._rows), hashlib.sha256(rows).digest(), _MAGIC))
         self.added += self._part.file.tell()
         self._part.finish()
-        self._packs._add(self._part.path.name, self._rows)
+        self._packs._add(os.path.basename(self._part.path), self._rows)
         self._rows, self._size = [], 0
         self._pending.clear()
         self.discard()
@@ -216,39 +215,6 @@ class Writer:
         if self._part is not None:
             self._part.close()
             self._part = None
-
-
-class Part:
-    """A file on its way to ``path``, beside it and locked; :meth:`finish` gives it that name."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        while True:
-            self._place = f"{path}.{os.urandom(4).hex()}.part"
-            self.file = open(self._place, "xb")
-            fcntl.flock(self.file, fcntl.LOCK_EX)
-            if os.path.exists(self._place):
-                return
-            self.file.close()  # another's sweep took it before it was locked
-
-    def finish(self) -> None:
-        """It is whole: on the disk, and under its name."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        os.rename(self._place, self.path)
-
-    def close(self) -> None:
-        """Let it go; what was not finished is gone."""
-        with suppress(FileNotFoundError):
-            os.unlink(self._place)
-        self.file.close()
-
-
-def sweep(part: Path) -> None:
-    """Remove what a writer has left; nothing, while that writer lives."""
-    with suppress(OSError), open(part, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        part.unlink()
 
 
 def packed(data: bytes) -> bytes:

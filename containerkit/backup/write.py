@@ -12,7 +12,7 @@ from functools import partial
 
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
-from containerkit.backup.destinations import Destination, Sink, name_of, path_of, writing
+from containerkit.backup.destinations import Destination, name_of, path_of, writing
 from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import Manifest
@@ -22,6 +22,7 @@ from containerkit.backup.trailer import Trailer
 from containerkit.backup.walk import check, glance, open_content, regions, walk
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
+from containerkit.layers.compression import Writable
 from containerkit.layers.tar import shown
 
 #: Bytes of contents done, of all of them, and how many files are done.
@@ -125,7 +126,7 @@ def _manifest(items: list[Item], created: float, about: About, base: Manifest | 
 
 
 @contextmanager
-def _sealed(file: Sink, passphrase: str | None) -> Iterator[Sink]:
+def _sealed(file: Writable, passphrase: str | None) -> Iterator[Writable]:
     if passphrase is None:
         yield file
         return
@@ -135,7 +136,7 @@ def _sealed(file: Sink, passphrase: str | None) -> Iterator[Sink]:
 
 
 @contextmanager
-def _packed(sink: Sink, compression: str) -> Iterator[Packer]:
+def _packed(sink: Writable, compression: str) -> Iterator[Packer]:
     packer = Packer(sink, compression)
     try:
         yield packer
@@ -143,7 +144,7 @@ def _packed(sink: Sink, compression: str) -> Iterator[Packer]:
         packer.close()
 
 
-def _end(packer: Packer, sink: Sink, said: Manifest, compression: str) -> None:
+def _end(packer: Packer, sink: Writable, said: Manifest, compression: str) -> None:
     """The archive's end mark; then the manifest, which can be unpacked by itself, and where it is."""
     packer.put(tar.END)
     packer.end_part()

@@ -50,6 +50,20 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
+class Whole:
+    """What is written here is written whole: a file of a caller's that has no buffer may take less than it is given."""
+
+    def __init__(self, file: Writable) -> None:
+        self._file = file
+
+    def write(self, data: bytes, /) -> int:
+        view = memoryview(data)
+        while view:
+            written = self._file.write(view)  # type: ignore[arg-type]  # any buffer does
+            view = view[written if isinstance(written, int) else len(view) :]
+        return len(data)
+
+
 class Peeked:
     """A stream whose first bytes have been looked at, and are read again."""
 

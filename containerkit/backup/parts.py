@@ -1,0 +1,51 @@
+"""Files on their way: under another name until they are whole and on the disk, nobody's once their writer is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from typing import BinaryIO
+
+_RANDOM = 8
+#: How the names end, for glob.
+PATTERN = f".{'[0-9a-f]' * _RANDOM}.part"
+
+
+class Part:
+    """A file on its way to ``path``: ``PATH.RANDOM.part``, locked (flock(2)) while its writer lives.
+
+    :meth:`finish` gives it its name. To be closed, finished or not.
+    """
+
+    file: BinaryIO
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        while True:
+            self._place = f"{self.path}.{os.urandom(_RANDOM // 2).hex()}.part"
+            self.file = open(self._place, "xb")
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            if os.path.exists(self._place):
+                return
+            self.file.close()  # another's sweep took it before it was locked
+
+    def finish(self) -> None:
+        """It is whole: on the disk, and under its name."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        os.replace(self._place, self.path)
+
+    def close(self) -> None:
+        """Let it go; what was not finished is gone."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._place)
+        with suppress(OSError):  # a full disk: what its buffer still has
+            self.file.close()
+
+
+def sweep(part: str | os.PathLike[str]) -> None:
+    """Remove what a writer has left; nothing, while that writer lives."""
+    with suppress(OSError), open(part, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(part)
