@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from containerkit import moving
 from containerkit.backup.directory import Directory
+from containerkit.backup.place import Place
 from containerkit.backup.retention import Retention
 from containerkit.backups import Backup
 from containerkit.errors import ContainerkitError, InvalidArgument, NotFound
@@ -51,7 +51,7 @@ class Backups:
         with self._opened() as directory:
             found = [(one, directory.manifest(one)) for one in directory.list(self._volume)]
         for one, said in found:
-            yield Backup(moving.Kept(self.path, self._passphrase, one.volume, one.id), said)
+            yield Backup(Place(self.path, self._passphrase, one.volume, one.id), said)
 
     def __len__(self) -> int:
         with self._opened() as directory:
@@ -63,7 +63,7 @@ class Backups:
             raise InvalidArgument(f"backups {self.path}: {id!r}: expected an id")
         with self._opened() as directory:
             one = directory.find(id, self._volume)
-            return Backup(moving.Kept(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
+            return Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
 
     def __contains__(self, id: object) -> bool:
         try:
@@ -116,7 +116,7 @@ class Backups:
         with self._opened(alone=not dry_run) as directory:
             expired = directory.expired(wanted, self._volume)
             found = [
-                Backup(moving.Kept(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
+                Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
                 for one in expired
             ]
             if not dry_run:

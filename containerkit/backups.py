@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from containerkit import moving
 from containerkit.backup.items import Item
+from containerkit.backup.place import Place
 from containerkit.backup.sources import Source
 from containerkit.errors import InvalidArgument
 from containerkit.layers.diff import Change
@@ -29,8 +30,8 @@ class Backup:
     Made by ``Volume.backup``; :meth:`open` and ``ck.Backups`` find what is there.
     """
 
-    def __init__(self, kept: moving.Kept, said: Manifest, engine: Engine | None = None) -> None:
-        self._kept, self._said, self._engine = kept, said, engine
+    def __init__(self, place: Place, said: Manifest, engine: Engine | None = None) -> None:
+        self._place, self._said, self._engine = place, said, engine
 
     @classmethod
     def open(cls, source: Source, *, passphrase: str | None = None) -> Backup:
@@ -45,8 +46,8 @@ class Backup:
             NotFound: there is none.
             InvalidArgument: it is no backup and no archive; damaged; the passphrase is missing or wrong.
         """
-        kept = moving.find(source, passphrase)
-        return cls(kept, moving.manifest(kept))
+        place = Place.find(source, passphrase)
+        return cls(place, place.manifest())
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class Backup:
     @property
     def place(self) -> str:
         """Where it is: a path or a URL."""
-        return self._kept.place
+        return self._place.name
 
     path = place
 
@@ -105,7 +106,7 @@ class Backup:
     @property
     def stored_size(self) -> int:
         """Bytes that it takes where it is; in a directory, those that it has added."""
-        return moving.stored_size(self._kept)
+        return self._said.added if self._place.id else self._place.file_size()
 
     @property
     def torn(self) -> list[str]:
@@ -136,7 +137,7 @@ class Backup:
             InvalidArgument: it is damaged or cut off.
             NotFound: its base is not there.
         """
-        moving.verify(self._kept, self.volume, base, progress)
+        moving.verify(self._place, self.volume, base, progress)
         return self
 
     def restore(
@@ -170,13 +171,13 @@ class Backup:
         Raises:
             NotFound: it is not there any more.
         """
-        moving.remove(self._kept)
+        self._place.remove()
         return self
 
     # -- looks -------------------------------------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Backup) and self._kept == other._kept and self.id == other.id
+        return isinstance(other, Backup) and self._place == other._place and self.id == other.id
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -11,17 +11,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerkit.backup import archive, chain, sources
-from containerkit.backup.destinations import Destination, filesystem, name_of, path_of, writing
-from containerkit.backup.directory import Directory, is_directory
+from containerkit.backup.destinations import Destination, name_of, path_of, writing
 from containerkit.backup.manifest import Manifest
-from containerkit.backup.opened import Opened
+from containerkit.backup.place import Place
 from containerkit.backup.sources import Source
-from containerkit.errors import InvalidArgument, NotFound, from_os_error
+from containerkit.errors import from_os_error
 from containerkit.progress import Choice, Progress, choose
 from containerkit.store import rights
 from containerkit.store.workspace import Workspace
@@ -31,87 +30,6 @@ from containerkit.views import text
 if TYPE_CHECKING:
     from containerkit.backup.items import Item
     from containerkit.engine import Engine
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Where a backup is.
-
-    Args:
-        source: a path, a URL or an open file.
-        passphrase: of an encrypted one.
-        volume, id: of one of a directory of backups, whose path ``source`` is then.
-    """
-
-    source: Source
-    passphrase: str | None = None
-    volume: str = ""
-    id: str = ""
-
-    @property
-    def place(self) -> str:
-        """In words."""
-        return f"{name_of(self.source)}/{self.id}" if self.id else name_of(self.source)
-
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """The backup, to be read."""
-        if self.id:
-            with saving.Place(name_of(self.source), self.passphrase, self.volume, self.id).opened() as backup:
-                yield backup
-        else:
-            with archive.open(self.source, passphrase=self.passphrase) as backup:
-                yield backup
-
-
-def find(source: Source, passphrase: str | None) -> Kept:
-    """Where that is: a file, or one of a directory of backups; of a directory alone the last one."""
-    path = path_of(source)
-    if path is not None:
-        directory, id = os.path.split(path.rstrip("/"))
-        if is_directory(path):
-            directory, id = path, "latest"
-        if is_directory(directory) and not os.path.isfile(path):
-            with Directory(directory, passphrase=passphrase) as backups:
-                one = backups.find(id)
-            return Kept(os.path.abspath(directory), passphrase, one.volume, one.id)
-        return Kept(os.path.abspath(path), passphrase)
-    return Kept(source, passphrase)
-
-
-def manifest(kept: Kept) -> Manifest:
-    """What a backup says of itself."""
-    with kept.opened() as backup:
-        return backup.manifest
-
-
-def stored_size(kept: Kept) -> int:
-    """Bytes that it takes; in a directory, that it has added."""
-    if kept.id:
-        return manifest(kept).added
-    path = path_of(kept.source)
-    if path is not None:
-        return os.stat(path).st_size
-    with archive.open(kept.source, passphrase=kept.passphrase) as backup:
-        return backup.size
-
-
-def remove(kept: Kept) -> None:
-    """Delete it."""
-    path = path_of(kept.source)
-    try:
-        if kept.id:
-            with Directory(name_of(kept.source), passphrase=kept.passphrase) as backups:
-                backups.remove(backups.find(kept.id, kept.volume))
-        elif path is not None:
-            os.unlink(path)
-        elif isinstance(kept.source, (str, os.PathLike)):
-            files, inner = filesystem(os.fspath(kept.source))
-            files.rm(inner)
-        else:
-            raise InvalidArgument(f"backup {kept.place}: an open file cannot be removed")
-    except FileNotFoundError as error:
-        raise NotFound(f"backup {kept.place}: not found") from error
 
 
 # -- how far it is ---------------------------------------------------------------------------------------------------
@@ -170,8 +88,8 @@ class _Clock:
 
 
 def backup(
-    engine: Engine, name: str, destination: Destination, base: Kept | None, wishes: saving.Wishes, progress: Choice,
-) -> tuple[Kept, Manifest]:  # fmt: skip
+    engine: Engine, name: str, destination: Destination, base: Place | None, wishes: saving.Wishes, progress: Choice,
+) -> tuple[Place, Manifest]:  # fmt: skip
     """Write a backup of a volume.
 
     Args:
@@ -190,12 +108,12 @@ def backup(
 
             path = path_of(destination)
             if path is None:
-                return Kept(_again(destination), wishes.passphrase), _through_pipe(paths.tmp, destination, work)
+                return Place(_again(destination), wishes.passphrase), _through_pipe(paths.tmp, destination, work)
             path = os.path.abspath(path)
             if not os.path.isdir(path) and not os.fspath(destination).endswith("/"):  # type: ignore[arg-type]  # a path
-                return Kept(path, wishes.passphrase), work(path)
+                return Place(path, wishes.passphrase), work(path)
             id, said = relay.call(paths.tmp, told, saving.add, paths, name, path, wishes)
-            return Kept(path, wishes.passphrase, name, id), said
+            return Place(path, wishes.passphrase, name, id), said
 
 
 def _beside(base: Source, destination: Destination) -> str:
@@ -227,18 +145,18 @@ def _through_pipe(tmp: Path, destination: Destination, work: Callable[[str], Man
 
 
 @contextmanager
-def fetched(engine: Engine, kept: Kept, base: Source | None) -> Iterator[tuple[saving.Place, str | None]]:
+def fetched(engine: Engine, place: Place, base: Source | None) -> Iterator[tuple[Place, str | None]]:
     """A backup as a place of this machine, and the path of its base where that was said."""
     with ExitStack() as stack:
         space: Workspace | None = None
         found: list[str | None] = []
-        for source in (kept.source, base):
+        for source in (place.source, base):
             path = None if source is None else path_of(source)
             if source is not None and path is None:
                 space = space or stack.enter_context(Workspace(engine.store.paths.tmp))
-                path = _fetch(source, space.path / str(len(found)), kept.passphrase)
+                path = _fetch(source, space.path / str(len(found)), place.passphrase)
             found.append(None if path is None else os.path.abspath(path))
-        yield saving.Place(str(found[0]), kept.passphrase, kept.volume, kept.id), found[1]
+        yield Place(str(found[0]), place.passphrase, place.volume, place.id), found[1]
 
 
 def _fetch(source: Source, directory: Path, passphrase: str | None) -> str:
@@ -258,17 +176,17 @@ def _fetch(source: Source, directory: Path, passphrase: str | None) -> str:
         source = f"{os.fspath(source).rpartition('/')[0]}/{parent}"
 
 
-def verify(kept: Kept, name: str, base: Source | None, progress: Choice) -> None:
+def verify(place: Place, name: str, base: Source | None, progress: Choice) -> None:
     """Read all of a backup."""
     with (
-        shown(progress, f"verify of {kept.place}", name or "backup", "reading") as told,
-        kept.opened() as backup,
+        shown(progress, f"verify of {place.name}", name or "backup", "reading") as told,
+        place.opened() as backup,
     ):
-        chain.verify(backup, base=base, passphrase=kept.passphrase, told=told)
+        chain.verify(backup, base=base, passphrase=place.passphrase, told=told)
 
 
 def restore(
-    engine: Engine, kept: Kept, name: str, *, paths: Iterable[str] | None, verify: bool, base: Source | None,
+    engine: Engine, place: Place, name: str, *, paths: Iterable[str] | None, verify: bool, base: Source | None,
     labels: Mapping[str, str], progress: Choice,
 ) -> None:  # fmt: skip
     """Make a backup the content of a volume, which is made when it is not there."""
@@ -277,11 +195,11 @@ def restore(
     wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
     with (
         _errors(f"volume {name}: restore"),
-        fetched(engine, kept, base) as (place, below),
+        fetched(engine, place, base) as (here, below),
         shown(progress, f"restore of {name}", name, "writing") as told,
     ):
         relay.call(
-            store.paths.tmp, told, saving.restore, store.paths, place, name, is_new=is_new, paths_wanted=wanted,
+            store.paths.tmp, told, saving.restore, store.paths, here, name, is_new=is_new, paths_wanted=wanted,
             verify=verify, base=below, labels=dict(labels),
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from containerkit import engine as engines
 from containerkit import moving
 from containerkit.backup.destinations import Destination
 from containerkit.backup.items import Item
+from containerkit.backup.place import Place
 from containerkit.backup.sources import Source
 from containerkit.backups import Backup, Changes, difference
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
@@ -228,9 +229,9 @@ class Volume:
         wishes = Wishes(
             compression, consistency, by_content=by_content, passphrase=passphrase, labels=dict(labels or {})
         )
-        base = None if incremental_from is None else _kept(incremental_from, passphrase)
-        kept, said = moving.backup(self._engine, self._record().name, destination, base, wishes, progress)
-        return Backup(kept, said, self._engine)
+        base = None if incremental_from is None else _place(incremental_from, passphrase)
+        place, said = moving.backup(self._engine, self._record().name, destination, base, wishes, progress)
+        return Backup(place, said, self._engine)
 
     def verify(self, backup: Backup | Source, *, passphrase: str | None = None, progress: Choice = "auto") -> Backup:
         """Read all of a backup and compare it with its digests; see :meth:`Backup.verify`."""
@@ -261,17 +262,10 @@ class Volume:
             StorageError: the disk is full. The volume is as it was.
         """
         engine = engine or engines.default_engine()
-        kept = source._kept if isinstance(source, Backup) else moving.find(source, passphrase)
         moving.restore(
-            engine,
-            kept,
-            volume_name(name),
-            paths=paths,
-            verify=verify,
-            base=base,
-            labels=labels or {},
-            progress=progress,
-        )
+            engine, _place(source, passphrase), volume_name(name), paths=paths, verify=verify, base=base,
+            labels=labels or {}, progress=progress,
+        )  # fmt: skip
         return cls(engine, name)
 
     def clone(
@@ -345,8 +339,8 @@ class Volume:
         return html.card(title, record.driver, {k: v for k, v in rows.items() if v is not None})
 
 
-def _kept(backup: Backup | Source, passphrase: str | None) -> moving.Kept:
-    return backup._kept if isinstance(backup, Backup) else moving.find(backup, passphrase)
+def _place(backup: Backup | Source, passphrase: str | None) -> Place:
+    return backup._place if isinstance(backup, Backup) else Place.find(backup, passphrase)
 
 
 _FILTERS = ("anonymous", "dangling", "driver", "label", "name")

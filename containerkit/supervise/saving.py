@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from containerkit.backup import archive, chain, compare, unpack, write
+from containerkit.backup import chain, compare, unpack, write
 from containerkit.backup.directory import Directory
 from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
-from containerkit.backup.opened import Opened
+from containerkit.backup.place import Place
 from containerkit.backup.staging import Staged, staged
 from containerkit.backup.walk import check, walk
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, Unsupported
@@ -39,31 +39,6 @@ from containerkit.supervise import drivers, pausing, recover
 from containerkit.supervise.relay import Told
 
 CONSISTENCIES = ("none", "pause")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a backup is, on this machine.
-
-    Args:
-        path: a file's, or that of a directory of backups.
-        volume, id: of one in a directory.
-    """
-
-    path: str
-    passphrase: str | None = None
-    volume: str = ""
-    id: str = ""
-
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """The backup, to be read."""
-        if self.id:
-            with Directory(self.path, passphrase=self.passphrase) as directory:
-                yield directory.reading(directory.find(self.id, self.volume or None))
-        else:
-            with archive.open(self.path, passphrase=self.passphrase) as backup:
-                yield backup
 
 
 @dataclass(frozen=True)
