@@ -191,7 +191,7 @@ def restore(
 ) -> None:  # fmt: skip
     """Make a backup the content of a volume, which is made when it is not there."""
     store = engine.store
-    is_new = not any(record.name == name for record in store.volumes.list())
+    is_new = store.volumes.read(name) is None
     wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
     with (
         _errors(f"volume {name}: restore"),

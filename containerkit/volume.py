@@ -93,7 +93,7 @@ class Volume:
         chosen = names.random_id() if name is None else volume_name(name)
         given = {str(key): str(value) for key, value in (options or {}).items()}
         try:
-            if any(record.name == chosen for record in engine.store.volumes.list()):
+            if engine.store.volumes.read(chosen) is not None:
                 raise AlreadyExists(f"volume {chosen}: exists already (exist_ok=True takes it as it is)")
             drivers.create(chosen, driver, given)
             engine.store.volumes.insert(chosen, driver, given, dict(labels or {}), anonymous=name is None)
@@ -249,7 +249,8 @@ class Volume:
         Args:
             source: a Backup, its path or URL, or an open file; also an archive that ``tar`` made.
             name: the volume; made when it is not there. What it had is gone then.
-            verify: read all of it before anything is written; what is unpacked is compared with its digest anyway.
+            verify: of a part, read the whole backup first; what is unpacked is compared with its digests anyway, before
+                it takes the place of what was there.
             paths: only these, with what is in them: everything else in the volume stays.
             base: where the backup is that it is incremental to, when that is not beside it.
             passphrase: of an encrypted one.

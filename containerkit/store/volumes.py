@@ -61,21 +61,28 @@ class Volumes:
             raise from_os_error(error, f"volume {name}") from error
         return path
 
+    def read(self, name: str) -> VolumeRecord | None:
+        """The row of that name, or None."""
+        row = self.database.connection().execute("SELECT * FROM volumes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else VolumeRecord._make(row)
+
     def find(self, name: str) -> VolumeRecord:
         """The row of that name, or of a unique beginning of an anonymous one's.
 
         Raises:
             NotFound: none, or several.
         """
-        connection = self.database.connection()
-        row = connection.execute("SELECT * FROM volumes WHERE name = ?", (name,)).fetchone()
-        if row is not None:
-            return VolumeRecord._make(row)
+        if (found := self.read(name)) is not None:
+            return found
         rows = []
         if len(name) > 3 and name.isalnum():
-            rows = connection.execute(
-                "SELECT * FROM volumes WHERE anonymous AND name >= ?1 AND name < ?2 LIMIT 2", (name, name + "g")
-            ).fetchall()
+            rows = (
+                self.database.connection()
+                .execute(
+                    "SELECT * FROM volumes WHERE anonymous AND name >= ?1 AND name < ?2 LIMIT 2", (name, name + "g")
+                )
+                .fetchall()
+            )
         if len(rows) != 1:
             raise NotFound(f"volume {name}: " + ("several names begin like this" if rows else "not found"))
         return VolumeRecord._make(rows[0])
@@ -89,10 +96,9 @@ class Volumes:
         """(id, name) of the containers that were made with it, by name."""
         return _users(self.database.connection(), name)
 
-    def is_needed(self, name: str) -> bool:
-        """Whether a container that is alive, or about to be, was made with it."""
-        states = " AND c.status NOT IN ('created', 'exited')"
-        return bool(_users(self.database.connection(), name, states))
+    def running(self, name: str) -> builtins.list[tuple[str, str]]:
+        """As :meth:`users`, of those that are alive, or about to be."""
+        return _users(self.database.connection(), name, alive=True)
 
     def used(self) -> set[str]:
         """The names of the volumes that some container was made with."""
@@ -144,7 +150,8 @@ class Volumes:
             volumerows.discard(self.database, set(found) - known)
 
 
-def _users(connection: sqlite3.Connection, name: str, states: str = "") -> list[tuple[str, str]]:
+def _users(connection: sqlite3.Connection, name: str, *, alive: bool = False) -> list[tuple[str, str]]:
+    states = " AND c.status NOT IN ('created', 'exited')" if alive else ""
     rows = connection.execute(
         "SELECT c.id, c.name FROM volume_uses u JOIN containers c ON c.id = u.container WHERE u.volume = ?"
         f"{states} ORDER BY c.name",
@@ -154,8 +161,7 @@ def _users(connection: sqlite3.Connection, name: str, states: str = "") -> list[
 
 
 def _refuse_used(connection: sqlite3.Connection, name: str, force: bool) -> None:
-    states = " AND c.status NOT IN ('created', 'exited')" if force else ""
-    users = _users(connection, name, states)
+    users = _users(connection, name, alive=force)
     if users:
         shown = ", ".join(user for _, user in users[:5]) + (" …" if len(users) > 5 else "")
         hint = "stop them first" if force else "remove them first"

@@ -146,7 +146,7 @@ def release(database: Database, names: Iterable[str]) -> None:
     for name in names:
         directory = volumes.directory(name)
         with contextlib.suppress(FileNotFoundError), locked(directory):
-            if not volumes.is_needed(name) and _is_free(directory):
+            if not volumes.running(name) and _is_free(directory):
                 _unmount(volumes, name)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,12 +144,13 @@ def restore(
         source: a backup, or another program's archive.
         is_new: the volume is made; it must not be there.
         paths_wanted: only these take the place of what the volume has there; everything else stays.
-        verify: read all of it first.
+        verify: of a part, read the whole backup first. What is unpacked is compared with its digests as it comes, and
+            takes the old content's place after that.
         base: the path of the backup that it is incremental to.
     """
     store = Store(paths)
     with Workspace(store.paths.tmp) as space, source.opened() as backup:
-        if verify:
+        if verify and paths_wanted is not None:
             chain.verify(backup, base=base, passphrase=source.passphrase)
         target = space.path / "data"
         target.mkdir(mode=0o755)
@@ -204,9 +205,11 @@ def put(store: Store, name: str, tree: Path, *, is_new: bool, labels: Mapping[st
         InvalidState: a container runs with it.
         NotFound: it has been removed meanwhile.
     """
-    place: Callable[..., None] = _place_new if is_new else _place
     with store.database.transaction() as connection:
-        place(store, connection, name, tree, labels)
+        if is_new:
+            _place_new(store, connection, name, tree, labels)
+        else:
+            _place(store, name, tree)
     events.tell(store.database)
 
 
@@ -221,30 +224,20 @@ def _place_new(store: Store, connection: sqlite3.Connection, name: str, tree: Pa
     os.rename(tree, f"{directory}/data")
 
 
-def _place(store: Store, connection: sqlite3.Connection, name: str, tree: Path, labels: Mapping[str, str]) -> None:
+def _place(store: Store, name: str, tree: Path) -> None:
     record = store.volumes.find(name)
     if record.driver != "local" or record.options:
         raise Unsupported(
             f"volume {name}: is no directory of ours, which could be exchanged at once: restore to another one"
         )
-    refuse_running(store, connection, name)
+    if running := store.volumes.running(name):
+        users = ", ".join(user for _, user in running)
+        raise InvalidState(f"volume {name}: cannot restore: {users} runs with it (stop it first)")
     directory = store.volumes.directory(name)
     for left in ("filling", "filled"):  # of what it was to be filled with when somebody was killed
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{directory}/{left}", tree.with_name(left))
     exchange(str(tree), f"{directory}/data")
-
-
-def refuse_running(store: Store, connection: sqlite3.Connection, name: str) -> None:
-    """Raise InvalidState when a container runs with the volume."""
-    rows = connection.execute(
-        "SELECT c.name FROM volume_uses u JOIN containers c ON c.id = u.container WHERE u.volume = ?"
-        " AND c.status NOT IN ('created', 'exited') ORDER BY c.name",
-        (name,),
-    ).fetchall()
-    if rows:
-        users = ", ".join(row[0] for row in rows)
-        raise InvalidState(f"volume {name}: cannot restore: {users} runs with it (stop it first)")
 
 
 def used(paths: Paths, name: str) -> int:
