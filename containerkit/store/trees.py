@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import EBUSY, EXDEV
 
+from containerkit.linux import mounts
 from containerkit.store import rights
 
 # Each level holds a descriptor open; a container can nest directories without end.
@@ -34,7 +36,7 @@ def _remove_tree(path: str | os.PathLike[str]) -> None:
     except FileNotFoundError:
         return
     try:
-        _Removal(parent_fd).remove(parent_fd, name, 0)
+        _Removal().remove(parent_fd, name, 0)
     finally:
         os.close(parent_fd)
 
@@ -58,22 +60,25 @@ def disk_usage(path: str | os.PathLike[str]) -> int:
 
 
 class _Removal:
-    def __init__(self, parent: int) -> None:
-        self._device = os.fstat(parent).st_dev
+    def __init__(self) -> None:
         self._top = -1
         self._moved = 0
 
     def remove(self, parent: int, name: str, depth: int) -> None:
         try:
-            directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            # Not by the number of its device: what is mounted there may be of the same.
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            directory = mounts.openat2(parent, name, flags, resolve=mounts.RESOLVE_NO_XDEV)
         except FileNotFoundError:
             return
         except NotADirectoryError:
             os.unlink(name, dir_fd=parent)
             return
+        except OSError as error:
+            if error.errno == EXDEV:
+                raise OSError(EBUSY, "a file system is mounted there", name) from error
+            raise
         try:
-            if os.fstat(directory).st_dev != self._device:
-                raise OSError(16, "a file system is mounted there", name)
             if depth == 0:
                 self._top = directory
             while self._empty(directory, depth):
