@@ -253,6 +253,11 @@ class Settings:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
 
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The names of the volumes among its mounts."""
+        return tuple(mount.source for mount in self.mounts if mount.type == "volume")
+
     def written(self) -> dict[str, Any]:
         """Those that were given, as JSON takes them."""
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}

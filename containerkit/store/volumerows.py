@@ -82,10 +82,12 @@ def release(connection: sqlite3.Connection, container: str, *, anonymous: bool) 
     """A container goes: it uses nothing any more. The names of the volumes that went with it.
 
     Args:
-        anonymous: forget the anonymous ones that no other container uses.
+        anonymous: forget the anonymous ones that no other container uses, and that are plain directories: of others the
+            content has to be unmounted before (supervise/drivers.py).
     """
     rows = connection.execute(
         "SELECT v.* FROM volume_uses u JOIN volumes v ON v.name = u.volume WHERE u.container = ? AND v.anonymous"
+        " AND v.driver = 'local' AND v.options = '{}'"
         " AND NOT EXISTS (SELECT 1 FROM volume_uses o WHERE o.volume = v.name AND o.container != u.container)",
         (container,),
     ).fetchall()

@@ -18,9 +18,11 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from errno import EBUSY
+from functools import partial
 from typing import TYPE_CHECKING
 
-from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure
+from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, RuntimeFailure
 from containerkit.linux import mounts
 from containerkit.linux.files import locked
 from containerkit.supervise import localdriver
@@ -103,11 +105,14 @@ def create(name: str, driver: str, options: Mapping[str, str]) -> None:
         chosen.create(name, options)
 
 
+def is_plain(record: VolumeRecord) -> bool:
+    """Whether its content is a directory of ours, with nothing to mount and nobody to tell."""
+    return record.driver == "local" and not record.options
+
+
 def is_mounted(record: VolumeRecord) -> bool:
     """Whether its content has to be mounted."""
-    return record.driver != "local" or not (
-        localdriver.is_plain(record.options) or localdriver.shown(record.options) is not None
-    )
+    return record.driver != "local" or not (is_plain(record) or localdriver.shown(record.options) is not None)
 
 
 def path(volumes: Volumes, record: VolumeRecord) -> str:
@@ -138,8 +143,12 @@ def take(volumes: Volumes, record: VolumeRecord) -> str:
     return target
 
 
-def release(database: Database, names: Iterable[str]) -> None:
-    """Unmount those that nobody needs any more."""
+def release(database: Database, names: Iterable[str], *, gone: bool = False) -> None:
+    """Unmount those that nobody needs any more.
+
+    Args:
+        gone: the container that had them has been removed with its volumes: anonymous ones that no other has go, too.
+    """
     from containerkit.store.volumes import Volumes
 
     volumes = Volumes(database)
@@ -148,26 +157,41 @@ def release(database: Database, names: Iterable[str]) -> None:
         with contextlib.suppress(FileNotFoundError), locked(directory):
             if not volumes.running(name) and _is_free(directory):
                 _unmount(volumes, name)
+        record = volumes.read(name) if gone else None
+        if record is not None and record.anonymous:
+            volumes.prune([name], partial(remove, volumes))
 
 
-def _unmount(volumes: Volumes, name: str) -> None:
+def _unmount(volumes: Volumes, name: str) -> bool:
+    """Unmount it, and tell its driver; False when somebody of this machine has it open."""
     target = f"{volumes.directory(name)}/data"
     if not _is_mount(target):
-        return
-    while _is_mount(target):
-        mounts.umount2(target, mounts.MNT_DETACH)
-    with contextlib.suppress(ContainerkitError):  # a volume, or a driver, that is gone
-        record = volumes.find(name)
-        driver = find(record.driver)
-        if driver is not None:
-            with _told(name, record.driver):
-                driver.unmount(name)
+        return True
+    record = volumes.read(name)
+    is_ours = record is None or record.driver == "local"
+    try:
+        while _is_mount(target):
+            # Not lazily: a file system that lives on where nobody sees it would be mounted a second time. What a driver
+            # shows is but shown here, with all that is mounted below it.
+            mounts.umount2(target, 0 if is_ours else mounts.MNT_DETACH)
+    except OSError as error:
+        if error.errno != EBUSY:
+            raise
+        return False
+    if record is not None and not is_ours:
+        with contextlib.suppress(ContainerkitError):  # a driver that is gone
+            driver = find(record.driver)
+            if driver is not None:
+                with _told(name, record.driver):
+                    driver.unmount(name)
+    return True
 
 
 def remove(volumes: Volumes, record: VolumeRecord) -> None:
     """Before its row goes: unmounted, and its driver told.
 
     Raises:
+        InvalidState: somebody works on its files.
         RuntimeFailure: the driver cannot remove it.
     """
     if not is_mounted(record):
@@ -175,9 +199,8 @@ def remove(volumes: Volumes, record: VolumeRecord) -> None:
     directory = volumes.directory(record.name)
     if os.path.isdir(directory):
         with locked(directory):
-            if not _is_free(directory):
-                raise RuntimeFailure(f"volume {record.name}: somebody is working on its files")
-            _unmount(volumes, record.name)
+            if not _is_free(directory) or not _unmount(volumes, record.name):
+                raise InvalidState(f"volume {record.name}: cannot remove: somebody of this machine has its files open")
     driver = find(record.driver)
     if driver is not None:
         with _told(record.name, record.driver):
@@ -232,6 +255,7 @@ def sweep(store: Store) -> None:
     release(store.database, [record.name for record in store.volumes.list() if is_mounted(record)])
 
 
-def mounted(volumes: Volumes, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the volumes that have to be mounted."""
-    return tuple(name for name in names if is_mounted(volumes.find(name)))
+def others(volumes: Volumes, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the volumes that are not plain directories of ours: what :func:`release` is for."""
+    records = map(volumes.read, names)
+    return tuple(record.name for record in records if record is not None and not is_plain(record))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import (
     configure,
+    drivers,
     ending,
     etc,
     linking,
@@ -262,7 +264,7 @@ def create(
     try:
         write_bundle(store, record, image)
         store.containers.move(record.id, "create")
-        volumes.release(store, Settings.read(record.options))
+        _release(store, record)
     except BaseException:
         _discard(store, record)
         raise
@@ -324,7 +326,7 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
         except BaseException:
             # What it needs is not there, or it could not be asked for: as before.
             store.containers.move(record.id, "fail" if record.started is None else "exit")
-            volumes.release(store, Settings.read(record.options))
+            _release(store, record)
             raise
     finally:
         os.close(lease)
@@ -339,6 +341,7 @@ def _request(
     endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
+    others = drivers.others(store.volumes, settings.volumes)
     request = messages.Start(
         id=record.id,
         name=record.name,
@@ -354,7 +357,8 @@ def _request(
         remove=bool(record.auto_remove),
         stdin_open=settings.stdin_open,
         health=configure.probe(settings.healthcheck),
-        volumes=volumes.mounted(store, settings),
+        volumes=others,
+        path=tuple(sys.path) if others else (),
         networked=networks.networked(store, settings, image.config.config, endpoints),
     )
     with contextlib.ExitStack() as stack:
@@ -448,6 +452,11 @@ def _discard(store: Store, record: ContainerRecord) -> None:
     try:
         remove_tree(specs.directory(store, record.id))
         store.containers.delete(record.id, volumes=True)
-        volumes.release(store, Settings.read(record.options))
+        _release(store, record, gone=True)
     except (OSError, ContainerkitError):
         pass  # the row stays, without an owner: the next call tries again
+
+
+def _release(store: Store, record: ContainerRecord, *, gone: bool = False) -> None:
+    """It does not run after all: volumes that were mounted for it are not any more."""
+    drivers.release(store.database, drivers.others(store.volumes, Settings.read(record.options).volumes), gone=gone)

@@ -23,11 +23,6 @@ _KNOWN = ("type", "device", "o", "size")
 _SMALLEST = 1 << 20
 
 
-def is_plain(options: Mapping[str, str]) -> bool:
-    """Whether the content is a directory of ours, with nothing to mount."""
-    return not options
-
-
 def shown(options: Mapping[str, str]) -> str | None:
     """The directory of this machine that the volume is; None of all others."""
     words = options.get("o", "").split(",")
@@ -58,7 +53,7 @@ def check(name: str, options: Mapping[str, str]) -> None:
         raise InvalidArgument(f"{subject}: option type is missing: the file system's")
     if (place := shown(options)) is not None and not os.path.isabs(place):
         raise InvalidArgument(f"{subject}: device {place!r}: must be an absolute path")
-    if is_rootless() and not is_plain(options) and shown(options) is None:
+    if is_rootless() and options and shown(options) is None:
         raise Unsupported(f"{subject}: an ordinary user mounts nothing (directories, and o=bind, are for everybody)")
 
 

@@ -91,7 +91,8 @@ class Start:
 
     ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
     by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
-    ``remove``: it goes when it ends; ``volumes``: those of its that are unmounted when nobody needs them any more.
+    ``remove``: it goes when it ends; ``volumes``: those of its that are no plain directories of ours (drivers.py);
+    ``path``: where Python finds their drivers.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Start:
     health: Probe | None = None
     networked: Networked | None = None
     volumes: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
     kind: str = "start"
 
 

@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import socket
+import sys
 import time
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
@@ -345,8 +346,10 @@ class Monitor:
         # Not at the top: few containers have such volumes.
         from containerkit.supervise import drivers
 
+        sys.path[:] = self.request.path
         try:
-            drivers.release(self.database, self.request.volumes)
+            gone = self.containers.read(self.request.id) is None
+            drivers.release(self.database, self.request.volumes, gone=gone)
         except (ContainerkitError, OSError):
             pass  # whoever opens the store next tries again
 

@@ -11,9 +11,9 @@ import os
 import signal
 import time
 
-from containerkit.errors import NotFound
 from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
+from containerkit.options import Settings
 from containerkit.runtime import bundle
 from containerkit.store import workspace
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
@@ -53,10 +53,9 @@ def sweep(store: Store) -> None:
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:
+    names = drivers.others(store.volumes, Settings.read(record.options).volumes)
     _end(store, record)
-    names = [one[1] for one in record.options.get("mounts", ()) if one[2] == "volume"]
-    with contextlib.suppress(NotFound):
-        drivers.release(store.database, drivers.mounted(store.volumes, names))
+    drivers.release(store.database, names, gone=store.containers.read(record.id) is None)
 
 
 def _end(store: Store, record: ContainerRecord) -> None:

@@ -14,7 +14,6 @@ anew. A lock on the volume's directory lets two containers that are made togethe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -177,18 +176,6 @@ def take(store: Store, container: str, settings: Settings) -> None:
                 drivers.take(store.volumes, store.volumes.find(mount.source))
             except NotFound as error:
                 raise NotFound(f"container {container}: {error.message}") from error
-
-
-def mounted(store: Store, settings: Settings) -> tuple[str, ...]:
-    """The names of those that are unmounted after the end."""
-    return drivers.mounted(store.volumes, [one.source for one in settings.mounts if one.type == "volume"])
-
-
-def release(store: Store, settings: Settings) -> None:
-    """Unmount what nobody needs any more, when it does not run after all."""
-    names = [one.source for one in settings.mounts if one.type == "volume"]
-    with contextlib.suppress(NotFound):
-        drivers.release(store.database, drivers.mounted(store.volumes, names))
 
 
 def _find(mount: Mount, subject: str) -> None:

@@ -16,6 +16,8 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image, Volume
+from containerkit.linux import loopdev
+from containerkit.store.trees import remove_tree
 
 TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=7,mode=750"}
 
@@ -265,3 +267,65 @@ def test_its_errors_are_clear(engine: Engine, image: Image, shelf: Path) -> None
         engine.run("busybox", "true", volumes=["books:/b"])
     assert len(engine.containers) == 0
     volume.remove()
+
+
+# -- what must not be lost -------------------------------------------------------------------------------------------
+
+
+def test_a_volume_that_somebody_has_open_is_one_file_system_all_the_time(engine: Engine, image: Image) -> None:
+    volume = Volume.create("small", options={"size": "8m"}, engine=engine)
+    container = engine.run("busybox", "sleep 60", volumes=["small:/s"])
+    with open(f"{volume.path}/open", "w") as held:
+        held.write("by somebody of this machine\n")
+        container.stop(timeout=0)
+        assert mounted(engine) == ["small"], "it is in use"
+        held.flush()
+        assert "open" in engine.call("busybox", sh("echo 2 > /s/second; ls /s"), volumes=["small:/s"]).stdout.split()
+        container.remove()
+        with pytest.raises(ck.InvalidState, match="volume small: .*has its files open"):
+            volume.remove()
+    found = engine.call("busybox", sh("cat /s/open /s/second"), volumes=["small:/s"])
+    assert found.stdout == "by somebody of this machine\n2\n" and mounted(engine) == []
+
+
+def test_a_file_has_one_loop_device(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(1 << 20)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    with loopdev.attached(one) as first, loopdev.attached(two) as other, loopdev.attached(one) as again:
+        assert again == first != other
+
+
+@pytest.mark.parametrize("options", [TMPFS, {"size": "8m"}])
+def test_anonymous_ones_are_unmounted_before_they_go(engine: Engine, image: Image, options: dict[str, str]) -> None:
+    for remove in (True, False):
+        volume = Volume.create(options=options, engine=engine)
+        container = engine.run("busybox", "true", volumes=[f"{volume.name}:/x"], remove=remove)
+        container.wait()
+        if not remove:
+            container.remove(volumes=True)
+        assert len(engine.volumes) == 0 and os.listdir(engine.paths.volumes) == os.listdir(engine.paths.tmp) == []
+
+
+def test_a_driver_is_told_when_an_anonymous_one_goes(engine: Engine, image: Image, shelf: Path) -> None:
+    volume = Volume.create(driver="shelf", engine=engine)
+    engine.call("busybox", "touch /x/f", volumes=[f"{volume.name}:/x"], check=True)
+    assert [line.split()[0] for line in diary(shelf)] == ["create", "mount", "unmount", "remove"]
+    assert os.listdir(shelf / volume.name) == ["f"], "what is the driver's to remove is left to it"
+
+
+def test_a_removal_does_not_go_into_what_is_mounted(tmp_path: Path) -> None:
+    place, tree = tmp_path / "place", tmp_path / "tree"
+    place.mkdir()
+    (tree / "below").mkdir(parents=True)
+    (place / "precious").touch()
+    subprocess.run(["mount", "--bind", place, tree / "below"], check=True)
+    try:
+        with pytest.raises(OSError, match="a file system is mounted there"):
+            remove_tree(tree)
+    finally:
+        subprocess.run(["umount", tree / "below"], check=True)
+    assert os.listdir(place) == ["precious"]
+    remove_tree(tree)
+    assert not tree.exists()
