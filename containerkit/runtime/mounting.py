@@ -99,7 +99,7 @@ class Mount(Operation):
 
     def execute(self, context: Context) -> None:
         try:
-            made = self._bind(context) if self.options.is_bind else self._mount(context)
+            made = self.bind(context) if self.options.is_bind else self._mount(context)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.destination) from error
         try:
@@ -107,9 +107,13 @@ class Mount(Operation):
         finally:
             os.close(made)
 
-    def _bind(self, context: Context) -> int:
-        """The mount's root, by a descriptor that is of it from the beginning: who may change what is on the way to its
-        place, as another container with the same volume may, does not get another mount adjusted instead."""
+    def bind(self, context: Context) -> int:
+        """Put a bind mount at its place.
+
+        Returns:
+            Its root, by a descriptor that is of it from the beginning: who may change what is on the way to its place,
+            as another container with the same volume may, does not get another mount adjusted instead.
+        """
         tree = context.prepared.pop(self.destination, -1)
         if tree < 0:
             with source_of(self.source, self.options.subpath) as source:

@@ -19,7 +19,7 @@ from containerkit.oci.runtime_spec import IDMapping, Linux, Mount, User
 from containerkit.options import Settings
 from containerkit.runtime import mount_options, mounting
 from containerkit.runtime.namespaces import HoldMaps
-from containerkit.runtime.operation import Context, fd_path
+from containerkit.runtime.operation import Context
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
@@ -217,20 +217,8 @@ def stacked_apart(place: str, mount: Mount, binds: tuple[Mount, ...] = ()) -> wo
         try:
             context = Context(root=root)
             for bind in binds:
-                _attach(context, bind)
+                options = mount_options.parse(bind.options)
+                os.close(mounting.Mount(bind.destination, bind.type, bind.source, options).bind(context))
             return worker.Handed(mounts.open_tree(place, recursive=True))
         finally:
             os.close(root)
-
-
-def _attach(context: Context, bind: Mount) -> None:
-    with mounting.source_of(bind.source, mount_options.parse(bind.options).subpath) as source:
-        tree = mounts.open_tree(source)
-    try:
-        target = context.target(bind.destination, directory=os.path.isdir(fd_path(tree)))
-        try:
-            mounts.move_mount(tree, target)
-        finally:
-            os.close(target)
-    finally:
-        os.close(tree)
