@@ -8,11 +8,21 @@ unchanged contents to), *elsewhere* (of a content: in the base), *torn* (of a co
 One backup::
 
     write.write                 a path, a URL or an open file; the final name appears when all is on the disk
-      walk.walk                   item after item, from descriptor to descriptor
+      trees.Living                the tree while it is read; or staging.Staged, as it was at one moment
+        walk.walk                   item after item, from descriptor to descriptor
+      earlier.Earlier             what the base knows, and what of it is as it was
       headers.header              what tar says of it
       packing.Packer              headers and contents in large pieces, hashed, compressed beside the reading
       age.Sealing                 encrypted, on request
-      destinations.writing        a file of another name, fsync, rename; or a URL's own way
+      destinations.writing        a file of another name, fsync, rename (parts); or a URL's own way
+
+Or into a directory of many (directory, which draws it), where what several have is kept once::
+
+    directory.Directory.add     manifests in files of their own; retention says which stay
+      cutting.Cutter              contents become blocks, hashed and compressed by several threads
+      packs.Writer                blocks become packs; secrecy keeps them from those without the passphrase
+
+``place.Place`` says where a backup is, whatever form it has; ``opened.Opened`` is what is read of it.
 
 One restore::
 

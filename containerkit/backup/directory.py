@@ -24,7 +24,6 @@ import fcntl
 import io
 import json
 import os
-import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -35,7 +34,7 @@ import zstandard
 from containerkit.backup import manifest as manifests
 from containerkit.backup import packs, parts, secrecy
 from containerkit.backup.cutting import Cutter, places
-from containerkit.backup.earlier import Earlier, settle
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.members import Piece
@@ -43,7 +42,8 @@ from containerkit.backup.packs import Packs
 from containerkit.backup.parts import Part
 from containerkit.backup.retention import Retention, kept
 from containerkit.backup.staging import Staged
-from containerkit.backup.write import About, Teller, Told, steps_of, total_of
+from containerkit.backup.trees import Living, Tree
+from containerkit.backup.write import About, Teller, Told, about_tree
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os_error
 from containerkit.linux.files import sync_directory
 
@@ -221,18 +221,13 @@ class Directory:
         earlier = Earlier(None if by_content else last or self.last(about.volume))
         writer = self._packs.writer()
         try:
-            with steps_of(root) as steps:
-                created = root.created if isinstance(root, Staged) else time.time()
-                settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
-                total = total_of(root) if told is not None else 0
-                cutter = Cutter(writer, self._secrecy, Teller(told, total), is_still=isinstance(root, Staged))
-                items = list(cutter.add(steps(), earlier, self._packs))
+            tree: Tree = root if isinstance(root, Staged) else Living(root)
+            teller = Teller(told, tree.total() if told is not None else 0)
+            cutter = Cutter(writer, self._secrecy, teller, is_still=tree.is_still)
+            items = list(cutter.add(iter(tree), earlier, self._packs))
             writer.finish()
-            frozen = root.frozen_seconds if isinstance(root, Staged) else about.frozen_seconds
-            said = Manifest(
-                items, about.volume, created, about.labels, consistency=about.consistency, frozen_seconds=frozen,
-                id=manifests.identify(items), added=writer.added, settled_ns=settled_ns,
-            )  # fmt: skip
+            said = about_tree(tree, items, about)
+            said.added = writer.added
             return self._keep(said), said
         except OSError as error:
             raise from_os_error(error, self.subject) from error

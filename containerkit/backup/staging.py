@@ -38,6 +38,8 @@ class Staged:
         settled_ns: as in :class:`Manifest`.
     """
 
+    is_still = True
+
     def __init__(
         self, items: list[Item], copies: Copies, created: float, frozen_seconds: float, settled_ns: int
     ) -> None:
@@ -52,6 +54,10 @@ class Staged:
             finally:
                 if handle >= 0:
                     os.close(handle)
+
+    def total(self) -> int:
+        """Bytes of all contents."""
+        return sum(item.size for item in self.items)
 
 
 class Copies:

@@ -7,19 +7,19 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
 from containerkit.backup.destinations import Destination, name_of, path_of, writing
-from containerkit.backup.earlier import Earlier, settle
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.packing import Packer, digest_of, digest_zeros
 from containerkit.backup.staging import Staged
 from containerkit.backup.trailer import Trailer
-from containerkit.backup.walk import check, glance, open_content, regions, walk
+from containerkit.backup.trees import Living, Tree
+from containerkit.backup.walk import open_content, regions
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
 from containerkit.layers.compression import Writable
@@ -40,7 +40,6 @@ class About:
     volume: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     consistency: str = "none"
-    frozen_seconds: float = 0.0
 
 
 def write(
@@ -79,49 +78,22 @@ def write(
     path = path_of(destination)
     if base_name and path is not None and os.path.basename(path) == base_name:
         raise InvalidArgument(f"backup {name_of(destination)}: is the one that it would be incremental to")
-    about = about or About()
-    with steps_of(root) as steps:
-        total = total_of(root) if told is not None else 0
-        created = root.created if isinstance(root, Staged) else time.time()
-        settled_ns = root.settled_ns if isinstance(root, Staged) else settle(root)
-        with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
-            tree = _Tree(packer, base, by_content, Teller(told, total), is_still=isinstance(root, Staged))
-            items = list(tree.add(steps()))
-            if isinstance(root, Staged):
-                about = replace(about, frozen_seconds=root.frozen_seconds)
-            said = _manifest(items, created, about, base, base_name)
-            said.settled_ns = settled_ns
-            _end(packer, sink, said, compression)
+    tree: Tree = root if isinstance(root, Staged) else Living(root)
+    teller = Teller(told, tree.total() if told is not None else 0)
+    with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
+        items = list(_Writer(packer, base, by_content, teller, is_still=tree.is_still).add(iter(tree)))
+        said = about_tree(tree, items, about or About())
+        if base is not None:
+            said.parent, said.parent_name = base.id, base_name
+        _end(packer, sink, said, compression)
     return said
 
 
-def total_of(root: str | os.PathLike[str] | Staged) -> int:
-    """Bytes of all contents, about."""
-    return sum(item.size for item in root.items) if isinstance(root, Staged) else glance(root)
-
-
-@contextmanager
-def steps_of(root: str | os.PathLike[str] | Staged) -> Iterator[Callable[[], Iterator[tuple[Item, int]]]]:
-    """What goes through the tree, once for each call: items, each with a handle."""
-    if isinstance(root, Staged):
-        yield root.__iter__
-        return
-    tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield partial(_to_the_end, tree, root)
-    finally:
-        os.close(tree)
-
-
-def _to_the_end(tree: int, path: str | os.PathLike[str]) -> Iterator[tuple[Item, int]]:
-    yield from walk(tree)
-    check(tree, path)
-
-
-def _manifest(items: list[Item], created: float, about: About, base: Manifest | None, base_name: str) -> Manifest:
+def about_tree(tree: Tree, items: list[Item], about: About) -> Manifest:
+    """What is said of a tree whose contents have been read."""
     return Manifest(
-        items, about.volume, created, about.labels, base.id if base else "", base_name if base else "",
-        about.consistency, about.frozen_seconds, manifest.identify(items),
+        items, about.volume, tree.created, about.labels, consistency=about.consistency,
+        frozen_seconds=tree.frozen_seconds, id=manifest.identify(items), settled_ns=tree.settled_ns,
     )  # fmt: skip
 
 
@@ -157,7 +129,7 @@ def _end(packer: Packer, sink: Writable, said: Manifest, compression: str) -> No
     sink.write(Trailer(offset, size, digest.digest(), compression).dumps())
 
 
-class _Tree:
+class _Writer:
     """Items and their contents go into the archive.
 
     Args:

@@ -170,12 +170,11 @@ def take(store: Store, container: str, settings: Settings) -> None:
         NotFound: one has been removed.
         RuntimeFailure: one cannot be mounted.
     """
-    for mount in settings.mounts:
-        if mount.type == "volume":
-            try:
-                drivers.take(store.volumes, store.volumes.find(mount.source))
-            except NotFound as error:
-                raise NotFound(f"container {container}: {error.message}") from error
+    for name in settings.volumes:
+        try:
+            drivers.take(store.volumes, store.volumes.find(name))
+        except NotFound as error:
+            raise NotFound(f"container {container}: {error.message}") from error
 
 
 def _find(mount: Mount, subject: str) -> None:
