@@ -8,10 +8,23 @@
 A map of this tree, from what a user holds to the kernel; imports go downward only:
 
 ================================  ==================================================================
-``notebook/``                     widgets (public names only)
-``image`` ``container``           the nouns; ``process``, ``event``, ``files``, ``stats`` … are what they give
+``notebook/`` ``testing/``        widgets and magics (public names only); pytest fixtures for users
+``image`` ``container``           the nouns; ``process``, ``event``, ``files`` … are what they give
 ``network`` ``volume`` ``backups``
-``engine`` ``collection``         one root directory: the default engine; its collections as tables
+``imagefacts``                    what is to be read of an image …
+``containerfacts`` ``inspection`` … and of a container; ``mountinfo``, ``netinfo``, ``top``, ``connections`` are parts
+``backupdirectory`` ``moving``    many backups; volumes to backups and back
+``xray/`` ``stepping/``           what a container is to the kernel; a start, one operation at a time
+``chain``                         an image that is said and not built yet: a ``recipe``, by ``fluent``'s ``with_…``
+``measuring/``                    what containers use: stats, recordings, comparisons, metrics
+``functions/``                    Python functions that run in containers
+``module`` ``engine``             the verbs: of the module, of one root directory
+``collection`` ``listing``        an engine's collections as tables
+``starting`` ``execution``        options become a container that runs, or one more process in it
+``lifetimes`` ``watchdog``        sessions: what ends with a block, or with its process
+``diagnosis`` ``damage``          what this machine lacks; what a store has lost
+``remote``                        registries, as an engine asks them
+``building`` ``builder/``         a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``net/``                          bridges, addresses, published ports, names
@@ -21,14 +34,16 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``store/``                        what is on disk: blobs, images, layers, containers, volumes, leases
 ``layers/``                       tar to and from directories; programs of this machine
 ``linux/``                        the kernel, one file per facility
-``oci/``                          the specifications' values and grammars
 ``configuration``                 what is set for all calls
+``dockerfile/``                   the Dockerfile language: text to typed instructions, and back
+``oci/``                          the specifications' values and grammars
 ``options/`` ``results``          typed inputs, typed outputs
 ``progress``                      how far long work is
 ``views/`` ``errors``             how values look; what can go wrong
 ================================  ==================================================================
 
-Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files.
+Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files, from ``module``, ``engine``
+and ``starting`` on.
 """
 
 from __future__ import annotations
@@ -38,6 +53,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from containerkit.backupdirectory import Backups
     from containerkit.backups import Backup, Changes
+    from containerkit.buildcache import BuildCache, CachedStep
+    from containerkit.builder.report import BuildReport, BuildStep
+    from containerkit.chain import Chain
     from containerkit.conditions import Condition, until
     from containerkit.connections import Endpoint
     from containerkit.container import Container
@@ -48,7 +66,9 @@ if TYPE_CHECKING:
         ContainerkitError,
         InvalidArgument,
         InvalidState,
+        MapFailed,
         NotFound,
+        OutOfMemory,
         PermissionDenied,
         ProcessFailed,
         RegistryError,
@@ -58,16 +78,27 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from containerkit.event import Event
+    from containerkit.functions.function import Function
     from containerkit.image import Image
     from containerkit.layers.diff import Change
     from containerkit.layers.listing import LayerEntry
+    from containerkit.lifetimes import Session
     from containerkit.linux.netview import Interface, Neighbour, Route
+    from containerkit.measuring.comparison import ImageComparison, RecordingComparison, compare
+    from containerkit.measuring.metrics import MetricsServer
+    from containerkit.measuring.recording import Recording
+    from containerkit.measuring.recordings import Recordings
+    from containerkit.measuring.stats import Stats
     from containerkit.module import (
         boot,
+        build,
+        build_cache,
         call,
         containers,
+        dashboard,
         doctor,
         events,
+        function,
         images,
         info,
         login,
@@ -75,8 +106,13 @@ if TYPE_CHECKING:
         networks,
         prune,
         pull,
+        record,
         run,
+        run_form,
         search,
+        serve_metrics,
+        session,
+        step,
         version,
         volumes,
     )
@@ -85,7 +121,6 @@ if TYPE_CHECKING:
     from containerkit.options import Healthcheck, Mount, PortMapping
     from containerkit.process import Process
     from containerkit.progress import Progress
-    from containerkit.recording import Recording
     from containerkit.results import (
         Doctor,
         Finding,
@@ -97,25 +132,28 @@ if TYPE_CHECKING:
         SearchResult,
         SearchResults,
     )
-    from containerkit.stats import Stats
+    from containerkit.stepping.stepper import Stepper
+    from containerkit.stepping.values import Stepped
     from containerkit.store.usage import Usage
     from containerkit.supervise.drivers import VolumeDriver
     from containerkit.top import ProcessInfo
     from containerkit.volume import Volume
+    from containerkit.xray.values import XRay
 
 __version__ = "0.1.0"
 
 # name → the module that has it: imported at the first use, so that `import containerkit` costs next to nothing.
 _HOMES = {
     **dict.fromkeys(
-        ("AlreadyExists", "BuildError", "ContainerkitError", "InvalidArgument", "InvalidState", "NotFound",
-         "PermissionDenied", "ProcessFailed", "RegistryError", "RuntimeFailure", "StorageError", "Timeout",
-         "Unsupported"),
+        ("AlreadyExists", "BuildError", "ContainerkitError", "InvalidArgument", "InvalidState", "MapFailed",
+         "NotFound", "OutOfMemory", "PermissionDenied", "ProcessFailed", "RegistryError", "RuntimeFailure",
+         "StorageError", "Timeout", "Unsupported"),
         "errors",
     ),
     **dict.fromkeys(
-        ("boot", "call", "containers", "doctor", "events", "images", "info", "login", "logout", "networks", "prune",
-         "pull", "run", "search", "version", "volumes"),
+        ("boot", "build", "build_cache", "call", "containers", "dashboard", "doctor", "events", "function", "images",
+         "info", "login", "logout", "networks", "prune", "pull", "record", "run", "run_form", "search", "serve_metrics",
+         "session", "step", "version", "volumes"),
         "module",
     ),
     **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
@@ -124,20 +162,30 @@ _HOMES = {
          "SearchResults"),
         "results",
     ),
+    **dict.fromkeys(("ImageComparison", "RecordingComparison", "compare"), "measuring.comparison"),
     **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
-    "Backup": "backups", "Backups": "backupdirectory", "Change": "layers.diff", "Changes": "backups",
+    "Backup": "backups", "Backups": "backupdirectory", "BuildCache": "buildcache", "BuildReport": "builder.report",
+    "BuildStep": "builder.report", "CachedStep": "buildcache", "Chain": "chain", "Change": "layers.diff",
+    "Changes": "backups",
     "Condition": "conditions", "Container": "container", "Endpoint": "connections", "Event": "event",
-    "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing", "Mount": "options",
-    "Network": "network", "NetworkGraph": "netgraph", "PortMapping": "options", "Process": "process",
-    "ProcessInfo": "top", "Progress": "progress", "Recording": "recording", "Stats": "stats", "Usage": "store.usage",
-    "Volume": "volume", "VolumeDriver": "supervise.drivers", "until": "conditions",
+    "Function": "functions.function", "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing",
+    "MetricsServer": "measuring.metrics", "Mount": "options", "Network": "network", "NetworkGraph": "netgraph",
+    "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
+    "Recording": "measuring.recording", "Recordings": "measuring.recordings", "Session": "lifetimes",
+    "Stats": "measuring.stats", "Stepped": "stepping.values", "Stepper": "stepping.stepper", "Usage": "store.usage",
+    "Volume": "volume", "VolumeDriver": "supervise.drivers", "XRay": "xray.values", "until": "conditions",
 }  # fmt: skip
 
 __all__ = [
     "AlreadyExists",
     "Backup",
     "Backups",
+    "BuildCache",
     "BuildError",
+    "BuildReport",
+    "BuildStep",
+    "CachedStep",
+    "Chain",
     "Change",
     "Changes",
     "Condition",
@@ -148,19 +196,24 @@ __all__ = [
     "Engine",
     "Event",
     "Finding",
+    "Function",
     "Healthcheck",
     "Image",
+    "ImageComparison",
     "Interface",
     "InvalidArgument",
     "InvalidState",
     "LayerDetails",
     "LayerEntry",
     "LogLine",
+    "MapFailed",
+    "MetricsServer",
     "Mount",
     "Neighbour",
     "Network",
     "NetworkGraph",
     "NotFound",
+    "OutOfMemory",
     "PermissionDenied",
     "Plan",
     "PortMapping",
@@ -170,25 +223,36 @@ __all__ = [
     "Progress",
     "PruneReport",
     "Recording",
+    "RecordingComparison",
+    "Recordings",
     "RegistryError",
     "Result",
     "Route",
     "RuntimeFailure",
     "SearchResult",
     "SearchResults",
+    "Session",
     "Stats",
+    "Stepped",
+    "Stepper",
     "StorageError",
     "Timeout",
     "Unsupported",
     "Usage",
     "Volume",
     "VolumeDriver",
+    "XRay",
     "boot",
+    "build",
+    "build_cache",
     "call",
+    "compare",
     "containers",
+    "dashboard",
     "default_engine",
     "doctor",
     "events",
+    "function",
     "images",
     "info",
     "login",
@@ -196,9 +260,14 @@ __all__ = [
     "networks",
     "prune",
     "pull",
+    "record",
     "run",
+    "run_form",
     "search",
+    "serve_metrics",
+    "session",
     "set_default_engine",
+    "step",
     "until",
     "version",
     "volumes",
@@ -213,10 +282,17 @@ def __getattr__(name: str) -> Any:
 
     value = getattr(import_module(f"containerkit.{home}"), name)
     # Collections depend on the default engine, which can change: they are asked for each time.
-    if name not in ("containers", "images", "networks", "volumes"):
+    if name not in ("build_cache", "containers", "images", "networks", "volumes"):
         globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext containerkit``: the cell magics of :mod:`containerkit.notebook.magics`."""
+    from containerkit.notebook.magics import load
+
+    load(shell)

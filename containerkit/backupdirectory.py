@@ -13,12 +13,13 @@ from containerkit.backups import Backup
 from containerkit.errors import ContainerkitError, InvalidArgument, NotFound
 from containerkit.progress import Choice
 from containerkit.views import frames, html, text
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     import pandas
 
 
-class Backups:
+class Backups(Shown):
     """The backups of a directory, the oldest first: iterable, ``len``, ``["id"]``, ``in``, ``frame()``.
 
     ``Volume.backup(DIR + "/")`` makes the directory, and adds to it. Each backup is a whole one, and may be removed by
@@ -49,7 +50,7 @@ class Backups:
 
     def __iter__(self) -> Iterator[Backup]:
         with self._opened() as directory:
-            found = [(one, directory.manifest(one)) for one in directory.list(self._volume)]
+            found = [(one, directory.summary(one)) for one in directory.list(self._volume)]
         for one, said in found:
             yield Backup(Place(self.path, self._passphrase, one.volume, one.id), said)
 
@@ -63,7 +64,7 @@ class Backups:
             raise InvalidArgument(f"backups {self.path}: {id!r}: expected an id")
         with self._opened() as directory:
             one = directory.find(id, self._volume)
-            return Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
+            return Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.summary(one))
 
     def __contains__(self, id: object) -> bool:
         try:
@@ -110,19 +111,17 @@ class Backups:
             What was removed.
 
         Raises:
-            InvalidArgument: nothing is said of what is to be kept; a backup that stays is damaged.
+            InvalidArgument: nothing is said of what is to be kept; a backup that stays is damaged, and nothing goes.
         """
         wanted = Retention(keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly)
         with self._opened(alone=not dry_run) as directory:
             expired = directory.expired(wanted, self._volume)
             found = [
-                Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.manifest(one))
+                Backup(Place(self.path, self._passphrase, one.volume, one.id), directory.summary(one))
                 for one in expired
             ]
             if not dry_run:
-                for one in expired:
-                    directory.remove(one)
-                directory.collect()
+                directory.collect(expired)
         return found
 
     def collect(self) -> int:

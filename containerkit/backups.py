@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from containerkit import moving
 from containerkit.backup.items import Item
 from containerkit.backup.place import Place
+from containerkit.backup.snapshots import Summary
 from containerkit.backup.sources import Source
 from containerkit.errors import InvalidArgument
 from containerkit.layers.diff import Change
 from containerkit.progress import Choice
 from containerkit.views import frames, html, text
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     import pandas
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from containerkit.volume import Volume
 
 
-class Backup:
+class Backup(Shown):
     """A backup of a volume: a file, one of a directory of backups, or something at a URL.
 
     Made by ``Volume.backup``; :meth:`open` and ``ck.Backups`` find what is there.
     """
 
-    def __init__(self, place: Place, said: Manifest, engine: Engine | None = None) -> None:
+    def __init__(self, place: Place, said: Manifest | Summary, engine: Engine | None = None) -> None:
         self._place, self._said, self._engine = place, said, engine
 
     @classmethod
@@ -115,7 +117,14 @@ class Backup:
 
     @property
     def items(self) -> list[Item]:
-        """What it knows of each file, in order."""
+        """What it knows of each file, in order.
+
+        Raises:
+            NotFound: it is not there any more.
+            InvalidArgument: it is damaged.
+        """
+        if isinstance(self._said, Summary):
+            self._said = self._place.manifest()
         return self._said.items
 
     def frame(self) -> pandas.DataFrame:
@@ -205,7 +214,7 @@ def _row(item: Item) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Changes(Sequence[Change]):
+class Changes(Sequence[Change], Shown):
     """What one tree has changed of another, sorted by path; :meth:`frame` has it as a table."""
 
     def __init__(self, changes: Iterable[Change]) -> None:

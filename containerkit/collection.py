@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from containerkit.errors import ContainerkitError
+from containerkit.errors import ContainerkitError, InvalidState, NotFound
 from containerkit.results import PruneReport
 from containerkit.supervise import drivers
 from containerkit.views import frames, html, text
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     import pandas
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
     from containerkit.volume import Volume
 
 
-class _Collection:
+class _Collection(Shown):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """What can be between the brackets, for the tab key."""
+        return sorted(one.name for one in self)
 
 
 class ImageCollection(_Collection):
@@ -40,6 +48,9 @@ class ImageCollection(_Collection):
 
     def __len__(self) -> int:
         return len(self._engine.store.images.list())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return sorted(tag for one in self for tag in one.tags)
 
     def __getitem__(self, reference: str) -> Image:
         from containerkit.image import Image
@@ -144,6 +155,30 @@ class ContainerCollection(_Collection):
 
         found = listing.records(self._engine.store, all=all, filters=filters)
         return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
+
+    def stats(self, *containers: str) -> pandas.DataFrame:
+        """What containers use now, as a pandas frame with a row for each, indexed by ``container``.
+
+        Args:
+            containers: names or ids; none for all that run.
+
+        Raises:
+            NotFound: no such container.
+            InvalidState: one of those that were named does not run.
+        """
+        from containerkit.container import Container
+        from containerkit.measuring.stats import SHOWN
+
+        found = [self[name] for name in containers] or Container.list(engine=self._engine)
+        rows = []
+        for one in found:
+            try:
+                used = one.stats()
+                rows.append({"container": one.name, **{name: getattr(used, name) for name in SHOWN}})
+            except (InvalidState, NotFound):
+                if containers:
+                    raise  # otherwise it has just ended
+        return frames.frame(sorted(rows, key=lambda row: str(row["container"])), ("container", *SHOWN), "container")
 
     def frame(self, *, all: bool = False, filters: Mapping[str, str] | None = None) -> pandas.DataFrame:
         """The containers as a pandas frame; without ``all``, those that run. ``filters`` as for ``Container.list``."""

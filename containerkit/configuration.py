@@ -10,6 +10,8 @@ of the two. Everything is optional::
     bridge = "ck0"                        # CONTAINERKIT_BRIDGE: the default network's; taken as it is when it is there
     bridge_address = "10.1.0.1/24"        # CONTAINERKIT_BRIDGE_ADDRESS: its address and subnet; default: a free one
     bridge_mtu = "1400"                   # CONTAINERKIT_BRIDGE_MTU: bytes; default: the kernel's
+    build_cache_size = "20g"              # CONTAINERKIT_BUILD_CACHE_SIZE: of layers that builds keep for the next ones
+    build_cache_age = "720h"              # CONTAINERKIT_BUILD_CACHE_AGE: since a build had use of them
 
     [log]
     max_size = "10m"                      # CONTAINERKIT_LOG_MAX_SIZE
@@ -41,6 +43,7 @@ from typing import Any
 from containerkit.errors import InvalidArgument, from_os_error
 from containerkit.oci import platforms
 from containerkit.options.policies import log_options
+from containerkit.options.values import duration, size
 
 _SYSTEM = "/etc/containerkit/config.toml"
 _CERTS = ("/etc/containerkit/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
@@ -83,6 +86,8 @@ class Configuration:
     bridge: str = ""
     bridge_address: str = ""
     bridge_mtu: str = ""
+    build_cache_size: str = "20g"
+    build_cache_age: str = "720h"
     log: Log = Log()
     registries: Registries = Registries()
 
@@ -156,6 +161,8 @@ def _member(current: Any, wanted: Any, where: str, name: str) -> Any:
         raise _refusal(where, name, "a text", wanted)
     if name == "bridge_mtu" and wanted and not (wanted.isdigit() and 68 <= int(wanted) <= 65535):
         raise _refusal(where, name, "a text with a number of bytes from 68 to 65535", wanted)
+    if name in ("build_cache_size", "build_cache_age"):
+        (size if name.endswith("size") else duration)(wanted, f"{where}: {name}")
     if name == "platform" and wanted:
         try:
             platforms.parse(wanted)
@@ -189,7 +196,8 @@ def _from_environment(found: Configuration) -> Configuration:
 #: Variable, less its prefix → the member it sets.
 _VARIABLES = {
     "ROOT": "root", "RUN": "run", "PLATFORM": "platform", "BRIDGE": "bridge", "BRIDGE_ADDRESS": "bridge_address",
-    "BRIDGE_MTU": "bridge_mtu", "LOG_MAX_SIZE": "log.max_size",
+    "BRIDGE_MTU": "bridge_mtu", "BUILD_CACHE_SIZE": "build_cache_size",
+    "BUILD_CACHE_AGE": "build_cache_age", "LOG_MAX_SIZE": "log.max_size",
     "LOG_MAX_FILE": "log.max_file", "INSECURE_REGISTRIES": "registries.insecure",
     "ADD_REGISTRIES": "registries.additional", "CERTS": "registries.certs", "MIRRORS": "registries.mirrors",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from containerkit.options.ports import expose
 if TYPE_CHECKING:
     from containerkit.store.containers import ContainerRecord
     from containerkit.store.netrows import Endpoint as Row
+    from containerkit.store.netrows import PublishedPort
     from containerkit.store.store import Store
 
 
@@ -48,10 +50,10 @@ def _endpoint(row: Row) -> Endpoint:
     return Endpoint(name, f"eth{row.place}", row.address, row.address6, row.mac, gateway, row.aliases)
 
 
-def ports(record: ContainerRecord) -> dict[str, list[tuple[str, int]]]:
+def ports(published: Iterable[PublishedPort]) -> dict[str, list[tuple[str, int]]]:
     """``"80/tcp"`` → (address of the host, port), sorted. ``0.0.0.0`` is every address, of IPv6 too."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for one in sorted(record.published, key=lambda one: (one.container_port, one.protocol, one.host_ip, one.host_port)):
+    for one in sorted(published, key=lambda one: (one.container_port, one.protocol, one.host_ip, one.host_port)):
         key = f"{one.container_port}/{one.protocol}"
         found.setdefault(key, []).append((one.host_ip or "0.0.0.0", one.host_port))
     return found
@@ -63,4 +65,4 @@ def port(record: ContainerRecord, wanted: int | str) -> list[tuple[str, int]]:
         (key,) = expose([wanted], "port")
     except ValueError:
         raise InvalidArgument(f'port {wanted!r}: write one port, as 80 or "53/udp"') from None
-    return ports(record).get(key, [])
+    return ports(record.published).get(key, [])

@@ -6,28 +6,24 @@ import builtins
 import contextlib
 import os
 import signal as signals
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Unpack
 
-from containerkit import conditions, connections, files, inspection, listing, logs, mountinfo, template
+from containerkit import conditions, files, inspection, listing, logs, starting
 from containerkit import engine as engines
+from containerkit.containerfacts import ContainerFacts
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.execution import Execution
 from containerkit.files import ContainerPath
-from containerkit.oci.runtime_spec import Spec
 from containerkit.options import (
     Command,
     Duration,
-    LogOptions,
-    Mount,
     ResourceOptions,
     RunOptions,
     Settings,
     container_name,
     duration,
-    settings,
     shows_options,
     signal_number,
 )
@@ -36,42 +32,27 @@ from containerkit.results import LogLine, Plan, Result
 from containerkit.store.containers import ALIVE
 from containerkit.supervise import (
     attachments,
-    configure,
     ending,
-    launch,
-    messages,
     networks,
     pausing,
     recover,
     rootfs,
-    sessions,
-    specs,
     updating,
 )
-from containerkit.supervise.health import Health
-from containerkit.supervise.output import Output
-from containerkit.views import html
 
 if TYPE_CHECKING:
     from containerkit.conditions import Condition
-    from containerkit.connections import Endpoint
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.layers.diff import Change
-    from containerkit.linux.netview import Interface, Neighbour, Route
-    from containerkit.recording import Recording
-    from containerkit.stats import Stats
-    from containerkit.store.containers import ContainerRecord
+    from containerkit.measuring.recording import Recording
+    from containerkit.measuring.stats import Stats
     from containerkit.top import ProcessInfo
+    from containerkit.xray.values import XRay
 
 
-class Container:
+class Container(ContainerFacts):
     """A container. Made by ``run``, ``create``, ``get`` and ``list``; reads its current state when asked."""
-
-    def __init__(self, engine: Engine, id: str, name: str) -> None:
-        self._engine = engine
-        self._id = id
-        self._last_name = name
 
     # -- finding and making ------------------------------------------------------------------------------------------
 
@@ -104,7 +85,7 @@ class Container:
         return [cls(engine, record.id, record.name) for record in found]
 
     @classmethod
-    @shows_options
+    @shows_options(RunOptions)
     def create(
         cls, image: str | Image, command: Command = None, *, engine: Engine | None = None, **options: Unpack[RunOptions]
     ) -> Container:
@@ -116,234 +97,6 @@ class Container:
         """
         return (engine or engines.default_engine()).create(image, command, **options)
 
-    @classmethod
-    def _create(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(engine, command, options)
-        wishes = networks.wishes(engine.store, engine.configuration, chosen)
-        record = launch.create(
-            engine.store, image._record, image._reference, chosen, wishes, replace=bool(options.get("replace"))
-        )
-        return cls(engine, record.id, record.name)
-
-    @classmethod
-    def _run(cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> Container:
-        chosen = cls._settle(engine, command, options)
-        wishes = networks.wishes(engine.store, engine.configuration, chosen)
-        with _descriptor(sessions.stdin_of(None)) as stdin:
-            running = launch.run(
-                engine.store, image._record, image._reference, chosen, wishes, stdin,
-                replace=bool(options.get("replace")),
-            )  # fmt: skip
-        running.wait_started(engine.store)
-        running.channel.close()
-        if chosen.name:  # it may follow another one that others are linked to
-            networks.tell_linked(engine.store, running.record)
-        return cls(engine, running.record.id, running.record.name)
-
-    @staticmethod
-    def _settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
-        bounds = engine.configuration.log.options(options.get("log_options"))
-        chosen = settings(command, {**options, "log_options": bounds})
-        if options.get("replace") and not chosen.name:
-            raise InvalidArgument("replace: needs a name: it removes the container of that name first")
-        return chosen if options.get("network") is not None else networks.possible(chosen)
-
-    @classmethod
-    def _call(
-        cls, engine: Engine, image: Image, command: Command, options: Mapping[str, Any], *,
-        input: bytes | str | None, timeout: Duration | None, check: bool,
-    ) -> Result:  # fmt: skip
-        seconds = None if timeout is None else duration(timeout, "timeout")
-        # Its output is the result: all of it.
-        whole = LogOptions(max_size=-1, max_file=1)
-        chosen = cls._settle(engine, command, {**options, "remove": True, "log_options": whole})
-        wishes = networks.wishes(engine.store, engine.configuration, chosen)
-        with _descriptor(sessions.stdin_of(input)) as stdin:
-            running = launch.run(
-                engine.store, image._record, image._reference, chosen, wishes, stdin,
-                replace=bool(options.get("replace")), with_log=True,
-            )  # fmt: skip
-        began = time.monotonic()
-        with running.channel:
-            try:
-                started = running.wait_started(engine.store, seconds)
-                ended = running.wait_ended(engine.store, seconds) if started else None
-            except BaseException:
-                os.close(running.log)
-                raise
-        last = ended or messages.Exited(-1, time.monotonic() - began)
-        output = Output.of_log(running.log)
-        result = Result(last.exit_code, last.duration, last.oom_killed, running.record.command, output)
-        if ended is None:
-            raise Timeout(f"container {running.record.name}: still running after {seconds} s; ended", result=result)
-        return result.check() if check else result
-
-    # -- what it is --------------------------------------------------------------------------------------------------
-
-    def _truth(self) -> ContainerRecord | None:
-        return ending.current(self._engine.store, self._id)
-
-    def _record(self) -> ContainerRecord:
-        record = self._truth()
-        if record is None:
-            raise NotFound(f"container {self._last_name}: not found (removed)")
-        self._last_name = record.name
-        return record
-
-    def _file(self, name: str) -> str:
-        return os.path.join(self._engine.store.paths.containers, self._id, name)
-
-    def _spec(self) -> Spec:
-        return specs.read(self._engine.store, self._id)
-
-    @property
-    def id(self) -> str:
-        """64 hexadecimal digits."""
-        return self._id
-
-    @property
-    def short_id(self) -> str:
-        """The first 12 digits of the id."""
-        return self._id[:12]
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._record().name
-
-    @property
-    def image(self) -> Image:
-        """The image it was made from.
-
-        Raises:
-            NotFound: the image has been removed by force.
-        """
-        from containerkit.image import Image
-
-        return Image.get(self._record().image, engine=self._engine)
-
-    @property
-    def status(self) -> str:
-        """created, running, paused, restarting, exited or dead."""
-        return self._record().status
-
-    @property
-    def exit_code(self) -> int | None:
-        """How the last run ended; None before the first end."""
-        return self._record().exit_code
-
-    @property
-    def pid(self) -> int | None:
-        """The host's pid of the container's pid 1, while it runs."""
-        return self._record().pid
-
-    @property
-    def oom_killed(self) -> bool:
-        """Whether the kernel ended a process of the last run because memory ran out."""
-        return bool(self._record().oom_killed)
-
-    @property
-    def health(self) -> str | None:
-        """starting, healthy or unhealthy, as its health check says; None without one."""
-        health = Health.loads(self._record().health)
-        return None if health is None else health.status
-
-    @property
-    def restart_count(self) -> int:
-        """How often its restart policy has started it since somebody did."""
-        return self._record().restarts
-
-    @property
-    def ip_address(self) -> str | None:
-        """Its address on the first of its networks, while it runs (IPv4, else IPv6)."""
-        found = next(iter(self.networks.values()), None)
-        return None if found is None else found.ip_address or found.ip6_address
-
-    @property
-    def networks(self) -> dict[str, Endpoint]:
-        """The networks that it is on, by name, in the order of its interfaces."""
-        return connections.of(self._engine.store, self._record())
-
-    @property
-    def ports(self) -> dict[str, builtins.list[tuple[str, int]]]:
-        """What it publishes while it runs: ``{"80/tcp": [("0.0.0.0", 8080)]}``, addresses and ports of the host."""
-        return connections.ports(self._record())
-
-    def port(self, port: int | str) -> builtins.list[tuple[str, int]]:
-        """Where one of its ports is published: addresses and ports of the host; as ``docker port``.
-
-        Args:
-            port: 80, or ``"53/udp"``.
-        """
-        return connections.port(self._record(), port)
-
-    def interfaces(self) -> builtins.list[Interface]:
-        """Its links, as ``ip address`` in it would show them, loopback first; with any choice of ``network``.
-
-        Raises:
-            InvalidState: it does not run.
-        """
-        from containerkit import netinfo
-
-        return netinfo.interfaces(self._running("look at its network", ALIVE - {"restarting"}))
-
-    def routes(self) -> builtins.list[Route]:
-        """The ways that it knows, as ``ip route`` in it would show them. As :meth:`interfaces`."""
-        from containerkit import netinfo
-
-        return netinfo.routes(self._running("look at its network", ALIVE - {"restarting"}))
-
-    def neighbours(self) -> builtins.list[Neighbour]:
-        """Whom it has spoken to of late, as ``ip neighbour`` in it would show it. As :meth:`interfaces`."""
-        from containerkit import netinfo
-
-        return netinfo.neighbours(self._running("look at its network", ALIVE - {"restarting"}))
-
-    @property
-    def mounts(self) -> builtins.list[Mount]:
-        """Its volumes, binds and what else is mounted for it, by target; of a volume ``source`` is the name."""
-        return mountinfo.mounts(Settings.read(self._record().options))
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The image's labels and its own."""
-        return dict(Settings.read(self._record().options).labels or {})
-
-    @property
-    def created(self) -> datetime:
-        """When it was made (UTC)."""
-        return _moment(self._record().created)
-
-    @property
-    def started(self) -> datetime | None:
-        """When it was last started (UTC)."""
-        moment = self._record().started
-        return None if moment is None else _moment(moment)
-
-    @property
-    def finished(self) -> datetime | None:
-        """When it last ended (UTC)."""
-        moment = self._record().finished
-        return None if moment is None else _moment(moment)
-
-    @overload
-    def inspect(self) -> dict[str, Any]: ...
-
-    @overload
-    def inspect(self, *, format: str) -> str: ...
-
-    def inspect(self, *, format: str | None = None) -> dict[str, Any] | str:
-        """Everything about it, shaped as ``docker inspect``.
-
-        Args:
-            format: a template of Go's, as docker takes: ``"{{.State.Pid}}"``; then the text that it gives.
-
-        Raises:
-            InvalidArgument: a template that cannot be carried out.
-        """
-        found = inspection.container(self._engine.store, self._record(), self._spec(), self._file("log"))
-        return found if format is None else template.render(format, found)
-
     # -- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> Container:
@@ -353,12 +106,7 @@ class Container:
             InvalidState: it runs already.
             RuntimeFailure: it could not be started; it is as created, and ``inspect()`` says why.
         """
-        record = self._record()
-        with _descriptor(sessions.stdin_of(None)) as stdin:
-            running = launch.start(self._engine.store, record, self.image._record, stdin)
-        running.wait_started(self._engine.store)
-        running.channel.close()
-        networks.tell_linked(self._engine.store, record)
+        starting.start(self._engine.store, self._record(), self.image._record)
         return self
 
     def kill(self, signal: str | int = "KILL") -> Container:
@@ -378,12 +126,6 @@ class Container:
         else:
             ending.send(record, number)
         return self
-
-    def _running(self, verb: str, states: frozenset[str] = frozenset({"running"})) -> ContainerRecord:
-        record = self._record()
-        if record.state not in states:
-            raise InvalidState(f"container {record.name}: cannot {verb}: it is {record.status}")
-        return record
 
     def stop(self, timeout: Duration | None = None) -> Container:
         """Ask it to end with its stop signal; kill it when it has not after ``timeout``. An ended one stays ended.
@@ -712,7 +454,11 @@ class Container:
         return Image(self._engine, made.id, tag or "")
 
     def path(self, path: str = "/") -> ContainerPath:
-        """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``."""
+        """A path in it, with the methods of ``pathlib``: ``c.path("/etc/hosts").read_text()``.
+
+        The kernel's settings below ``/proc/sys`` are those of whoever opens them, here the caller's: ``exec`` sees the
+        container's.
+        """
         return ContainerPath(self._root(), path)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
@@ -723,10 +469,10 @@ class Container:
         Raises:
             InvalidState: it does not run.
         """
-        from containerkit.stats import read_stats
+        from containerkit.measuring.stats import read_stats
 
-        record = self._running("measure")
-        return read_stats(specs.cgroup(self._engine.store, self._id), record.pid)
+        record = self._running("measure", ALIVE - {"restarting"})
+        return read_stats(self._engine.store, record)[0]
 
     def top(self) -> builtins.list[ProcessInfo]:
         """Its processes, by pid.
@@ -750,12 +496,10 @@ class Container:
         Args:
             interval: seconds between samples.
         """
-        from containerkit.recording import Recording
+        from containerkit.measuring.recording import Recording
 
-        record = self._running("measure")
-        return Recording(
-            record.name, specs.cgroup(self._engine.store, self._id), record.pid, duration(interval, "interval")
-        )
+        record = self._running("measure", ALIVE - {"restarting"})
+        return Recording(self._engine.store, record, duration(interval, "interval"))
 
     def explain(self) -> Plan:
         """The operations that its start consists of, and what each cost the last time."""
@@ -765,51 +509,40 @@ class Container:
         )
         return inspection.explain(self._spec(), overlay, self._file("timings.json"))
 
+    def xray(self) -> XRay:
+        """What it is to the kernel: namespaces and who shares them, cgroups, mounts, layers, rights, links, users.
+
+        Of one that has ended, or of another user's, it says which parts are missing.
+        """
+        from containerkit.xray import reading
+
+        return reading.take(self._engine.store, self._record(), self._spec(), lambda: self.image)
+
     # -- looks -------------------------------------------------------------------------------------------------------
 
     def panel(self) -> Any:
-        """A card with its status, live CPU and memory, logs and buttons (ipywidgets)."""
-        from containerkit.notebook.card import ContainerCard
+        """Live charts of what it uses, with its limits and what happens to it; sliders for the limits; buttons."""
+        from containerkit.notebook.panel import ContainerPanel
 
-        return ContainerCard(self)
+        return ContainerPanel(self, self._engine)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Container) and (self._id, self._engine) == (other._id, other._engine)
+    def log_view(self) -> Any:
+        """Its log as a widget: followed, gone through and searched, however large it is."""
+        from containerkit.notebook.logview import LogView
 
-    def __hash__(self) -> int:
-        return hash(self._id)
+        return LogView(self, self._file("log"))
 
-    def __repr__(self) -> str:
-        record = self._truth()
-        if record is None:
-            return f"Container({self._last_name!r}, removed)"
-        ended = f" ({record.exit_code})" if record.status == "exited" else ""
-        return f"Container({record.name!r}, {record.status}{ended}, image={record.image_reference!r})"
+    def terminal(self, command: Command = None) -> Any:
+        """A terminal in it as a widget.
 
-    def _repr_html_(self) -> str:
-        record = self._truth()
-        if record is None:
-            return html.note(f"container {self._last_name}: removed")
-        rows = {
-            "image": record.image_reference,
-            "command": configure.describe_command(record.command),
-            "status": record.status if record.exit_code is None else f"{record.status} ({record.exit_code})",
-        }
-        addresses = {name: one.ip_address or one.ip6_address for name, one in self.networks.items()}
-        if any(addresses.values()):
-            rows["networks"] = ", ".join(f"{name} {address}" for name, address in addresses.items() if address)
-        if published := connections.ports(record):
-            rows["ports"] = ", ".join(f"{ip}:{port} → {key}" for key, hosts in published.items() for ip, port in hosts)
-        return html.card(f"container {record.name}", record.status, rows)
+        Args:
+            command: what runs in it; default: ``sh``.
 
+        Raises:
+            InvalidState: it does not run.
+            RuntimeFailure: the program could not be started.
+        """
+        from containerkit.notebook.terminal import Terminal
 
-@contextlib.contextmanager
-def _descriptor(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
+        process = self.popen(command or "sh", tty=True, env={"TERM": "xterm-256color"})
+        return Terminal(process, self.name)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from containerkit import options as opts
 from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
@@ -23,19 +23,31 @@ from containerkit.errors import (
     from_os_error,
 )
 from containerkit.oci import platforms
-from containerkit.options import Command, RunOptions, shows_options
+from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, RunOptions, shows_options
 from containerkit.results import Doctor, PruneReport, Result, SearchResults
 from containerkit.store.paths import Paths
+from containerkit.views import html
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
+    from containerkit.buildcache import BuildCache
+    from containerkit.builder.context import Source
     from containerkit.container import Container
     from containerkit.event import Event, Filters
+    from containerkit.functions.function import Function
     from containerkit.image import Image
+    from containerkit.lifetimes import Session
+    from containerkit.measuring.metrics import MetricsServer
+    from containerkit.measuring.recordings import Recordings
     from containerkit.progress import Choice
+    from containerkit.stepping.stepper import Stepper
     from containerkit.store.store import Store
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-class Engine:
+
+class Engine(Shown):
     """An isolated store and runtime.
 
     Args:
@@ -66,6 +78,10 @@ class Engine:
     def __repr__(self) -> str:
         return f"Engine({str(self.paths.root)!r})"
 
+    def _repr_html_(self) -> str:
+        nouns = {name: str(len(getattr(self, name))) for name in ("images", "containers", "volumes")}
+        return html.card("engine", "", {"root": str(self.paths.root), **nouns})
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Engine) and self.paths == other.paths
 
@@ -89,13 +105,14 @@ class Engine:
     def _open(self) -> Store:
         from containerkit.store import rights
         from containerkit.store.store import Store
-        from containerkit.supervise import recover, worker
+        from containerkit.supervise import abandoned, recover, worker
 
         rights.delegate, rights.is_needed = worker.call, os.geteuid() != 0
         try:
             self.paths.create()
             store = Store(self.paths)
             recover.sweep(store)
+            abandoned.sweep(store)
         except OSError as error:
             raise from_os_error(error, f"engine {self.paths.root}") from error
         return store
@@ -123,11 +140,18 @@ class Engine:
         return NetworkCollection(self)
 
     @property
+    def build_cache(self) -> BuildCache:
+        """What builds keep from one time to the next."""
+        from containerkit.buildcache import BuildCache
+
+        return BuildCache(self)
+
+    @property
     def volumes(self) -> VolumeCollection:
         """The volumes."""
         return VolumeCollection(self)
 
-    @shows_options
+    @shows_options(RunOptions)
     def run(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Start a container and return at once.
 
@@ -142,19 +166,31 @@ class Engine:
             RuntimeFailure: it could not be started; nothing of it is left.
         """
         found = self._image(image, options)
+        from containerkit import starting
         from containerkit.container import Container
 
-        return Container._run(self, found, command, options)
+        record = starting.run(self, found, command, options)
+        return Container(self, record.id, record.name)
 
-    @shows_options
+    @shows_options(RunOptions)
+    def step(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Stepper:
+        """A start as :meth:`run` makes it, one operation at a time; see :class:`~containerkit.Stepper`."""
+        found = self._image(image, options)
+        from containerkit.stepping.stepper import Stepper
+
+        return Stepper(self, found, command, options)
+
+    @shows_options(RunOptions)
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container without starting it; otherwise as :meth:`run`."""
         found = self._image(image, options)
+        from containerkit import starting
         from containerkit.container import Container
 
-        return Container._create(self, found, command, options)
+        record = starting.create(self, found, command, options)
+        return Container(self, record.id, record.name)
 
-    @shows_options
+    @shows_options(RunOptions)
     def call(
         self,
         image: str | Image,
@@ -179,9 +215,46 @@ class Engine:
             ProcessFailed: with ``check``; ``result`` has everything.
         """
         found = self._image(image, options)
-        from containerkit.container import Container
+        from containerkit import starting
 
-        return Container._call(self, found, command, options, input=input, timeout=timeout, check=check)
+        return starting.call(self, found, command, options, input=input, timeout=timeout, check=check)
+
+    @overload
+    def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
+
+    @overload
+    def function(
+        self, function: None = None, /, *, image: str | Image = "host", timeout: opts.Duration | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Callable[[Callable[P, R]], Function[P, R]]: ...  # fmt: skip
+
+    @shows_options(RunOptions)
+    def function(
+        self, function: Callable[..., Any] | None = None, /, *, image: str | Image = "host",
+        timeout: opts.Duration | None = None, **options: Unpack[RunOptions],
+    ) -> Any:  # fmt: skip
+        """Make a function run in a container each time it is called: ``@ck.function(memory="64m")``.
+
+        What it gives is unpickled here, with your rights: take only functions and images that may run code here.
+
+        Args:
+            function: what follows the ``@``.
+            image: a reference, an id or an Image, which has ``python3`` of this minor version; or ``"host"``: this
+                machine's own files, with its interpreter and modules. There the function reads what you can read, but
+                ``/run``; what it writes is kept in memory, counts there, and is gone at the end.
+            timeout: seconds for each call, or ``"1m30s"``; then it is ended, with all that it has started.
+            options: as for ``run``, for the container of each call; ``network`` is ``"none"`` when not said.
+
+        Returns:
+            A :class:`~containerkit.functions.function.Function`; its ``map`` takes many inputs, its ``local`` runs it
+            here.
+
+        Raises:
+            InvalidArgument: an option that cannot be right; a generator or a coroutine.
+        """
+        from containerkit.functions.function import decorated
+
+        return decorated(function, image, timeout, options, self)
 
     def _image(self, image: str | Image, options: Mapping[str, Any]) -> Image:
         from containerkit.supervise.client import spawner
@@ -198,6 +271,22 @@ class Engine:
         if not isinstance(image, str):
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
         return Image._obtain(self, image, str(options.get("pull") or "missing"), options.get("platform"))
+
+    @shows_options(BuildOptions, BUILD_DEFAULTS)
+    def build(
+        self, context: Source = ".", *, dockerfile: str | os.PathLike[str] | None = None,
+        contexts: Mapping[str, Source | Image] | None = None, **options: Unpack[BuildOptions],
+    ) -> Image:  # fmt: skip
+        """An image from a Dockerfile and the files beside it; see :meth:`Image.build`.
+
+        Args:
+            context: what COPY and ADD see: a directory, an archive, a mapping of names to contents, or None.
+            dockerfile: its path, here or in the context; default: the context's ``Dockerfile``.
+            contexts: more contexts, or images, by name.
+        """
+        from containerkit.image import Image
+
+        return Image.build(context, dockerfile=dockerfile, contexts=contexts, engine=self, **options)
 
     def pull(
         self, reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
@@ -278,6 +367,31 @@ class Engine:
 
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 
+    def dashboard(self, *, interval: float = 1.0) -> Any:
+        """All containers, live, as a widget: what they use, with their limits; buttons; logs, terminals and panels.
+
+        Args:
+            interval: seconds between two looks, 0.25 at least; 0 for none: then its ``refresh()`` is the only way.
+
+        Raises:
+            InvalidArgument: another interval.
+        """
+        if interval != 0 and not interval >= 0.25:
+            raise InvalidArgument(f"dashboard: interval {interval}: at least 0.25 seconds, or 0")
+        from containerkit.notebook.dashboard import Dashboard
+
+        return Dashboard(self, interval)
+
+    def run_form(self, image: str = "", command: str = "", **options: Unpack[RunOptions]) -> Any:
+        """A form to run a container with, as a widget; it shows the line of Python that it stands for.
+
+        Args:
+            image, command, options: what is filled in; as for :meth:`run`.
+        """
+        from containerkit.notebook.runform import RunForm
+
+        return RunForm(self, image, command, options)
+
     def prune(
         self, *, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None
     ) -> PruneReport:
@@ -285,7 +399,8 @@ class Engine:
         no container is on. The default network's bridge goes, too; it is made anew when it is needed.
 
         Args:
-            all: images with names, too, when no container was made from them; and downloads that were broken off.
+            all: images with names, too, when no container was made from them; downloads that were broken off; and what
+                builds keep.
             volumes: anonymous volumes that no container uses, too (``ck.volumes.prune(all=True)``: others as well).
             filters: only containers like that, as for ``Container.list``, and no images, networks or volumes.
         """
@@ -317,7 +432,7 @@ class Engine:
             images, space = self.store.images.prune(all=all)
             freed += space
             if all:
-                freed += downloads.sweep(self.paths.downloads, 0)
+                freed += downloads.sweep(self.paths.downloads, 0) + self.build_cache.prune().space_reclaimed
         return PruneReport(tuple(sorted(names)), tuple(sorted(images)), tuple(sorted(unused)), tuple(gone), freed)
 
     def boot(self) -> list[Container]:
@@ -340,6 +455,58 @@ class Engine:
             if wanted and record.state == "exited":
                 started.append(Container(self, record.id, record.name).start())
         return started
+
+    @property
+    def _session(self) -> str:
+        """The id of the session that what is made now belongs to; empty for none."""
+        from containerkit.lifetimes import current
+
+        return current(self)
+
+    def record(self, *containers: str | Container, interval: opts.Duration = 0.1) -> Recordings:
+        """Measure several containers around a block: ``with ck.record("web", "db") as rec: …``, then ``rec.frame()``.
+
+        Args:
+            containers: names, ids or containers; none for all that run, and those that are started meanwhile.
+            interval: seconds between samples.
+
+        Raises:
+            NotFound: no such container.
+            InvalidState: one of them does not run.
+        """
+        from containerkit.container import Container
+        from containerkit.measuring.recordings import Recordings
+
+        found = [one if isinstance(one, Container) else Container.get(one, engine=self) for one in containers]
+        records = [one._running("measure") for one in found] if containers else None
+        return Recordings(self.store, records, opts.duration(interval, "interval"))
+
+    def serve_metrics(self, *, port: int = 9323, host: str = "127.0.0.1") -> MetricsServer:
+        """Serve what containers use to Prometheus, at ``http://host:port/metrics``, with cAdvisor's names and labels.
+
+        It goes on in the background until ``close()``, the end of a ``with`` block, or of this process.
+
+        Args:
+            port: 0 for any free one.
+            host: ``"0.0.0.0"`` for all addresses of this machine: anybody who reaches it sees names, images and labels.
+
+        Raises:
+            Unsupported: prometheus_client is not installed.
+            RuntimeFailure: the port is in use.
+        """
+        from containerkit.measuring.metrics import MetricsServer
+
+        return MetricsServer(self, host, port)
+
+    def session(self) -> Session:
+        """A time at whose end everything goes that was made in it, also when this process is killed before.
+
+        ``with ck.session(): …`` holds for the block; ``session = ck.session()`` for a whole notebook or script, until
+        ``session.close()`` or its end. See :class:`Session` for what belongs to it.
+        """
+        from containerkit.lifetimes import Session
+
+        return Session(self)
 
     def doctor(self, *, verify: bool = False) -> Doctor:
         """What this machine has of what containers need; of what is missing, what is lost and how to mend it.

@@ -11,8 +11,10 @@
     ├── Unsupported          this machine cannot do it, and what it lacks
     ├── Timeout              time was up (also a TimeoutError); carries the output so far
     ├── ProcessFailed        check=True and the exit code is not 0; carries the result
+    │   └── OutOfMemory      a function needed more than its memory limit (also a MemoryError)
+    ├── MapFailed            a function failed for some inputs of a map; carries the results of the others
     ├── RuntimeFailure       a container or exec could not be started; carries the exit code
-    ├── BuildError           a Dockerfile step failed
+    ├── BuildError           a Dockerfile is wrong, or a step of it failed
     ├── RegistryError        a registry refused, or answered nonsense
     └── StorageError         the disk is full, read-only or damaged
 
@@ -23,9 +25,14 @@ Messages are lowercase, without a period, and name the object first:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containerkit.builder.report import BuildReport
+    from containerkit.dockerfile.problems import Problem
+    from containerkit.image import Image
     from containerkit.results import Result
 
 
@@ -88,6 +95,21 @@ class ProcessFailed(ContainerkitError):
         self.result = result
 
 
+class OutOfMemory(ProcessFailed, MemoryError):
+    """The kernel ended it because it needed more than its memory limit."""
+
+
+class MapFailed(ContainerkitError):
+    """A function failed for some of its inputs.
+
+    ``results`` has, in the order of the inputs, what it gave for each, and the exception where it failed.
+    """
+
+    def __init__(self, message: str, *, results: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.results = list(results)
+
+
 class RuntimeFailure(ContainerkitError):
     """A process could not be started.
 
@@ -101,7 +123,19 @@ class RuntimeFailure(ContainerkitError):
 
 
 class BuildError(ContainerkitError):
-    """A step of a build failed."""
+    """A step of a build failed, or its Dockerfile cannot be built: then ``problems`` are all that is wrong with it.
+
+    Of a step: ``exit_code`` is its program's, ``image`` what there was before it (``error.image.run("sh", tty=True)``
+    looks around there), ``report`` how the build went until then.
+    """
+
+    def __init__(
+        self, message: str, *, problems: Sequence[Problem] = (), log: str = "", exit_code: int | None = None,
+        image: Image | None = None, report: BuildReport | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message, log=log)
+        self.problems = tuple(problems)
+        self.exit_code, self.image, self.report = exit_code, image, report
 
 
 class RegistryError(ContainerkitError):

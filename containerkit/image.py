@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, TypeVar, Unpack
 
 from containerkit import engine as engines
-from containerkit.errors import InvalidArgument, NotFound
-from containerkit.options import Command, Duration, RunOptions, duration, shows_options
-from containerkit.views import html, text
+from containerkit.errors import InvalidArgument
+from containerkit.fluent import Fluent
+from containerkit.imagefacts import ImageFacts
+from containerkit.options import (
+    BUILD_DEFAULTS,
+    BuildOptions,
+    Command,
+    Duration,
+    RunOptions,
+    duration,
+    shows_options,
+)
 
 if TYPE_CHECKING:
+    from containerkit.builder.context import Source
+    from containerkit.chain import Chain
     from containerkit.container import Container
+    from containerkit.dockerfile import Dockerfile, Instruction
     from containerkit.engine import Engine
     from containerkit.layers.diff import Change
-    from containerkit.layers.listing import LayerEntry
-    from containerkit.oci.image_config import ContainerConfig
     from containerkit.progress import Choice
-    from containerkit.results import LayerDetails, Result, SearchResults
-    from containerkit.store.images import ImageRecord
-    from containerkit.store.usage import Usage
+    from containerkit.recipe import NamedImage, Origin, Recipe
+    from containerkit.results import Result, SearchResults
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Image:
+class Image(ImageFacts, Fluent):
     """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
 
-    Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`load`, :meth:`import_`, :meth:`from_host` and
-    :meth:`from_debian`.
+    Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`build`, :meth:`load`, :meth:`import_`, :meth:`from_host` and
+    :meth:`from_debian`; and, step by step, by the ``with_…`` of another.
     """
 
-    __slots__ = ("_engine", "_id", "_name")
-
-    def __init__(self, engine: Engine, id: str, name: str = "") -> None:
-        self._engine = engine
-        self._id = id
-        self._name = name  # how the user called it, when that was a reference
+    __slots__ = ()
 
     @classmethod
     def get(cls, reference: str, *, engine: Engine | None = None) -> Image:
@@ -52,7 +57,7 @@ class Image:
 
         engine = engine or engines.default_engine()
         name, record = remote.lookup(engine.store, engine.configuration, reference)
-        return cls(engine, record.id, name)
+        return Image(engine, record.id, name)
 
     @classmethod
     def pull(
@@ -94,7 +99,7 @@ class Image:
         from containerkit import remote
 
         name, record = remote.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
-        return cls(engine, record.id, name)
+        return Image(engine, record.id, name)
 
     @staticmethod
     def search(term: str, *, limit: int = 25, engine: Engine | None = None) -> SearchResults:
@@ -118,7 +123,65 @@ class Image:
             labels: only those with these labels; an empty value matches any.
         """
         engine = engine or engines.default_engine()
-        return [cls(engine, record.id) for record in engine.store.images.list(reference, dangling, labels)]
+        return [Image(engine, record.id) for record in engine.store.images.list(reference, dangling, labels)]
+
+    @classmethod
+    @shows_options(BuildOptions, BUILD_DEFAULTS)
+    def build(
+        cls,
+        context: Source = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        contexts: Mapping[str, Source | Image] | None = None,
+        engine: Engine | None = None,
+        **options: Unpack[BuildOptions],
+    ) -> Image:
+        """An image from a Dockerfile and the files beside it. Steps that were carried out before are taken from the
+        cache; :meth:`explain` of the result says which, and why the others were not.
+
+        Args:
+            context: what COPY and ADD see: a directory, a tar archive (a path, its bytes, or one open for reading), a
+                mapping of names to contents, or None for nothing. A ``.dockerignore`` in it is heeded.
+            dockerfile: its path, here or in the context; default: the context's ``Dockerfile``.
+            contexts: more contexts by name, for ``COPY --from=NAME`` and ``RUN --mount=from=NAME``: as ``context``, or
+                an image, which ``FROM NAME`` finds, too. They go before stages and images of that name.
+
+        Raises:
+            BuildError: the Dockerfile cannot be read, with every error's line; or a step failed: ``image`` is what
+                there was before it.
+            NotFound: the Dockerfile, a base image or the target is not there.
+            InvalidArgument: an unknown option, or a value that cannot be right.
+            Timeout: time was up.
+            StorageError: the disk is full.
+        """
+        return cls._build(engine, context, options, dockerfile=dockerfile, contexts=contexts)
+
+    @classmethod
+    @shows_options(BuildOptions, BUILD_DEFAULTS)
+    def from_dockerfile(
+        cls,
+        text: str | bytes | Dockerfile,
+        *,
+        context: Source = None,
+        contexts: Mapping[str, Source | Image] | None = None,
+        engine: Engine | None = None,
+        **options: Unpack[BuildOptions],
+    ) -> Image:
+        """An image from the text of a Dockerfile, or from one that was parsed; otherwise as :meth:`build`.
+
+        >>> Image.from_dockerfile('FROM busybox\\nCMD ["echo", "hello"]', tag="hello")  # doctest: +SKIP
+        """
+        return cls._build(engine, context, options, text=text, contexts=contexts)
+
+    @classmethod
+    def _build(cls, engine: Engine | None, context: Source, options: BuildOptions, **what: Any) -> Image:
+        from containerkit import building
+        from containerkit.supervise.client import spawner
+
+        engine = engine or engines.default_engine()
+        spawner.ensure()  # it imports what it needs while this process does the same
+        made = building.build(engine, context, options, **what, failed=lambda record: Image(engine, record.id))
+        return Image(engine, made.image.id, next(iter(building.several(options.get("tag"))), ""), made.report)
 
     @classmethod
     def import_(
@@ -146,7 +209,7 @@ class Image:
         from containerkit.store import imports
 
         engine = engine or engines.default_engine()
-        return cls(engine, imports.import_(engine.store, source, tag, changes).id, tag or "")
+        return Image(engine, imports.import_(engine.store, source, tag, changes).id, tag or "")
 
     @classmethod
     def from_host(cls, *programs: str, tag: str | None = None, engine: Engine | None = None) -> Image:
@@ -167,7 +230,7 @@ class Image:
         from containerkit.store import imports
 
         engine = engine or engines.default_engine()
-        return cls(engine, imports.from_host(engine.store, programs, tag).id, tag or "")
+        return Image(engine, imports.from_host(engine.store, programs, tag).id, tag or "")
 
     @classmethod
     def load(
@@ -196,7 +259,7 @@ class Image:
         from containerkit.progress import choose
 
         engine = engine or engines.default_engine()
-        return [cls(engine, id, name) for id, name in load.load(engine.store, source, choose(progress))]
+        return [Image(engine, id, name) for id, name in load.load(engine.store, source, choose(progress))]
 
     @classmethod
     def from_debian(
@@ -216,7 +279,7 @@ class Image:
         Made by mmdebstrap (or debootstrap) from where this machine's apt gets its packages: its sources, keys, proxies.
         It takes half a minute; a second call with the same suite and packages finds the image of the first. Package
         lists and caches are left out, as is what belongs to this machine; the same packages give the same image. Its
-        command is ``bash``.
+        apt keeps none either, and its dpkg does not wait for the disk. Its command is ``bash``.
 
         Args:
             suite: ``"bookworm"``, ``"trixie"``, ``"sid"`` …; one that this machine has no sources of is asked for
@@ -242,124 +305,13 @@ class Image:
             engine.store, suite, packages, tag, fresh=fresh, progress=choose(progress),
             timeout=None if timeout is None else duration(timeout, "timeout"),
         )  # fmt: skip
-        return cls(engine, record.id, tag or "")
-
-    @property
-    def _record(self) -> ImageRecord:
-        return self._engine.store.images.get(self._id)
-
-    @property
-    def _reference(self) -> str:
-        """How the user calls it."""
-        return self._name or next(iter(self.tags), self._id)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine it lives in."""
-        return self._engine
-
-    @property
-    def id(self) -> str:
-        """``sha256:`` and the digest of its config."""
-        return self._id
-
-    @property
-    def short_id(self) -> str:
-        """The first 12 digits of :attr:`id`."""
-        return self._id.removeprefix("sha256:")[:12]
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The references that name it, sorted: ``("busybox:1",)``."""
-        return self._record.tags
-
-    @property
-    def digest(self) -> str:
-        """The digest of its manifest: what a registry knows it by."""
-        return self._record.manifest.digest
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """What registries know it by, sorted: ``("registry.lan:5000/app@sha256:…",)``."""
-        return self._record.digests
-
-    @property
-    def size(self) -> int:
-        """Bytes of its files, unpacked."""
-        return self._record.size
-
-    @property
-    def created(self) -> datetime:
-        """When it was made, as its config says."""
-        return self._record.created
-
-    @property
-    def platform(self) -> str:
-        """``"linux/amd64"``."""
-        config = self._record.config
-        return "/".join(part for part in (config.os, config.architecture, config.variant) if part)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return dict(self.config.labels or {})
-
-    @property
-    def config(self) -> ContainerConfig:
-        """What its containers get where their caller says nothing."""
-        return self._record.config.config
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The digest of each layer's uncompressed tar, the lowest first."""
-        return self._record.config.rootfs.diff_ids
-
-    def inspect(self) -> dict[str, Any]:
-        """What ``docker image inspect`` gives, under the same names."""
-        from containerkit import inspection
-
-        return inspection.image(self._record)
-
-    def layer_details(self) -> builtins.list[LayerDetails]:
-        """Its layers, the lowest first: digests, sizes, and the step that made each."""
-        from containerkit import inspection
-
-        return inspection.layers(self._record, self._layer_sizes())
-
-    def files(self, layer: int) -> builtins.list[LayerEntry]:
-        """What is in one of its layers, sorted by path; what the layer takes away is ``deleted``.
-
-        Args:
-            layer: 1 for the lowest.
-
-        Raises:
-            NotFound: it has no such layer.
-        """
-        from containerkit.layers.listing import entries
-        from containerkit.store import rights
-
-        record = self._record
-        if not 1 <= layer <= len(record.layers):
-            raise NotFound(f"image {self._reference}: layer {layer}: it has {len(record.layers)}")
-        directories = self._engine.store.layers.ensure(record.chain_ids, record.layers)
-        return rights.call(entries, str(directories[layer - 1]))
-
-    def _layer_sizes(self) -> builtins.list[int]:
-        layers, record = self._engine.store.layers, self._record
-        layers.ensure(record.chain_ids, record.layers)  # one that was damaged may have been taken away
-        return [layers.size(chain_id) for chain_id in record.chain_ids]
+        return Image(engine, record.id, tag or "")
 
     def browse(self) -> Any:
         """A widget to look into it: layers, history, config, and the files of each layer (ipywidgets)."""
         from containerkit.notebook.browser import ImageBrowser
 
         return ImageBrowser(self)
-
-    def history(self) -> builtins.list[dict[str, Any]]:
-        """How it was made, the last step first: ``created``, ``created_by``, ``comment``, ``empty_layer``, ``size``."""
-        from containerkit import inspection
-
-        return inspection.history(self._record, self._layer_sizes())
 
     def save(
         self,
@@ -400,11 +352,6 @@ class Image:
         theirs = other if isinstance(other, Image) else Image.get(other, engine=self._engine)
         return rights.call(diff.between, self._directories(), theirs._directories())
 
-    def _directories(self) -> builtins.list[Path]:
-        """Its layers on the disk, uppermost first."""
-        record = self._record
-        return [*reversed(self._engine.store.layers.showing(record.chain_ids, record.layers))]
-
     def tag(self, reference: str) -> Image:
         """Give it another name; an image that had that name loses it.
 
@@ -414,8 +361,8 @@ class Image:
         Raises:
             InvalidArgument: not a reference.
         """
-        self._engine.store.images.tag(self._id, reference)
-        return Image(self._engine, self._id, reference)
+        self._engine.store.images.tag(self.id, reference)
+        return Image(self._engine, self.id, reference)
 
     def push(
         self,
@@ -452,12 +399,6 @@ class Image:
             self.tag(reference)
         return self
 
-    def usage(self) -> Usage:
-        """How much room it takes on the disk: ``total``, ``shared`` with other images, ``unique``: bytes."""
-        from containerkit.store import usage
-
-        return usage.of_images(self._engine.store)[self._record.id]
-
     def remove(self, *, force: bool = False) -> Image:
         """Take away the name this handle was got by, and with its last name the image.
 
@@ -470,20 +411,20 @@ class Image:
             NotFound: it is gone already.
             InvalidState: a container uses it, or it has several names.
         """
-        self._engine.store.images.remove(self._name or self._id, force)
+        self._engine.store.images.remove(self._name or self.id, force)
         return self
 
-    @shows_options
+    @shows_options(RunOptions)
     def run(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Start a container of this image; see :func:`containerkit.run`."""
         return self._engine.run(self, command, **options)
 
-    @shows_options
+    @shows_options(RunOptions)
     def create(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container of this image without starting it."""
         return self._engine.create(self, command, **options)
 
-    @shows_options
+    @shows_options(RunOptions)
     def call(
         self,
         command: Command = None,
@@ -496,24 +437,24 @@ class Image:
         """Run a command to its end in a container of this image; see :func:`containerkit.call`."""
         return self._engine.call(self, command, input=input, timeout=timeout, check=check, **options)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Image) and (self._id, self._engine) == (other._id, other._engine)
+    def call_python(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a Python function in a container of this image: ``image.call_python(math.sqrt, 2)``.
 
-    def __hash__(self) -> int:
-        return hash((self._id, self._engine))
+        For limits, or many calls, see :func:`containerkit.function`, which says more of both. What it gives is
+        unpickled here, with your rights: take only functions and images that may run code here.
+        """
+        from containerkit.functions.function import Function
 
-    def _repr_html_(self) -> str:
-        try:
-            record = self._record
-        except NotFound:
-            return html.note(f"image {self._name or self.short_id}: removed")
-        rows = {
-            "id": self.short_id, "tags": ", ".join(record.tags) or "<none>", "platform": self.platform,
-            "size": f"{text.size(record.size)} in {len(record.layers)} layer{'s' if len(record.layers) != 1 else ''}",
-            "command": " ".join((*(record.config.config.entrypoint or ()), *(record.config.config.cmd or ()))),
-        }  # fmt: skip
-        return html.card(f"image {next(iter(record.tags), self.short_id)}", "", rows)
+        return Function(function, self, None, {}, self._engine)(*args, **kwargs)
 
-    def __repr__(self) -> str:
-        name = f"{self._name!r}, " if self._name else ""
-        return f"Image({name}sha256:{self.short_id})"
+    def _with(self, instruction: Instruction, origins: Sequence[Origin | None] = ()) -> Chain:
+        from containerkit.chain import Chain
+        from containerkit.recipe import NamedImage, Part, Recipe
+
+        recipe = Recipe(NamedImage(self, self._reference))
+        return Chain(self._engine, recipe.with_part(Part(instruction, tuple(origins))))
+
+    def _as_origin(self) -> NamedImage | Recipe:
+        from containerkit.recipe import NamedImage
+
+        return NamedImage(self, self._reference)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from containerkit import connections, mountinfo
+from containerkit.dockerfile.recovering import recovered
 from containerkit.linux.confinement import is_rootless
 from containerkit.oci import codec
 from containerkit.oci.image_config import ContainerConfig, parse_time
@@ -49,7 +50,7 @@ def container(store: Store, record: ContainerRecord, spec: Spec, log: str) -> di
 
 
 def _network_settings(store: Store, record: ContainerRecord, settings: Settings) -> dict[str, Any]:
-    published = connections.ports(record)
+    published = connections.ports(record.published)
     exposed = dict.fromkeys((*settings.expose, *(f"{one.container_port}/{one.protocol}" for one in settings.ports)))
     rows = store.networks.of_container(record.id)
     endpoints = {row.network.name: _endpoint(row) for row in rows if row.network is not None}
@@ -290,6 +291,32 @@ def history(record: ImageRecord, sizes: Sequence[int]) -> list[dict[str, Any]]:
     ][::-1]
 
 
+def dockerfile(record: ImageRecord, others: Iterable[ImageRecord]) -> str:
+    """A Dockerfile that says how an image was made, as well as can be known.
+
+    Args:
+        others: images that it may begin with.
+    """
+    below = [other for other in others if _is_below(other, record)]
+    base = max(below, key=lambda one: (len(one.config.rootfs.diff_ids), len(one.config.history)), default=None)
+    head = f"# {', '.join(record.tags) or record.id}, from its history and its config\n"
+    if base is None:
+        return head + recovered(record.config.history, record.config.config)
+    history = record.config.history[len(base.config.history) :]
+    return head + recovered(history, record.config.config, base.tags[0], base.config.config)
+
+
+def _is_below(base: ImageRecord, record: ImageRecord) -> bool:
+    """Whether an image is what another one began with."""
+    layers, steps = base.config.rootfs.diff_ids, base.config.history
+    return (
+        base.id != record.id
+        and len(layers) > 0
+        and record.config.rootfs.diff_ids[: len(layers)] == layers
+        and record.config.history[: len(steps)] == steps
+    )
+
+
 def layers(record: ImageRecord, sizes: Sequence[int]) -> list[LayerDetails]:
     """The layers of an image, the lowest first; ``sizes`` as for :func:`history`."""
     steps = [step.created_by for step in record.config.history if not step.empty_layer]
@@ -321,7 +348,7 @@ def explain(spec: Spec, overlay: Mount, timings: str) -> Plan:
     outside = len(operations.outside)
     return Plan(
         tuple(
-            Step(number, "host" if number <= outside else "container", type(o).__name__, o.describe(), cost)
+            Step(number, "host" if number <= outside else "container", type(o).__name__, o.describe(), cost, o.calls())
             for number, (o, cost) in enumerate(zip(operations, costs, strict=False), 1)
         )
     )

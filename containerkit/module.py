@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
 from containerkit.engine import default_engine
-from containerkit.options import Command, Duration, RunOptions, shows_options
+from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, Duration, RunOptions, shows_options
 
 if TYPE_CHECKING:
+    from containerkit.buildcache import BuildCache
+    from containerkit.builder.context import Source
     from containerkit.container import Container
     from containerkit.event import Event, Filters
+    from containerkit.functions.function import Function
     from containerkit.image import Image
+    from containerkit.lifetimes import Session
+    from containerkit.measuring.metrics import MetricsServer
+    from containerkit.measuring.recordings import Recordings
     from containerkit.progress import Choice
     from containerkit.results import Doctor, PruneReport, Result, SearchResults
+    from containerkit.stepping.stepper import Stepper
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 images: ImageCollection
 containers: ContainerCollection
 networks: NetworkCollection
 volumes: VolumeCollection
+build_cache: BuildCache
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("images", "containers", "networks", "volumes"):
+    if name in ("images", "containers", "networks", "volumes", "build_cache"):
         return getattr(default_engine(), name)
     raise AttributeError(name)
 
 
-@shows_options
+@shows_options(RunOptions)
 def run(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
     """Start a container and return at once.
 
@@ -46,7 +58,18 @@ def run(image: str | Image, command: Command = None, **options: Unpack[RunOption
     return default_engine().run(image, command, **options)
 
 
-@shows_options
+@shows_options(RunOptions)
+def step(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Stepper:
+    """A start as :func:`run` makes it, one operation at a time: ``next()``, and what it has changed.
+
+    Args:
+        image: a reference, an id or an Image.
+        command: a list, or a string split as a shell splits words; default: the image's own.
+    """
+    return default_engine().step(image, command, **options)
+
+
+@shows_options(RunOptions)
 def call(
     image: str | Image,
     command: Command = None,
@@ -72,6 +95,62 @@ def call(
     return default_engine().call(image, command, input=input, timeout=timeout, check=check, **options)
 
 
+@overload
+def function(function: Callable[P, R], /) -> Function[P, R]: ...
+
+
+@overload
+def function(
+    function: None = None, /, *, image: str | Image = "host", timeout: Duration | None = None,
+    **options: Unpack[RunOptions],
+) -> Callable[[Callable[P, R]], Function[P, R]]: ...  # fmt: skip
+
+
+@shows_options(RunOptions)
+def function(
+    function: Callable[..., Any] | None = None, /, *, image: str | Image = "host", timeout: Duration | None = None,
+    **options: Unpack[RunOptions],
+) -> Any:  # fmt: skip
+    """Make a function run in a container each time it is called: ``@ck.function(memory="64m")``.
+
+    What it gives is unpickled here, with your rights: take only functions and images that may run code here.
+
+    Args:
+        function: what follows the ``@``.
+        image: a reference, an id or an Image, which has ``python3`` of this minor version; or ``"host"``: this
+            machine's own files, with its interpreter and modules. There the function reads what you can read, but
+            ``/run``; what it writes is kept in memory, counts there, and is gone at the end.
+        timeout: seconds for each call, or ``"1m30s"``; then it is ended, with all that it has started.
+        options: as for ``run``, for the container of each call; ``network`` is ``"none"`` when not said.
+
+    Returns:
+        A :class:`~containerkit.functions.function.Function`; its ``map`` takes many inputs, its ``local`` runs it
+        here.
+
+    Raises:
+        InvalidArgument: an option that cannot be right; a generator or a coroutine.
+    """
+    from containerkit.functions.function import decorated
+
+    # The default engine is that of each call.
+    return decorated(function, image, timeout, options, None)
+
+
+@shows_options(BuildOptions, BUILD_DEFAULTS)
+def build(
+    context: Source = ".", *, dockerfile: str | os.PathLike[str] | None = None,
+    contexts: Mapping[str, Source | Image] | None = None, **options: Unpack[BuildOptions],
+) -> Image:  # fmt: skip
+    """An image from a Dockerfile and the files beside it; see :meth:`Image.build`.
+
+    Args:
+        context: what COPY and ADD see: a directory, an archive, a mapping of names to contents, or None.
+        dockerfile: its path, here or in the context; default: the context's ``Dockerfile``.
+        contexts: more contexts, or images, by name.
+    """
+    return default_engine().build(context, dockerfile=dockerfile, contexts=contexts, **options)
+
+
 def events(
     *,
     since: datetime | float | None = None,
@@ -81,6 +160,16 @@ def events(
 ) -> Iterator[Event]:
     """What happened to containers and images, whichever process did it; see :meth:`Engine.events`."""
     return default_engine().events(since=since, until=until, filters=filters, follow=follow)
+
+
+def dashboard(*, interval: float = 1.0) -> Any:
+    """All containers, live, as a widget; see :meth:`Engine.dashboard`."""
+    return default_engine().dashboard(interval=interval)
+
+
+def run_form(image: str = "", command: str = "", **options: Unpack[RunOptions]) -> Any:
+    """A form to run a container with, as a widget; see :meth:`Engine.run_form`."""
+    return default_engine().run_form(image, command, **options)
 
 
 def prune(*, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
@@ -126,6 +215,21 @@ def boot() -> list[Container]:
 def doctor(*, verify: bool = False) -> Doctor:
     """What this machine has of what containers need, and how to get the rest; see :meth:`Engine.doctor`."""
     return default_engine().doctor(verify=verify)
+
+
+def record(*containers: str | Container, interval: Duration = 0.1) -> Recordings:
+    """Measure several containers, or all, around a block: ``with ck.record() as rec: …``; see :meth:`Engine.record`."""
+    return default_engine().record(*containers, interval=interval)
+
+
+def serve_metrics(*, port: int = 9323, host: str = "127.0.0.1") -> MetricsServer:
+    """Serve what containers use to Prometheus, with cAdvisor's names; see :meth:`Engine.serve_metrics`."""
+    return default_engine().serve_metrics(port=port, host=host)
+
+
+def session() -> Session:
+    """A time at whose end everything goes that was made in it: ``with ck.session(): …``; see :meth:`Engine.session`."""
+    return default_engine().session()
 
 
 def info() -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _entry(store: Store, mount: Mount) -> dict[str, Any]:
             found |= {"Source": drivers.path(store.volumes, record), "Driver": record.driver}
         except NotFound:
             found["Source"] = ""  # removed by force
-    flags = [("ro", mount.read_only), ("nocopy", mount.nocopy), ("U", mount.chown)]
+    flags = [("ro", mount.read_only), ("nocopy", mount.nocopy), ("U", mount.chown), ("O", mount.copy_on_write)]
     words = [*(word for word, is_set in flags if is_set), *mount.options]
     propagation = mount.propagation or ("rprivate" if mount.type == "bind" else "")
     return {**found, "Mode": ",".join(words), "RW": not mount.read_only, "Propagation": propagation}
@@ -42,7 +42,7 @@ def _entry(store: Store, mount: Mount) -> dict[str, Any]:
 def binds(settings: Settings) -> list[str]:
     """Volumes and binds in docker's short form."""
     return [
-        f"{one.source}:{one.target}" + (":ro" if one.read_only else "")
+        f"{one.source}:{one.target}" + (":ro" if one.read_only else ":O" if one.copy_on_write else "")
         for one in settings.mounts
         if one.type in ("bind", "volume")
     ]

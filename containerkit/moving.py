@@ -19,6 +19,7 @@ from containerkit.backup import archive, chain, sources
 from containerkit.backup.destinations import Destination, name_of, path_of, writing
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.place import Place
+from containerkit.backup.snapshots import Summary
 from containerkit.backup.sources import Source
 from containerkit.errors import from_os_error
 from containerkit.progress import Choice, Progress, choose
@@ -89,7 +90,7 @@ class _Clock:
 
 def backup(
     engine: Engine, name: str, destination: Destination, base: Place | None, wishes: saving.Wishes, progress: Choice,
-) -> tuple[Place, Manifest]:  # fmt: skip
+) -> tuple[Place, Manifest | Summary]:  # fmt: skip
     """Write a backup of a volume.
 
     Args:

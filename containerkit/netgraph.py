@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from containerkit import connections, listing
 from containerkit.errors import NotFound
 from containerkit.options import Settings
+from containerkit.views import html
 from containerkit.views import network as views
 from containerkit.views.network import Net, Node
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from containerkit.store.store import Store
 
 
-class NetworkGraph:
+class NetworkGraph(Shown):
     """A picture of networks as they were when it was asked for: in a notebook it shows itself.
 
     ``svg`` is its text, for a page or a file of its own. The same networks give the same text.
@@ -40,7 +42,7 @@ class NetworkGraph:
 
     def _repr_html_(self) -> str:
         # Within the page, and not as an image: so it has the page's colours.
-        return f'<div style="overflow-x:auto">{views.picture(self._nets, self._nodes)}</div>'
+        return f'<div {html.PLAIN} style="overflow-x:auto">{views.picture(self._nets, self._nodes)}</div>'
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -54,7 +56,7 @@ class NetworkGraph:
 def draw(store: Store, networks: Sequence[Network]) -> NetworkGraph:
     """One network with its containers, running or not; or all networks, with those that are on none, too."""
     names = {network.name for network in networks}
-    nodes = [_node(store, record) for record in listing.records(store, all=True)]
+    nodes = [_node(store, record, names) for record in listing.records(store, all=True)]
     wanted = nodes if len(names) > 1 else [node for node in nodes if _is_on(node, *names)]
     there = {node.name for node in wanted}
     wanted = [node for node in nodes if node.name in there or node.joins in there]
@@ -76,17 +78,20 @@ def _net(network: Network) -> Net:
     return Net(network.name, " · ".join(parts), is_closed=network.internal)
 
 
-def _node(store: Store, record: ContainerRecord) -> Node:
+def _node(store: Store, record: ContainerRecord, names: set[str]) -> Node:
+    """``names`` are the networks that are drawn: ports that lead to it by another one are not."""
     settings = Settings.read(record.options)
     kind, _, other = settings.network.partition(":")
     if kind == "container":
         return Node(record.name, record.status, joins=_name(store, other))
     if kind == "host":
         return Node(record.name, record.status, (("host", "this machine's addresses"),))
-    addresses = tuple(
-        (name, one.ip_address or one.ip6_address or "") for name, one in connections.of(store, record).items()
-    )
-    return Node(record.name, record.status, addresses, _ports(connections.ports(record)))
+    endpoints = connections.of(store, record)
+    addresses = tuple((name, one.ip_address or one.ip6_address or "") for name, one in endpoints.items())
+    shown = [one for name, one in endpoints.items() if name in names]
+    drawn = {address for one in shown for address in (one.ip_address, one.ip6_address)}
+    published = [one for one in record.published if one.address in drawn or one.address6 in drawn]
+    return Node(record.name, record.status, addresses, _ports(connections.ports(published)))
 
 
 def _name(store: Store, name_or_id: str) -> str:

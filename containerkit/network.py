@@ -8,12 +8,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
+from containerkit import lifetimes
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
 from containerkit.options import network_name
 from containerkit.options.networks import aliases as read_aliases
 from containerkit.store.netrows import DEFAULT_NETWORK
 from containerkit.supervise import netdesign, networks
 from containerkit.views import html
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     from containerkit.container import Container
@@ -26,7 +28,7 @@ _MODES = ("host", "none")
 Texts = str | Sequence[str] | None
 
 
-class Network:
+class Network(Shown):
     """A network that containers are on. Made by ``create``, ``get`` and ``list``; reads its current state when asked.
 
     Built in are ``bridge``, which containers are on that name no other; ``host``, this machine's own; and ``none``.
@@ -107,7 +109,8 @@ class Network:
                 raise AlreadyExists(f"network {name}: is built in")
             wanted = netdesign.row(
                 engine.store, name, driver=driver, subnets=_texts(subnet), gateways=_texts(gateway),
-                ranges=_texts(ip_range), internal=internal, ipv6=ipv6, labels=labels, options=options,
+                ranges=_texts(ip_range), internal=internal, ipv6=ipv6, labels=lifetimes.labelled(engine, labels),
+                options=options,
             )  # fmt: skip
             record = engine.store.networks.insert(wanted)
         except AlreadyExists:

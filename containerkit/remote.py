@@ -26,10 +26,11 @@ from containerkit.store.store import Store
 POLICIES = ("always", "missing", "never")
 
 
-def session(configuration: Configuration, tls_verify: bool | None, timeout: Duration | None) -> Session:
+def session(configuration: Configuration, tls_verify: bool | None, timeout: Duration | Deadline | None) -> Session:
     """One call to registries, with its deadline."""
-    seconds = None if timeout is None else duration(timeout, "timeout")
-    return Session(configuration.registries, Deadline(seconds), tls_verify)
+    if not isinstance(timeout, Deadline):
+        timeout = Deadline(None if timeout is None else duration(timeout, "timeout"))
+    return Session(configuration.registries, timeout, tls_verify)
 
 
 def lookup(store: Store, configuration: Configuration, text: str) -> tuple[str, ImageRecord]:
@@ -52,12 +53,13 @@ def lookup(store: Store, configuration: Configuration, text: str) -> tuple[str, 
 
 def obtain(
     store: Store, configuration: Configuration, text: str, policy: str, platform: str | None, *,
-    tls_verify: bool | None = None, progress: Choice = "auto", timeout: Duration | None = None,
+    tls_verify: bool | None = None, progress: Choice = "auto", timeout: Duration | Deadline | None = None,
 ) -> tuple[str, ImageRecord]:  # fmt: skip
     """The image of a reference, from here or from its registry, and how it is called.
 
     Args:
         policy: ``"always"`` asks the registry, ``"missing"`` when it is not here, ``"never"`` not at all.
+        timeout: a deadline, too, which is the caller's to call off.
 
     Raises:
         NotFound: it is not here, or not for that platform, and the registry has it not or is not asked.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from containerkit.errors import NotFound, ProcessFailed
 from containerkit.views import frames, html, text
+from containerkit.views import steps as drawing
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +40,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Shown):
     """How a process ended, and what it wrote.
 
     Args:
@@ -159,20 +161,27 @@ def _line(time: int, stream: int, data: bytes) -> LogLine:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of a start. ``where`` is ``host`` or ``container``; ``nanoseconds`` None when not measured."""
+    """One operation of a start.
+
+    Args:
+        where: who executes it: ``host``, or ``container``: its first process.
+        calls: the system calls that it stands for, the telling ones.
+        nanoseconds: what it cost; None when it was not measured.
+    """
 
     number: int
     where: str
     operation: str
     description: str
     nanoseconds: int | None = None
+    calls: tuple[str, ...] = ()
 
 
-_PLAN_COLUMNS = ("number", "where", "operation", "description", "microseconds")
+_PLAN_COLUMNS = ("number", "where", "operation", "description", "calls", "microseconds")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """What a start consists of, in order, with what each step cost the last time."""
 
     steps: tuple[Step, ...]
@@ -183,12 +192,24 @@ class Plan:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @property
+    def nanoseconds(self) -> int:
+        """What its measured steps cost together; those of the host and those of the container overlap."""
+        return sum(step.nanoseconds or 0 for step in self.steps)
+
+    def drawn(self) -> list[drawing.Operation]:
+        """The steps as they are drawn."""
+        return [
+            drawing.Operation(step.number, step.operation, step.where, step.description, step.calls, step.nanoseconds)
+            for step in self.steps
+        ]
+
     def rows(self) -> list[dict[str, object]]:
         """A row per step; ``microseconds`` is None for what was not measured."""
         return [
             {
                 "number": step.number, "where": step.where, "operation": step.operation,
-                "description": step.description,
+                "description": step.description, "calls": ", ".join(step.calls),
                 "microseconds": None if step.nanoseconds is None else round(step.nanoseconds / 1000),
             }
             for step in self.steps
@@ -202,7 +223,8 @@ class Plan:
         return text.table(self.rows(), _PLAN_COLUMNS)
 
     def _repr_html_(self) -> str:
-        return html.table(self.rows(), _PLAN_COLUMNS)
+        cost = f", {self.nanoseconds / 1e6:.1f} ms" if self.nanoseconds else ""
+        return drawing.plan(f"{len(self)} operations{cost}", self.drawn())
 
 
 @dataclass(frozen=True)
@@ -227,7 +249,7 @@ _FINDING_COLUMNS = ("area", "name", "status", "detail", "lost", "mend")
 
 
 @dataclass(frozen=True)
-class Doctor:
+class Doctor(Shown):
     """What a machine has of what containers need. True when nothing is missing."""
 
     findings: tuple[Finding, ...]
@@ -284,7 +306,7 @@ class Doctor:
 
 
 @dataclass(frozen=True)
-class PruneReport:
+class PruneReport(Shown):
     """What was removed: names (of images without one their ids), sorted, and the bytes that are free now."""
 
     containers: tuple[str, ...] = ()
@@ -299,6 +321,11 @@ class PruneReport:
         counts += [(len(self.volumes), "volume")] if self.volumes else []
         what = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
         return f"PruneReport({what}, {text.size(self.space_reclaimed)} reclaimed)"
+
+    def _repr_html_(self) -> str:
+        removed = {name: ", ".join(getattr(self, name)) for name in ("containers", "images", "networks", "volumes")}
+        rows = {name: names for name, names in removed.items() if names}
+        return html.card("pruned", "", rows | {"reclaimed": text.size(self.space_reclaimed)})
 
 
 @dataclass(frozen=True)
@@ -337,7 +364,7 @@ _SEARCH_COLUMNS = ("name", "description", "stars", "official", "tags")
 
 
 @dataclass(frozen=True)
-class SearchResults:
+class SearchResults(Shown):
     """What a search has found, in the registry's order."""
 
     found: tuple[SearchResult, ...]

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
-from containerkit import moving
+from containerkit import lifetimes, moving
 from containerkit.backup.destinations import Destination
 from containerkit.backup.items import Item
 from containerkit.backup.place import Place
@@ -24,6 +24,7 @@ from containerkit.store import rights
 from containerkit.supervise import drivers, names, saving
 from containerkit.supervise.saving import Wishes
 from containerkit.views import html, text
+from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     from containerkit.container import Container
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from containerkit.store.volumerows import VolumeRecord
 
 
-class Volume:
+class Volume(Shown):
     """Files that outlive containers. Made by ``create``, ``get`` and ``list``, and for a container that names it."""
 
     def __init__(self, engine: Engine, name: str) -> None:
@@ -81,8 +82,9 @@ class Volume:
             driver: who keeps the content; ``"local"`` is this machine; others are :class:`VolumeDriver` of packages.
             options: the driver's. Of ``"local"``: ``size`` (``"100m"``: it cannot grow beyond that); or ``type``,
                 ``device`` and ``o``, as mount(8) takes them: ``{"type": "tmpfs", "device": "tmpfs", "o": "size=10m"}``,
-                ``{"type": "none", "device": "/a/directory", "o": "bind"}``, an NFS export, a block device, a file that
-                is one.
+                ``{"type": "none", "device": "/a/directory", "o": "bind"}``, a block device, a file that is one, an
+                export: ``{"type": "nfs4", "device": "server:/export"}``. What is in memory is gone when nobody needs
+                it, and takes the image's files at each start.
             exist_ok: a volume of that name is taken as it is.
 
         Raises:
@@ -96,7 +98,8 @@ class Volume:
             if engine.store.volumes.read(chosen) is not None:
                 raise AlreadyExists(f"volume {chosen}: exists already (exist_ok=True takes it as it is)")
             drivers.create(chosen, driver, given)
-            engine.store.volumes.insert(chosen, driver, given, dict(labels or {}), anonymous=name is None)
+            marks = lifetimes.labelled(engine, labels) if name is None else dict(labels or {})
+            engine.store.volumes.insert(chosen, driver, given, marks, anonymous=name is None)
         except AlreadyExists:
             if not exist_ok:
                 raise

@@ -1,4 +1,4 @@
-"""Engines of tests: whatever they leave, containers, bridges, the firewall, is removed at the end."""
+"""Engines of tests: ``emptied`` leaves no containers, bridges or firewall behind; one with a disk that is soon full."""
 
 from __future__ import annotations
 
@@ -6,28 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from containerkit import Engine
+from containerkit.testing import isolated_engine as emptied
 
-
-@contextmanager
-def emptied(root: Path, run: Path, **options: Any) -> Iterator[Engine]:
-    """An engine, with nothing of it left on the machine at the end.
-
-    Args:
-        options: as for ``Engine``.
-    """
-    engine = Engine(root, run, **options)
-    try:
-        yield engine
-    finally:
-        for container in engine.containers:
-            container.remove(force=True, volumes=True)
-        engine.prune()  # the networks' bridges and firewall
-        for volume in engine.volumes:
-            volume.remove()
-        engine.close()
+__all__ = ["emptied", "on_a_small_disk"]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import json
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,6 +93,7 @@ class Stub:
         manifests: by repository and tag or digest: media type, and bytes.
         rate: bytes of a blob in a second; 0: as fast as may be.
         cuts: by digest, after how many bytes of each of the next answers the connection is closed.
+        before: is called before each answer.
     """
 
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class Stub:
     cuts: dict[str, list[int]] = field(default_factory=dict)
     knows_ranges: bool = True
     asked: list[Asked] = field(default_factory=list)
+    before: Callable[[Asked], object] = lambda asked: None
     authority: str = ""
 
     def name(self, name: str) -> str:
@@ -154,7 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "")
         start = int(wanted[6:-1]) if wanted and self.stub.knows_ranges else 0
-        self.stub.asked.append(Asked(self.command, self.path, start))
+        asked = Asked(self.command, self.path, start)
+        self.stub.asked.append(asked)
+        self.stub.before(asked)
         parts = self.path.removeprefix("/v2/").split("/")
         with suppress(ConnectionError):
             if parts == [""]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,10 +67,22 @@ class Registry:
         return self.place / "data"
 
 
-def free_port() -> int:
+def free_port(count: int = 1) -> int:
+    """The first of ``count`` ports that nobody has; not of those that the kernel gives to clients, who come and go."""
+    lowest, highest = 20000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        first = random.randrange(lowest, highest - count)
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager
@@ -79,8 +92,15 @@ def registry(place: Path, more: str = "") -> Iterator[Registry]:
     place.mkdir(parents=True, exist_ok=True)
     configuration = place / "registry.yml"
     configuration.write_text(_REGISTRY.format(data=place / "data", port=port) + more)
-    with _running([_program("docker-registry"), "serve", str(configuration)], port, place):
-        yield Registry(f"localhost:{port}", place)
+    registry = Registry(f"localhost:{port}", place)
+    with serving(registry):
+        yield registry
+
+
+def serving(registry: Registry, before: Sequence[str] = ()) -> AbstractContextManager[None]:
+    """The process of a registry. ``before`` are words that put it elsewhere, as into a network namespace."""
+    words = [*before, _program("docker-registry"), "serve", str(registry.place / "registry.yml")]
+    return _running(words, int(registry.name.rpartition(":")[2]), registry.place)
 
 
 @contextmanager

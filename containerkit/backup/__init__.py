@@ -1,4 +1,7 @@
-"""A tree of files becomes a backup, and a tree again. Nothing here knows of volumes or containers.
+"""A tree of files becomes a backup, and a tree again. Of volumes it knows names, of containers nothing.
+
+What people hold is above: ``backups`` and ``backupdirectory``; ``moving`` (called by ``volume``) has supervise/saving
+run this package where the files' rights are.
 
 Words: *item* (one name of the tree with all that is said of it), *manifest* (the items, and what is said of the whole),
 *id* (the digest of the whole: trees with equal ids are equal), *base* (the backup that an incremental one leaves
@@ -18,8 +21,9 @@ One backup::
 
 Or into a directory of many (directory, which draws it), where what several have is kept once::
 
-    directory.Directory.add     manifests in files of their own; retention says which stay
+    directory.Directory.add     a backup is a file of its own; retention says which stay
       cutting.Cutter              contents become blocks, hashed and compressed by several threads
+      snapshots.shelve            so does the manifest, in groups of lines: those that have not changed are there
       packs.Writer                blocks become packs; secrecy keeps them from those without the passphrase
 
 ``place.Place`` says where a backup is, whatever form it has; ``opened.Opened`` is what is read of it.
@@ -30,11 +34,12 @@ One restore::
     unpack.unpack               directories, contents, links and nodes, then what directories are like
       chain.contents              from the backup, then from its base, and that one's: each is what was backed up
         members.Members             the archive's entries, which have to be what the manifest says
+        ahead                       unpacks what comes next, and hashes what came, in other threads
 
-Format 1, a file that any tar can restore::
+Format 2, a file that any tar can restore::
 
     compressed part 1           a pax archive:
-      global header               comment=containerkit backup 1
+      global header               comment=containerkit backup 2
       ./, ./a, ./a/b …            in the order of the names' bytes in each directory, a directory before its content
       end mark                    two blocks of zeros: here tar stops
     compressed part 2           the manifest (module manifest), in JSON lines

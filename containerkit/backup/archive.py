@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import BinaryIO
 
 from containerkit.backup import foreign, headers, manifest, trailer
+from containerkit.backup.ahead import ahead
 from containerkit.backup.destinations import name_of, path_of
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import MAX_LINE, Manifest
 from containerkit.backup.members import Members, Piece
-from containerkit.backup.sources import Part, Source, buffered, opened
+from containerkit.backup.sources import Part, Source, opened
 from containerkit.backup.write import COMMENT
 from containerkit.errors import InvalidArgument
 from containerkit.layers import compression
@@ -133,7 +134,7 @@ class Archive:
         part = Part(self._file, start, end)
         with (
             compression.reader(part, kind, self.subject, is_bounded=is_bounded) as unpacked,
-            buffered(unpacked) as stream,
+            ahead(unpacked) as stream,
         ):
             yield stream
 

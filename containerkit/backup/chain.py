@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from containerkit.backup import archive
+from containerkit.backup.ahead import Digests
 from containerkit.backup.archive import Archive
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.members import Piece
@@ -58,22 +58,23 @@ def contents(
         NotFound: the base is not there.
     """
     current, left = backup, wanted
-    for _ in range(_LONGEST):
-        try:
-            here = {item.path for item in current.manifest.items if _is_stored(item) and item.path in left}
-            # The backup itself is read in any case: that says whether it is damaged.
-            for found, pieces in current.contents(here) if here or current is backup else ():
-                item = left.pop(found.path)
-                yield item, _checked(pieces, item, current.subject)
-            if not left:
-                return
-            if lost := here & left.keys():
-                raise InvalidArgument(f"{current.subject}: damaged: the content of {shown(min(lost))} is missing")
-            following = _open_base(current, base, passphrase)
-        finally:
-            if current is not backup:
-                current.close()
-        current, base = following, None
+    with Digests() as digests:
+        for _ in range(_LONGEST):
+            try:
+                here = {item.path for item in current.manifest.items if _is_stored(item) and item.path in left}
+                # The backup itself is read in any case: that says whether it is damaged.
+                for found, pieces in current.contents(here) if here or current is backup else ():
+                    item = left.pop(found.path)
+                    yield item, _checked(pieces, item, current.subject, digests)
+                if not left:
+                    return
+                if lost := here & left.keys():
+                    raise InvalidArgument(f"{current.subject}: damaged: the content of {shown(min(lost))} is missing")
+                following = _open_base(current, base, passphrase)
+            finally:
+                if current is not backup:
+                    current.close()
+            current, base = following, None
     raise InvalidArgument(f"{backup.subject}: more than {_LONGEST} backups that are incremental to each other")
 
 
@@ -98,16 +99,15 @@ def _open_base(backup: Opened, base: Source | None, passphrase: str | None) -> A
     return found
 
 
-def _checked(pieces: Iterator[Piece], item: Item, subject: str) -> Iterator[Piece]:
+def _checked(pieces: Iterator[Piece], item: Item, subject: str, digests: Digests) -> Iterator[Piece]:
     """The same; an error at the end when they are not what was backed up."""
-    digest = hashlib.sha256()
     end = 0
     for start, data in pieces:
         if start > end:
-            digest_zeros(digest, start - end)
-        digest.update(data)
+            digest_zeros(digests, start - end)
+        digests.update(data)
         end = start + len(data)
         yield start, data
-    digest_zeros(digest, item.size - end)
-    if digest.hexdigest() != item.digest:
+    digest_zeros(digests, item.size - end)
+    if digests.end() != item.digest:
         raise InvalidArgument(f"{subject}: damaged: {shown(item.path)} is not what was backed up")

@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
 
 from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
@@ -25,12 +24,6 @@ _THREADS = min(4, os.cpu_count() or 1)
 Done = tuple[bytes, bytes, str]
 
 
-class Known(Protocol):
-    """Tells which blocks there are."""
-
-    def __contains__(self, block: bytes, /) -> bool: ...
-
-
 def places(item: Item) -> Iterator[tuple[int, int]]:
     """Offset and length of each block of a file's content: its data, cut at multiples of a block's size."""
     for start, length in ((0, item.size),) if item.extents is None else item.extents:
@@ -39,6 +32,11 @@ def places(item: Item) -> Iterator[tuple[int, int]]:
             following = min(end, (start // BLOCK + 1) * BLOCK)
             yield start, following - start
             start = following
+
+
+def blocks(item: Item) -> tuple[str, ...]:
+    """The names of the blocks of a file's content."""
+    return item.blocks or ((item.digest,) if item.size and item.extents != () else ())
 
 
 class Cutter:
@@ -56,35 +54,27 @@ class Cutter:
         self._batch: list[tuple[Item, bytes]] = []
         self._batched = 0
 
-    def add(self, steps: Iterator[tuple[Item, int]], earlier: Earlier, known: Known) -> Iterator[Item]:
+    def add(self, steps: Iterator[tuple[Item, int]], earlier: Earlier) -> Iterator[Item]:
         """Every item of the tree. What it says of contents is complete when this has come to its end.
 
         Args:
-            earlier: what is unchanged since is not read.
+            earlier: what is unchanged since is not read, and is the item that it has. Its blocks are there.
         """
         with ThreadPoolExecutor(_THREADS, "containerkit-backup") as self._pool:
             try:
                 for item, handle in steps:
+                    same = earlier.unchanged(item)
                     if item.kind == FILE:
-                        same = self._known(earlier.unchanged(item), known)
                         if same is None:
                             self._read(item, handle)
-                        item = same or item  # of what is unchanged there is one in memory
                         self._teller.add(item.size)
-                    yield item
+                    yield same or item
                 self._hand_over()
                 while self._waiting:
                     self._take()
             finally:
                 self._pool.shutdown(cancel_futures=True)
         self._teller.end()
-
-    @staticmethod
-    def _known(earlier: Item | None, known: Known) -> Item | None:
-        """What is known of an unchanged file; None when it has changed, or a pack of its was lost."""
-        if earlier is None or any(bytes.fromhex(block) not in known for block in earlier.blocks):
-            return None
-        return earlier
 
     def _read(self, item: Item, handle: int) -> None:
         content = open_content(handle)
@@ -117,8 +107,7 @@ class Cutter:
 
         def finish(done: list[Done]) -> None:
             for (item, _), (name, _, digest) in zip(batch, done, strict=True):
-                # Equal values, once in memory.
-                item.blocks, item.digest = (digest if self._is_plain else name.hex(),), digest
+                item.blocks, item.digest = () if self._is_plain else (name.hex(),), digest
 
         self._submit(size, [data for _, data in batch], finish)
 
@@ -132,6 +121,7 @@ class Cutter:
             digest.update(data)
             end = start + length
             self._submit(length, [data], lambda done: names.append(done[0][0].hex()))
+            self._teller.within(end)
         digest_zeros(digest, item.size - end)
         item.digest = digest.hexdigest()
         while self._waiting:  # the names are complete when all are done

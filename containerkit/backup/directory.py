@@ -4,12 +4,13 @@
 
     DIR/
         containerkit-backups                                 format; with a passphrase, what its key is made with
-        packs/<random>.pack                                  blocks of content (module packs)
-        snapshots/<volume>/<UTC time>-<id>.json.zst          a manifest: which blocks each file consists of
+        packs/<time>-<random>.pack                           blocks of contents, and of manifests (module packs)
+        snapshots/<volume>/<UTC time>-<id>.json.zst          a backup: which blocks have its manifest (module snapshots)
 
-A backup reads only what has changed since the last one of that volume, and keeps only the blocks that are not there.
-It is there when its manifest is; before that, all its blocks are on the disk. Whatever was killed before has left packs
-that the next backup finds blocks in, or ``.part`` files.
+A backup reads only what has changed since the last one of that volume, and keeps only the blocks that are not there:
+of contents, and of its manifest, which says of each file which blocks it consists of. It is there when its own file is;
+before that, all its blocks are on the disk. Whatever was killed before has left packs that the next backup finds blocks
+in, or ``.part`` files.
 
 Who reads or writes holds a shared lock on the file ``containerkit-backups`` (flock(2)), who removes packs an exclusive
 one: two may write at once, nobody loses blocks that they count on. No lock is turned into the other kind: the kernel
@@ -21,26 +22,23 @@ from __future__ import annotations
 import builtins
 import contextlib
 import fcntl
-import io
 import json
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import zstandard
-
 from containerkit.backup import manifest as manifests
-from containerkit.backup import packs, parts, secrecy
-from containerkit.backup.cutting import Cutter, places
+from containerkit.backup import packs, parts, secrecy, snapshots
+from containerkit.backup.cutting import Cutter, blocks
 from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
-from containerkit.backup.members import Piece
-from containerkit.backup.packs import Packs
+from containerkit.backup.packs import BLOCK, Packs
 from containerkit.backup.parts import Part
 from containerkit.backup.retention import Retention, kept
+from containerkit.backup.snapshots import Group, Last, Snapshot, Summary
 from containerkit.backup.staging import Staged
 from containerkit.backup.trees import Living, Tree
 from containerkit.backup.write import About, Teller, Told, about_tree
@@ -48,15 +46,17 @@ from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os
 from containerkit.linux.files import sync_directory
 
 MARKER = "containerkit-backups"
-_FORMAT = 1
+_FORMAT = 2
 _SUFFIX = ".json.zst"
 #: Of a pack: it is written anew when less of it is in use.
 _WORTH = 0.5
+#: Bytes of a manifest's line, which names each block of a file.
+_LONGEST = manifests.LARGEST // BLOCK * 70 + manifests.MAX_LINE
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One backup of a directory, by the name of its manifest's file."""
+    """One backup of a directory, by the name of its file."""
 
     volume: str
     name: str
@@ -174,26 +174,49 @@ class Directory:
     def _file(self, one: Kept) -> Path:
         return self.path / "snapshots" / one.volume / one.name
 
-    def manifest(self, one: Kept) -> Manifest:
-        """What a backup says of itself.
+    def _subject(self, one: Kept) -> str:
+        return f"backup {self._file(one)}"
+
+    def summary(self, one: Kept) -> Summary:
+        """What a backup says of itself as a whole.
 
         Raises:
             InvalidArgument: it is damaged.
             NotFound: it is gone.
         """
-        subject = f"backup {self._file(one)}"
         try:
             data = self._secrecy.open(self._file(one).read_bytes())
-            lines = _unpacked(data, subject)
         except FileNotFoundError as error:
-            raise NotFound(f"{subject}: not found") from error
+            raise NotFound(f"{self._subject(one)}: not found") from error
         except ValueError as error:
             raise packs.damaged(self._file(one)) from error
-        return manifests.loads(lines, subject)
+        return snapshots.loads(data, self._subject(one))
+
+    def manifest(self, one: Kept) -> Manifest:
+        """All that a backup says of itself.
+
+        Raises:
+            InvalidArgument: it is damaged.
+            NotFound: it is gone.
+        """
+        return manifests.loads(self._lines(one), self._subject(one), longest=_LONGEST)
+
+    def _lines(self, one: Kept) -> Iterator[bytes]:
+        summary = self.summary(one)
+        yield manifests.dump_head(summary, summary.count)
+        for group in summary.groups:
+            yield from self._group(group, one).splitlines(keepends=True)
+
+    def _group(self, group: Group, one: Kept) -> bytes:
+        return b"".join(self._packs.read(bytes.fromhex(block), self._subject(one)) for block in group)
+
+    def _items(self, group: Group, one: Kept) -> builtins.list[Item]:
+        return snapshots.items(self._group(group, one), self._subject(one))
 
     def reading(self, one: Kept) -> Snapshot:
         """A backup, to be read."""
-        return Snapshot(self, one, self.manifest(one))
+        subject = self._subject(one)
+        return Snapshot(subject, self.manifest(one), lambda block: self._packs.read(bytes.fromhex(block), subject))
 
     # -- a backup is made --------------------------------------------------------------------------------------------
 
@@ -203,9 +226,9 @@ class Directory:
         about: About,
         *,
         by_content: bool = False,
-        last: Manifest | None = None,
+        last: Last | None = None,
         told: Told | None = None,
-    ) -> tuple[Kept, Manifest]:
+    ) -> tuple[Kept, Summary]:
         """A backup of a tree.
 
         Args:
@@ -218,30 +241,56 @@ class Directory:
             StorageError: the disk is full.
         """
         self._clean()
-        earlier = Earlier(None if by_content else last or self.last(about.volume))
+        last = None if by_content else last or self.last(about.volume)
+        earlier = Earlier() if last is None else last.earlier
         writer = self._packs.writer()
         try:
             tree: Tree = root if isinstance(root, Staged) else Living(root)
-            teller = Teller(told, tree.total() if told is not None else 0)
+            teller = Teller(told, 0 if last is None else last.summary.size, tree.total)
             cutter = Cutter(writer, self._secrecy, teller, is_still=tree.is_still)
-            items = list(cutter.add(iter(tree), earlier, self._packs))
+            said = about_tree(tree, list(cutter.add(tree.walk(earlier), earlier)), about)
+            groups = snapshots.shelve(said, last, lambda data: self._put(writer, data))
             writer.finish()
-            said = about_tree(tree, items, about)
             said.added = writer.added
-            return self._keep(said), said
+            summary = snapshots.summary(said, groups)
+            return self._keep(summary), summary
         except OSError as error:
             raise from_os_error(error, self.subject) from error
         finally:
             writer.discard()
 
-    def last(self, volume: str) -> Manifest | None:
-        """The manifest of the last backup of a volume."""
+    def _put(self, writer: packs.Writer, data: bytes) -> str:
+        """A block of a manifest. One that is there is read: many backups would be damaged with it."""
+        name = self._secrecy.name(data)
+        if name in self._packs:
+            with contextlib.suppress(InvalidArgument):
+                self._packs.read(name, self.subject)
+        if name not in writer:
+            writer.put(name, self._secrecy.seal(packs.packed(data)))
+        return name.hex()
+
+    def last(self, volume: str) -> Last | None:
+        """The last backup of a volume, as far as it is not damaged."""
         for one in reversed(self.list(volume)):
             with contextlib.suppress(InvalidArgument, NotFound):
-                return self.manifest(one)
+                return self._compared(one, self.summary(one))
         return None
 
-    def _keep(self, said: Manifest) -> Kept:
+    def _compared(self, one: Kept, summary: Summary) -> Last:
+        groups = []
+        for group in summary.groups:
+            with contextlib.suppress(InvalidArgument):
+                groups.append((self._items(group, one), group))
+        # A file that a pack of was lost is read again.
+        there = (item for items, _ in groups for item in items if self._has(item))
+        return Last(
+            summary, Earlier(there, summary.settled_ns), {items[0].path: (items, group) for items, group in groups}
+        )
+
+    def _has(self, item: Item) -> bool:
+        return item.kind != FILE or all(bytes.fromhex(block) in self._packs for block in blocks(item))
+
+    def _keep(self, said: Summary) -> Kept:
         moment = datetime.fromtimestamp(said.created, timezone.utc)
         one = Kept(said.volume, f"{moment:%Y%m%dT%H%M%S.%f}-{said.id[:12]}{_SUFFIX}")
         path = self._file(one)
@@ -250,7 +299,7 @@ class Directory:
             sync_directory(directory)
         part = Part(path)
         try:
-            part.file.write(self._secrecy.seal(_packed(manifests.dumps(said))))
+            part.file.write(self._secrecy.seal(snapshots.dumps(said)))
             part.finish()
         finally:
             part.close()
@@ -286,28 +335,42 @@ class Directory:
             found += [one for place, one in enumerate(backups) if place not in staying]
         return found
 
-    def collect(self) -> int:
-        """Free what no backup consists of; bytes.
+    def collect(self, expired: Sequence[Kept] = ()) -> int:
+        """Remove backups, and free what no other consists of; bytes.
 
         Raises:
-            InvalidArgument: a manifest is damaged: what it consists of is not known, and nothing is freed.
+            InvalidArgument: one that stays is damaged: what it consists of is not known, and nothing goes.
             InvalidState: somebody else may be here: it was not opened ``alone``.
         """
         if not self._is_alone:
             raise InvalidState(f"{self.subject}: somebody else may be reading or writing")
-        used = {
-            bytes.fromhex(block) for one in self.list() for item in self.manifest(one).items for block in item.blocks
-        }
+        used = self._used([one for one in self.list() if one not in expired])
+        for one in expired:
+            self.remove(one)
         freed = 0
         writer = self._packs.writer()
-        for name, blocks in list(self._packs.by_pack()):
-            here = [(block, length) for block, length in blocks if block in used]
-            if sum(length for _, length in here) >= _WORTH * max(sum(length for _, length in blocks), 1):
+        for name, there in list(self._packs.by_pack()):
+            here = [(block, length) for block, length in there if block in used]
+            if sum(length for _, length in here) >= _WORTH * max(sum(length for _, length in there), 1):
                 continue
             staying = [(block, self._packs.raw(block)) for block, _ in here]
             freed += self._rewrite(name, staying, writer)
         self._clean()
         return freed
+
+    def _used(self, backups: builtins.list[Kept]) -> set[bytes]:
+        """The blocks that they consist of. Each group is looked at once: most have it in common."""
+        seen: set[Group] = set()
+        found: set[bytes] = set()
+        for one in backups:
+            for group in self.summary(one).groups:
+                if group not in seen:
+                    seen.add(group)
+                    found.update(map(bytes.fromhex, group))
+                    for item in self._items(group, one):
+                        if item.kind == FILE:
+                            found.update(map(bytes.fromhex, blocks(item)))
+        return found
 
     def _rewrite(self, name: str, staying: builtins.list[tuple[bytes, bytes]], writer: packs.Writer) -> int:
         before = writer.added
@@ -315,56 +378,6 @@ class Directory:
         return self._packs.remove(name) - (writer.added - before)
 
 
-class Snapshot:
-    """One backup, open: what a restore and a verification read from (:mod:`chain`)."""
-
-    is_foreign = False
-
-    def __init__(self, directory: Directory, one: Kept, said: Manifest) -> None:
-        self._directory, self.manifest = directory, said
-        self.subject = f"backup {directory._file(one)}"
-
-    def close(self) -> None:
-        """Nothing: the directory is the caller's."""
-
-    def beside(self, name: str) -> str | None:
-        """It needs no other."""
-        return None
-
-    def contents(self, wanted: Set[str]) -> Iterator[tuple[Item, Iterator[Piece]]]:
-        """Files and their contents.
-
-        Raises:
-            InvalidArgument: a block is damaged or missing.
-        """
-        for item in self.manifest.items:
-            if item.kind == FILE and item.path in wanted:
-                yield item, self._pieces(item)
-
-    def _pieces(self, item: Item) -> Iterator[Piece]:
-        cut = list(places(item))
-        if len(cut) != len(item.blocks):
-            raise InvalidArgument(f"{self.subject}: damaged: {item.path} has {len(item.blocks)} blocks")
-        for (start, length), block in zip(cut, item.blocks, strict=True):
-            data = self._directory._packs.read(bytes.fromhex(block), self.subject)
-            if len(data) != length:
-                raise InvalidArgument(f"{self.subject}: damaged: a block of {item.path} has another size")
-            yield start, data
-
-
 def is_directory(path: str | os.PathLike[str]) -> bool:
     """Whether there is a directory of backups."""
     return os.path.exists(os.path.join(path, MARKER))
-
-
-def _packed(lines: Iterator[bytes]) -> bytes:
-    compressor = zstandard.ZstdCompressor(level=3).compressobj()
-    return b"".join([*(compressor.compress(line) for line in lines), compressor.flush()])
-
-
-def _unpacked(data: bytes, subject: str) -> Iterator[bytes]:
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as stream:
-            yield from io.BufferedReader(stream, 1 << 18)
-    except zstandard.ZstdError as error:
-        raise InvalidArgument(f"{subject}: damaged: {str(error).lower()}") from error

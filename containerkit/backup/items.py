@@ -34,13 +34,14 @@ class Item:
         kind: one of :data:`KINDS`. Of a file with several names the first is a ``"file"``, the others ``"hardlink"``.
         size: bytes of a file's content; 0 for everything else.
         mtime_ns, ctime_ns: nanoseconds since the epoch.
-        inode, device: where the file system has it.
+        inode: where the file system has it.
+        device: the number of that, 0 when it is not known. Not compared.
         link: a symbolic link's target; of a hard link the path of the first name.
         major, minor: of a device.
         xattrs: ``user.*``, ``security.capability`` and ACLs, by name. Not to be changed in place.
         digest: SHA-256 of a file's content, holes as zeros, in hexadecimal digits; empty until it was read.
         extents: the regions of a sparse file, in order; None for one without holes.
-        blocks: digests of the blocks that the content was cut into, where it was.
+        blocks: names of the blocks that the content was cut into; none where that is one, and its name the digest.
         elsewhere: the content is in the base.
         torn: the file changed its size while it was read: the content was cut or filled up with zeros.
     """
@@ -54,7 +55,7 @@ class Item:
     mtime_ns: int = 0
     ctime_ns: int = 0
     inode: int = 0
-    device: int = 0
+    device: int = field(default=0, compare=False)
     link: str = ""
     major: int = 0
     minor: int = 0

@@ -3,13 +3,13 @@
 The first line is of the whole; then one line per item, in the order of the walk (:mod:`walk`). What has its default is
 left out of a line. Bytes are base64; names that are no UTF-8 keep their bytes (PEP 383: ``"\\udc80"`` is the byte 80)::
 
-    {"containerkit-backup": 1, "id": "6b86…", "volume": "data", "created": 1760000000.5, …, "items": 2}
+    {"containerkit-backup": 2, "id": "6b86…", "volume": "data", "created": 1760000000.5, …, "items": 2}
     {"path": ".", "kind": "directory", "mode": 493, "mtime_ns": 1760000000000000000, …}
     {"path": "a.txt", "mode": 420, "size": 3, "digest": "ba78…", …}
 
 The *id* is the SHA-256 of all that makes two trees the same: names, kinds, owners, modes, sizes, times of the content,
-links, devices, attributes, digests; not of inodes and changes of them. A manifest comes from a stranger: all of it is
-checked.
+links, devices, attributes, digests; not of inodes and changes of them. Nor is it said which device a file is on: that
+may have another number after each start of the machine. A manifest comes from a stranger: all of it is checked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from containerkit.backup.items import (
     FILE,
     HARDLINK,
     KINDS,
-    NO_XATTRS,
     ROOT,
     SYMLINK,
     Item,
@@ -43,7 +42,7 @@ from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers.bounds import MAX_DEPTH
 from containerkit.layers.tar import shown
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PORTION = 1000
 _MARK: Final = "containerkit-backup"
 #: Bounds on a stranger's manifest: items, bytes of a line.
@@ -56,12 +55,11 @@ _NAME, _TARGET, _VALUE = 255, 4096, 65536
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass
-class Manifest:
-    """What a backup says of itself and its tree.
+@dataclass(kw_only=True)
+class Head:
+    """What a backup says of itself as a whole.
 
     Args:
-        items: in the order of the walk, the root first.
         volume: the name of the volume that it is of.
         created: when the first file was looked at, in seconds since the epoch.
         labels: the user's.
@@ -75,7 +73,6 @@ class Manifest:
             (:mod:`earlier`); nanoseconds since the epoch.
     """
 
-    items: list[Item] = field(repr=False)
     volume: str = ""
     created: float = field(default_factory=time.time)
     labels: dict[str, str] = field(default_factory=dict)
@@ -87,6 +84,17 @@ class Manifest:
     format: int = FORMAT
     added: int = 0
     settled_ns: int = 0
+
+
+@dataclass
+class Manifest(Head):
+    """What a backup says of itself and its tree.
+
+    Args:
+        items: in the order of the walk, the root first.
+    """
+
+    items: list[Item] = field(repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle, in portions: it holds all that it has seen, in case that it comes again."""
@@ -125,18 +133,33 @@ def identify(items: Iterable[Item]) -> str:
     return total.hexdigest()
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def dumps(manifest: Manifest) -> Iterator[bytes]:
     """The lines of a manifest, each with its end."""
-    head = {
-        _MARK: manifest.format, "id": manifest.id, "volume": manifest.volume, "created": manifest.created,
-        "labels": manifest.labels, "parent": manifest.parent, "parent_name": manifest.parent_name,
-        "consistency": manifest.consistency, "frozen_seconds": manifest.frozen_seconds, "added": manifest.added,
-        "settled_ns": manifest.settled_ns, "items": len(manifest.items),
+    yield dump_head(manifest, len(manifest.items))
+    yield from dump_items(manifest.items)
+
+
+def dump_head(head: Head, items: int) -> bytes:
+    """The first line.
+
+    Args:
+        items: how many there are.
+    """
+    said = {
+        _MARK: head.format, "id": head.id, "volume": head.volume, "created": head.created, "labels": head.labels,
+        "parent": head.parent, "parent_name": head.parent_name, "consistency": head.consistency,
+        "frozen_seconds": head.frozen_seconds, "added": head.added, "settled_ns": head.settled_ns, "items": items,
     }  # fmt: skip
-    encode = json.JSONEncoder(separators=(",", ":")).encode
-    yield encode(head).encode() + b"\n"
-    for item in manifest.items:
-        yield encode(_said(item)).encode() + b"\n"
+    return _encode(said).encode() + b"\n"
+
+
+def dump_items(items: Iterable[Item]) -> Iterator[bytes]:
+    """The other lines."""
+    for item in items:
+        yield _encode(_said(item)).encode() + b"\n"
 
 
 def _said(item: Item) -> dict[str, object]:
@@ -150,21 +173,21 @@ def _said(item: Item) -> dict[str, object]:
     return said
 
 
-def loads(lines: Iterable[bytes], subject: str) -> Manifest:
+def loads(lines: Iterable[bytes], subject: str, *, longest: int = MAX_LINE) -> Manifest:
     """What :func:`dumps` gave.
 
     Args:
-        lines: at most :data:`MAX_LINE` bytes each.
         subject: names the backup in errors.
+        longest: bytes of a line that is none any more.
 
     Raises:
         InvalidArgument: no manifest, a damaged one, or one that says what cannot be.
         Unsupported: of a later format.
     """
     stream = iter(lines)
-    reader = _Reader(subject)
-    head = reader.parse(next(stream, b""))
-    manifest, count = reader.head(head)
+    reader = _Reader(subject, longest)
+    head, count = reader.head(reader.parse(next(stream, b"")))
+    manifest = Manifest([], **head)
     add = manifest.items.append
     for line in stream:
         if len(manifest.items) == count:
@@ -178,11 +201,36 @@ def loads(lines: Iterable[bytes], subject: str) -> Manifest:
     return manifest
 
 
+def load_head(line: bytes, subject: str) -> tuple[dict[str, Any], int]:
+    """What the first line says, by the names of :class:`Head`, and how many items there are.
+
+    Raises:
+        InvalidArgument, Unsupported: as :func:`loads`.
+    """
+    reader = _Reader(subject)
+    return reader.head(reader.parse(line))
+
+
+def built(said: dict[str, Any]) -> Item:
+    """The item that a line is about; nothing is checked.
+
+    Raises:
+        TypeError, ValueError, AttributeError: it is about none.
+    """
+    if "xattrs" in said:
+        said["xattrs"] = {name: base64.b64decode(value, validate=True) for name, value in said["xattrs"].items()}
+    if "extents" in said:
+        said["extents"] = tuple((start, length) for start, length in said["extents"])
+    if "blocks" in said:
+        said["blocks"] = tuple(said["blocks"])
+    return Item(**said)
+
+
 class _Reader:
     """Lines of a stranger's manifest become what they say, if that can be."""
 
-    def __init__(self, subject: str) -> None:
-        self._subject = subject
+    def __init__(self, subject: str, longest: int = MAX_LINE) -> None:
+        self._subject, self._longest = subject, longest
         self._directories: set[str] = set()
         self._links: list[Item] = []
         self._last: bytes | None = None  # what orders the item before
@@ -193,15 +241,15 @@ class _Reader:
 
     def parse(self, line: bytes) -> dict[str, Any]:
         try:
-            said = json.loads(line) if len(line) <= MAX_LINE else None
+            said = json.loads(line) if len(line) <= self._longest else None
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             raise self.refuse("its manifest is damaged: not a line of JSON")
         return said
 
-    def head(self, said: dict[str, Any]) -> tuple[Manifest, int]:
-        """The manifest without its items, and how many those are."""
+    def head(self, said: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """What the first line says, and how many items there are."""
         if type(said.get(_MARK)) is not int:
             raise self.refuse("no manifest of a backup")
         if said[_MARK] != FORMAT:
@@ -209,9 +257,7 @@ class _Reader:
         for name, right in _HEAD.items():
             if name not in said or not right(said[name]):
                 raise self.refuse(f"its manifest says of {name} what cannot be")
-        count = said["items"]
-        kept = {name: said[name] for name in _HEAD if name != "items"}
-        return Manifest([], format=FORMAT, **kept), count
+        return {name: said[name] for name in _HEAD if name != "items"}, said["items"]
 
     def item(self, said: dict[str, Any]) -> Item:
         path = said.get("path")
@@ -221,28 +267,18 @@ class _Reader:
             right = _RIGHT.get(name)
             if right is None or not right(value):
                 raise self.refuse(f"its manifest says of {shown(path)} what cannot be: {shown(str(name))}")
-        said["xattrs"] = self._attributes(path, said["xattrs"]) if "xattrs" in said else NO_XATTRS
-        if "extents" in said:
-            said["extents"] = tuple((start, length) for start, length in said["extents"])
-        if "blocks" in said:
-            # One block with the content's own digest: once in memory.
-            said["blocks"] = tuple(said.get("digest") if one == said.get("digest") else one for one in said["blocks"])
-        for name in ("mode", "uid", "gid", "device", "kind"):
+        for name in ("mode", "uid", "gid", "kind"):
             if name in said:
                 said[name] = self._same.setdefault(said[name], said[name])
-        item = Item(**said)
-        self._check(item)
-        return item
-
-    def _attributes(self, path: str, said: dict[str, str]) -> dict[str, bytes]:
         try:
-            found = {name: base64.b64decode(value, validate=True) for name, value in said.items()}
-        except (binascii.Error, ValueError):
-            found = {"": b""}
-        for name, value in found.items():
+            item = built(said)
+        except binascii.Error as error:
+            raise self.refuse(f"its manifest says of {shown(path)} what cannot be: xattrs") from error
+        for name, value in item.xattrs.items():
             if not _is_text(name, _NAME) or not name or len(value) > _VALUE:
                 raise self.refuse(f"its manifest says of {shown(path)} what cannot be: xattrs")
-        return found
+        self._check(item)
+        return item
 
     def _check(self, item: Item) -> None:
         """What an item says, as a whole and beside those before it."""
@@ -320,7 +356,8 @@ def is_path(path: str) -> bool:
     )
 
 
-def _is_digest(value: Any) -> bool:
+def is_digest(value: Any) -> bool:
+    """Whether it is a SHA-256 in hexadecimal digits."""
     return isinstance(value, str) and len(value) == 64 and _HEX.issuperset(value)
 
 
@@ -355,7 +392,7 @@ def _flag(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_digest, value))
+    return isinstance(value, list) and all(map(is_digest, value))
 
 
 #: 64 bits of seconds.
@@ -364,13 +401,13 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "path": lambda _: True, "kind": lambda value: isinstance(value, str) and value in KINDS, "mode": _whole(0o7777),
     "uid": _whole(_ID), "gid": _whole(_ID), "size": _whole(LARGEST), "mtime_ns": _whole(LATEST, EARLIEST),
     "ctime_ns": _TIME,
-    "inode": _whole(2**64 - 1), "device": _whole(2**64 - 1), "link": _text(1 << 17), "major": _whole(_MAJOR),
-    "minor": _whole(_MINOR), "xattrs": _is_map, "digest": _is_digest, "extents": _are_regions, "blocks": _is_list,
+    "inode": _whole(2**64 - 1), "link": _text(1 << 17), "major": _whole(_MAJOR),
+    "minor": _whole(_MINOR), "xattrs": _is_map, "digest": is_digest, "extents": _are_regions, "blocks": _is_list,
     "elsewhere": _flag, "torn": _flag,
 }  # fmt: skip
 _HEAD: dict[str, Callable[[Any], bool]] = {
-    "id": _is_digest, "volume": _text(_TARGET), "created": _number, "labels": _is_map,
-    "parent": lambda value: value == "" or _is_digest(value), "parent_name": _is_name, "consistency": _text(_NAME),
+    "id": is_digest, "volume": _text(_TARGET), "created": _number, "labels": _is_map,
+    "parent": lambda value: value == "" or is_digest(value), "parent_name": _is_name, "consistency": _text(_NAME),
     "frozen_seconds": _number, "added": _whole(1 << 62), "settled_ns": _whole(1 << 62), "items": _whole(MAX_ITEMS, 1),
 }  # fmt: skip
 _BLANK = Item("")

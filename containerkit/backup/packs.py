@@ -1,8 +1,10 @@
-"""Blocks of content in a directory, each kept once, many to a file.
+"""Blocks in a directory, each kept once, many to a file.
 
-Words: a *block* is a part of a file's content, or all of a small one's, and has the name of its content: its SHA-256,
-or, where there is a passphrase, a keyed digest, which tells nobody what it is. A *pack* is a file of many blocks, for
-the sake of many small files. Packs are never changed. At the end of each is what is in it::
+Words: a *block* is a part of a file's content, or all of a small one's, or lines of a manifest, and has the name of
+its content: its SHA-256, or, where there is a passphrase, a keyed digest, which tells nobody what it is. A *pack* is a
+file of many blocks, for the sake of many small files; its name begins with the time when it was begun. Packs are never
+changed. A manifest's block that turns out to be damaged is put into another pack by the next backup that has it: of
+several, the newest one counts. At the end of each is what is in it::
 
     block block …           each compressed with zstd by itself, then encrypted where there is a passphrase
     rows                    32 bytes of name, offset, length here (little-endian, 8 and 4 bytes)
@@ -14,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -102,10 +105,11 @@ class Packs:
             file = self._file(number, path)
             file.seek(offset)
             data = unpacked(self._secrecy.open(file.read(length)))
+            if self._secrecy.name(data) != block:
+                raise ValueError("has another digest")
         except (OSError, ValueError) as error:
-            raise damaged(path) from error
-        if self._secrecy.name(data) != block:
-            raise damaged(path)
+            self.forget(block)
+            raise InvalidArgument(f"{subject}: damaged: {path}") from error
         return data
 
     def raw(self, block: bytes) -> bytes:
@@ -123,7 +127,7 @@ class Packs:
         return self._open[number]
 
     def forget(self, block: bytes) -> None:
-        """Somebody is about to put it anew."""
+        """It is to be put anew."""
         self._where.pop(block, None)
 
     def by_pack(self) -> Iterator[tuple[str, list[tuple[bytes, int]]]]:
@@ -182,7 +186,7 @@ class Writer:
         if block in self:
             return
         if self._part is None:
-            self._part = Part(self._path / f"{os.urandom(16).hex()}{_SUFFIX}")
+            self._part = Part(self._path / f"{time.time_ns():016x}-{os.urandom(8).hex()}{_SUFFIX}")
         self._part.file.write(kept)
         self._rows.append((block, self._size, len(kept)))
         self._pending.add(block)

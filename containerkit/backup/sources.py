@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import BinaryIO, cast
 
 from containerkit.backup import age
@@ -73,23 +71,3 @@ class Part:
         data = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
         return data
-
-
-class _Raw(io.RawIOBase):
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # the buffers that io gives
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-@contextmanager
-def buffered(stream: Readable) -> Iterator[Readable]:
-    """The same bytes; to ask for a few is cheap."""
-    with io.BufferedReader(_Raw(stream), 1 << 18) as reader:
-        yield reader

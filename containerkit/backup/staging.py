@@ -20,7 +20,6 @@ from pathlib import Path
 
 from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import FILE, Item
-from containerkit.backup.manifest import Manifest
 from containerkit.backup.walk import check, open_content, walk
 from containerkit.linux.files import copy_content
 
@@ -29,7 +28,7 @@ _MUCH, _ROUNDS = 32 << 20, 4
 
 
 class Staged:
-    """What was seen, and the copies: goes through items and handles as :func:`~containerkit.backup.walk.walk` does.
+    """What was seen, and the copies; a :class:`~containerkit.backup.trees.Tree`.
 
     Args:
         items: as they were when everything stood still.
@@ -46,7 +45,8 @@ class Staged:
         self.items, self.created, self.frozen_seconds, self.settled_ns = items, created, frozen_seconds, settled_ns
         self._copies = copies
 
-    def __iter__(self) -> Iterator[tuple[Item, int]]:
+    def walk(self, earlier: Earlier | None = None) -> Iterator[tuple[Item, int]]:
+        """Items and handles; a file that was known to be unchanged comes without."""
         for item in self.items:
             handle = self._copies.open(item) if item.kind == FILE else -1
             try:
@@ -63,9 +63,8 @@ class Staged:
 class Copies:
     """Contents by file, in a directory of their own."""
 
-    def __init__(self, space: Path, base: Manifest | None) -> None:
-        self._space = space
-        self._earlier = Earlier(base)
+    def __init__(self, space: Path, base: Earlier) -> None:
+        self._space, self._base = space, base
         self._taken: set[tuple[int, int]] = set()
 
     def _path(self, item: Item) -> Path:
@@ -80,7 +79,7 @@ class Copies:
         file = item.device, item.inode
         if item.kind != FILE or (item.ctime_ns < since and file in self._taken):
             return 0
-        if self._earlier.unchanged(item) is not None:
+        if self._base.unchanged(item) is not None:
             return 0
         source = open_content(handle)
         try:
@@ -103,7 +102,7 @@ class Copies:
 
 
 def staged(
-    root: str, space: Path, still: Callable[[], AbstractContextManager[object]], base: Manifest | None = None
+    root: str, space: Path, still: Callable[[], AbstractContextManager[object]], base: Earlier | None = None
 ) -> Staged:
     """The tree at ``root`` as it is at one moment.
 
@@ -115,26 +114,26 @@ def staged(
     Raises:
         OSError: there is no room for the copies.
     """
-    copies = Copies(space, base)
+    copies = Copies(space, base or Earlier())
     tree = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         since, much = 0, _MUCH + 1
-        known: dict[str, Item] = {}
+        known = Earlier()
         for _ in range(_ROUNDS):
             if much <= _MUCH:
                 break
             began = settle(root)
             if not began:
                 break
-            much, found = 0, {}
-            for item, handle in walk(tree, known, since):
+            much, found = 0, []
+            for item, handle in walk(tree, known):
                 much += copies.take(item, handle, since)
-                found[item.path] = item
-            known, since = found, began
+                found.append(item)
+            known, since = Earlier(found, began), began
         with still():
             stopped, created = time.perf_counter(), time.time()
             items = []
-            for item, handle in walk(tree, known, since):
+            for item, handle in walk(tree, known):
                 copies.take(item, handle, since)
                 items.append(item)
             check(tree, root)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from containerkit.backup.earlier import settle
+from containerkit.backup.earlier import Earlier, settle
 from containerkit.backup.items import Item
 from containerkit.backup.walk import check, glance, walk
 
 
 class Tree(Protocol):
-    """Goes through items and handles as :func:`~containerkit.backup.walk.walk` does."""
+    """Something to go through as with :func:`~containerkit.backup.walk.walk`."""
 
     #: When it is as it is read, in seconds since the epoch; before which nanosecond files are settled (earlier.py); how
     #: long those who write to it were stopped for that; whether contents cannot change while they are read.
@@ -22,7 +22,8 @@ class Tree(Protocol):
     frozen_seconds: float
     is_still: bool
 
-    def __iter__(self) -> Iterator[tuple[Item, int]]: ...
+    def walk(self, earlier: Earlier | None = None) -> Iterator[tuple[Item, int]]:
+        """Items and handles."""
 
     def total(self) -> int:
         """Bytes of all contents, about."""
@@ -43,10 +44,11 @@ class Living:
         self.created = time.time()
         self.settled_ns = settle(path)
 
-    def __iter__(self) -> Iterator[tuple[Item, int]]:
+    def walk(self, earlier: Earlier | None = None) -> Iterator[tuple[Item, int]]:
+        """Items and handles."""
         tree = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield from walk(tree)
+            yield from walk(tree, earlier)
             check(tree, self._path)
         finally:
             os.close(tree)

@@ -171,7 +171,7 @@ def build(tree: Staged, target: str | os.PathLike[str]) -> None:
         made = _Tree(root)
         try:
             made.make_directories(wanted.directories)
-            for item, handle in tree:
+            for item, handle in tree.walk():
                 if item.kind == FILE:
                     made.adopt(item, handle)
             made.finish(wanted)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from errno import ENXIO
 
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import (
     BLOCK,
     CHAR,
@@ -46,16 +47,15 @@ _MAX_REGIONS = 10_000
 Region = tuple[int, int]
 
 
-def walk(root: int, known: Mapping[str, Item] | None = None, since: int = 0) -> Iterator[tuple[Item, int]]:
+def walk(root: int, earlier: Earlier | None = None) -> Iterator[tuple[Item, int]]:
     """Each name below the directory with the descriptor ``root``, itself first, and a descriptor (O_PATH) of it.
 
     The order is that of the bytes of the names in each directory; a directory comes before its content. A descriptor is
     valid until the next step. Digest and extents of contents are not told: nothing is read.
 
     Args:
-        known: what an earlier walk found, by path: taken as it is for files that have not changed, which come without a
-            descriptor (-1).
-        since: what has a change time from before then has none from after it (:mod:`earlier`).
+        earlier: what it knows of names that have not changed is taken as it is; all but directories come without a
+            descriptor (-1) then.
 
     Raises:
         InvalidArgument: a directory that is too deep.
@@ -66,7 +66,7 @@ def walk(root: int, known: Mapping[str, Item] | None = None, since: int = 0) -> 
         yield _item(ROOT, handle, os.fstat(handle)), handle
     finally:
         os.close(handle)
-    yield from _Walk(known or {}, since).below(root)
+    yield from _Walk(earlier).below(root)
 
 
 def glance(root: str | os.PathLike[str]) -> int:
@@ -103,8 +103,8 @@ def check(root: int, path: str | os.PathLike[str]) -> None:
 class _Walk:
     """One walk, with what it knows of files with several names."""
 
-    def __init__(self, known: Mapping[str, Item], since: int) -> None:
-        self._known, self._since = known, since
+    def __init__(self, earlier: Earlier | None) -> None:
+        self._earlier = earlier
         self._first: dict[tuple[int, int], str] = {}
         # Of directories that are being read: descriptor, prefix of the paths, names still to come (the next is last).
         self._open: list[tuple[int, str, list[str]]] = []
@@ -119,7 +119,7 @@ class _Walk:
                     self._open.pop()
                     continue
                 name = names.pop()
-                if self._known and (item := self._unchanged(prefix + name, name, directory)) is not None:
+                if (item := self._unchanged(prefix + name, name, directory)) is not None:
                     yield item, -1
                     continue
                 try:
@@ -147,10 +147,16 @@ class _Walk:
         names: list[str] = []
         self._open.append((inner, prefix, names))
         # A name that is removed and made again meanwhile may come twice.
-        names += sorted(set(os.listdir(inner)), key=os.fsencode, reverse=True)
+        found = set(os.listdir(inner))
+        # By the names' bytes, which is the order of ASCII text too.
+        names += sorted(found, key=None if all(map(str.isascii, found)) else os.fsencode, reverse=True)
 
     def _look(self, path: str, handle: int) -> Item:
         found = os.fstat(handle)
+        if self._earlier is not None and stat.S_ISDIR(found.st_mode):
+            item = self._earlier.settled(path, found)
+            if item is not None:
+                return item
         item = _item(path, handle, found)
         if found.st_nlink > 1 and item.kind != DIRECTORY:
             first = self._first.setdefault((found.st_dev, found.st_ino), path)
@@ -159,20 +165,13 @@ class _Walk:
         return item
 
     def _unchanged(self, path: str, name: str, directory: int) -> Item | None:
-        item = self._known.get(path)
-        if item is None or item.kind == DIRECTORY:
+        known = None if self._earlier is None else self._earlier.get(path)
+        if self._earlier is None or known is None or known.kind == DIRECTORY:
             return None
         try:
-            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return self._earlier.settled(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
         except FileNotFoundError:
             return None
-        is_same = (
-            item.ctime_ns == found.st_ctime_ns < self._since
-            and item.inode == found.st_ino
-            and item.device == found.st_dev
-            and found.st_nlink == 1  # which of several names is the first may be another one now
-        )
-        return item if is_same else None
 
 
 def _item(path: str, handle: int, found: os.stat_result) -> Item:

@@ -79,9 +79,9 @@ def write(
     if base_name and path is not None and os.path.basename(path) == base_name:
         raise InvalidArgument(f"backup {name_of(destination)}: is the one that it would be incremental to")
     tree: Tree = root if isinstance(root, Staged) else Living(root)
-    teller = Teller(told, tree.total() if told is not None else 0)
+    teller = Teller(told, base.size if base is not None else 0, tree.total)
     with writing(destination) as file, _sealed(file, passphrase) as sink, _packed(sink, compression) as packer:
-        items = list(_Writer(packer, base, by_content, teller, is_still=tree.is_still).add(iter(tree)))
+        items = list(_Writer(packer, base, by_content, teller, is_still=tree.is_still).add(tree.walk()))
         said = about_tree(tree, items, about or About())
         if base is not None:
             said.parent, said.parent_name = base.id, base_name
@@ -92,7 +92,7 @@ def write(
 def about_tree(tree: Tree, items: list[Item], about: About) -> Manifest:
     """What is said of a tree whose contents have been read."""
     return Manifest(
-        items, about.volume, tree.created, about.labels, consistency=about.consistency,
+        items, volume=about.volume, created=tree.created, labels=about.labels, consistency=about.consistency,
         frozen_seconds=tree.frozen_seconds, id=manifest.identify(items), settled_ns=tree.settled_ns,
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ class _Writer:
         self, packer: Packer, base: Manifest | None, by_content: bool, teller: Teller, *, is_still: bool
     ) -> None:
         self._packer, self._by_content, self._teller, self._is_still = packer, by_content, teller, is_still
-        self._earlier = Earlier(base)
+        self._earlier = Earlier.of(base)
         self._same: dict[int, int] = {}
 
     def add(self, steps: Iterator[tuple[Item, int]]) -> Iterator[Item]:
@@ -208,23 +208,34 @@ def _has_changed(item: Item, content: int) -> bool:
 
 
 class Teller:
-    """Tells how far it is, not too often."""
+    """Tells how far it is, not too often.
 
-    def __init__(self, told: Told | None, total: int) -> None:
-        self._told, self._total = told, total
+    Args:
+        total: bytes of all contents, as far as that is known.
+        look: finds out more; asked when there is somebody to tell, and the total was passed.
+    """
+
+    def __init__(self, told: Told | None, total: int, look: Callable[[], int] | None = None) -> None:
+        self._told, self._total, self._look = told, total, look
         self._done = self._files = 0
-        self._last = 0.0
+        self._last = time.monotonic()
 
     def add(self, size: int) -> None:
+        """A file is done."""
         self._done += size
         self._files += 1
+        self.within(0)
+
+    def within(self, size: int) -> None:
+        """So many bytes of the file that is read now are done."""
         if self._told is not None and time.monotonic() - self._last > _INTERVAL:
-            self._tell(self._told)
+            done = self._done + size
+            if done >= self._total and self._look is not None:
+                self._total, self._look = self._look(), None
+            self._told(done, max(self._total, done), self._files)
+            self._last = time.monotonic()
 
     def end(self) -> None:
+        """All is done."""
         if self._told is not None:
-            self._tell(self._told)
-
-    def _tell(self, told: Told) -> None:
-        told(self._done, max(self._total, self._done), self._files)
-        self._last = time.monotonic()
+            self._told(self._done, self._done, self._files)

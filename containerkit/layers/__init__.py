@@ -11,7 +11,8 @@ its content; :class:`pack.Packer` makes the one stream of them, hashes it, compr
 
 Onto the disk: :mod:`compression` gives the uncompressed stream of a blob; :class:`tar.Reader` cuts it into entries,
 within bounds; :mod:`apply` makes files of them, below one directory whatever the archive says, with whiteouts in the
-form overlayfs reads; what is implied is as :mod:`below` finds it in the layers below.
+form overlayfs reads; what is implied is as :mod:`below` finds it in the layers below. Whoever wants a layer on the disk
+asks ``store/layers``: it is unpacked once among all processes, and checked against its chain id.
 
 =================  ======================================================================
 ``tar``            the format: headers, pax records, old GNU names
@@ -25,11 +26,13 @@ form overlayfs reads; what is implied is as :mod:`below` finds it in the layers 
 ``whiteouts``      how deletions are written
 ``hostprograms``   programs, the libraries they name, and what they open by themselves
 ``aptsources``     where this machine's apt gets its packages
+``hostlayer``      files of this machine as a root file system
 ``debianlayer``    a Debian system that was just made, without what belongs to this machine
 ``elf``            which interpreter and libraries a program names; the loader's cache
 ``bounds``         how deep a stranger's tree may be, and how much an archive may unpack to
 ``lookup``         one file out of a stack of directories
 ``stack``          directories read as the one tree they come to
+``listing``        what is in a layer, as rows
 ``diff``           what one such tree changes of another
 ``writable``       what a container has changed, as a layer
 ``compare``        whether two trees are the same

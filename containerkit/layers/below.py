@@ -54,7 +54,7 @@ class Below:
         way, links = self._tree().follow(path, is_strict=True)
         if 0 in links and not way[-1].layers:
             raise NotADirectoryError
-        return way[-1].path, [_entry(step) for step in way if 0 not in step.layers]
+        return way[-1].path, [entry(step) for step in way if 0 not in step.layers]
 
     def _tree(self) -> Directory:
         if self._lower is None:
@@ -65,7 +65,7 @@ class Below:
         return self._stack.tree([self._own] if is_opaque(self._own) else None)
 
 
-def _entry(directory: Directory) -> Entry:
+def entry(directory: Directory) -> Entry:
     """What an archive would say of it; of one that is nowhere, always the same: equal archives are equal trees."""
     if not directory.layers:
         return Entry(directory.path, DIRECTORY, 0o755)

@@ -18,7 +18,7 @@ from containerkit.layers.tar import DIRECTORY, Entry
 from containerkit.layers.write import add_tree
 
 #: Part of every fingerprint: raise it when the same packages would give another layer.
-FORMAT = 1
+FORMAT = 2
 
 _SWEPT = ("dev", "run", "tmp", "proc", "sys", "var/tmp")
 _LEFT_OUT = (

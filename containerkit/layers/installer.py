@@ -41,6 +41,11 @@ class Installer(Packer):
     def size(self) -> int:
         return self._tree.size
 
+    @property
+    def names_root(self) -> bool:
+        """Whether there is an entry that says what the root is like."""
+        return self._tree.names_root
+
     def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
         """As its base."""
         self.note(entry)
@@ -62,3 +67,13 @@ class Installer(Packer):
         self._left -= len(data)
         self.write(data)
         return data
+
+
+class FilesAlone(Installer):
+    """As its base, of which nobody wants the archive."""
+
+    def __init__(self, root: str | os.PathLike[str], subject: str) -> None:
+        super().__init__(io.BytesIO(), root, subject)
+
+    def write(self, data: bytes) -> None:
+        """Nothing: what would be in the archive is not packed."""

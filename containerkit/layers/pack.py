@@ -22,12 +22,14 @@ from containerkit.layers.compression import CHUNK, Peeked, Readable, Writable
 class Packed:
     """How the layer is compressed, the digest of its uncompressed stream, and the newest time in it.
 
-    ``newest`` is in epoch nanoseconds: an image's time taken from it makes equal content an equal image.
+    ``newest`` is in epoch nanoseconds: an image's time taken from it makes equal content an equal image. ``is_empty``:
+    it has nothing but its root.
     """
 
     compression: str
     diff_id: str
     newest: int
+    is_empty: bool = False
 
 
 class Archive:
@@ -73,6 +75,21 @@ def shorter(name: str) -> InvalidState:
     return InvalidState(f"file {name}: became shorter while it was read (pause the container, or try again)")
 
 
+class Clamped(Archive):
+    """Adds entries to another archive, none of a later time than ``epoch``, in seconds since 1970.
+
+    Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+    """
+
+    def __init__(self, archive: Archive, epoch: int) -> None:
+        self._archive, self._latest = archive, epoch * 10**9
+        self.root = archive.root
+
+    def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
+        """As its base."""
+        self._archive.add(replace(entry, mtime=min(entry.mtime, self._latest)), content)
+
+
 class PlainArchive(Archive):
     """A tar stream as it is, to ``sink``; :meth:`end` ends it."""
 
@@ -101,6 +118,7 @@ class Packer(Archive):
         self._hash = hashlib.sha256()
         self._newest = 0
         self._has_entries = False
+        self._is_empty = True
         self._buffer = bytearray()
         self._compressor = compression.compressor()
 
@@ -115,7 +133,7 @@ class Packer(Archive):
                 self.write(tar.END)
             self._flush()
             self._sink.write(self._compressor.flush())
-            self.result = Packed("zstd", "sha256:" + self._hash.hexdigest(), self._newest)
+            self.result = Packed("zstd", "sha256:" + self._hash.hexdigest(), self._newest, self._is_empty)
 
     def add(self, entry: tar.Entry, content: Readable | bytes = b"") -> None:
         """As :meth:`Archive.add`; the newest of their times is remembered."""
@@ -125,6 +143,7 @@ class Packer(Archive):
     def note(self, entry: tar.Entry) -> None:
         """There is an entry, of that time."""
         self._has_entries = True
+        self._is_empty = self._is_empty and entry.name in (".", "./")
         self._newest = max(self._newest, entry.mtime)
 
     def write(self, data: bytes) -> None:

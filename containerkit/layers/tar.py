@@ -231,10 +231,14 @@ class Reader:
             value = int.from_bytes(field, "big", signed=False) & ~(0x80 << 8 * (len(field) - 1))
             return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
         digits = field.partition(b"\0")[0].strip()
-        # Digits alone: int() would take signs and underscores, too.
-        if digits.strip(b"01234567"):
-            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
-        return int(digits, 8) if digits else 0
+        if not digits:
+            return 0
+        try:
+            if digits.isdigit():  # int() alone would take signs and underscores, too
+                return int(digits, 8)
+        except ValueError:
+            pass
+        raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
 
     def _pax(self, data: bytes) -> dict[str, bytes]:
         """``LENGTH KEY=VALUE\\n`` records; the length counts itself."""

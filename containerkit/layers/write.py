@@ -26,14 +26,16 @@ from containerkit.layers.tar import (
     Entry,
 )
 
-_KINDS = {
+#: Of entries, by the type of a file's mode; sockets have none.
+KINDS = {
     stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHAR,
     stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
 }  # fmt: skip
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Found, not opened: it may be a device, which something happens to when it is opened, or a fifo, which blocks.
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_OWN_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
+#: Attributes, by how their names begin, that belong to this machine and to no layer.
+OWN_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
 
 
 def add_tree(archive: Archive, root: str | os.PathLike[str]) -> None:
@@ -117,7 +119,7 @@ class Files:
 
     def add(self, handle: int, found: os.stat_result, name: str) -> None:
         """Append another file: one that ``handle`` is the descriptor (O_PATH) of. Nothing for a socket."""
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+        kind = KINDS.get(stat.S_IFMT(found.st_mode))
         if kind is None:
             return
         entry = self._entry(name, kind, handle, found)
@@ -185,7 +187,7 @@ def _attributes(path: str, *, follow: bool) -> dict[str, bytes]:
         found = os.listxattr(path, follow_symlinks=follow)
     except OSError:
         return {}  # a file system without them
-    return {key: os.getxattr(path, key, follow_symlinks=follow) for key in found if not key.startswith(_OWN_XATTRS)}
+    return {key: os.getxattr(path, key, follow_symlinks=follow) for key in found if not key.startswith(OWN_XATTRS)}
 
 
 def entry_of(name: str, kind: bytes, path: str, found: os.stat_result) -> Entry:

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import os
 import stat
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EBADF, EINVAL, ENOSYS, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV
@@ -20,6 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _renameat2 = syscall_number("renameat2")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _FICLONE = 0x40049409
+_GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x20000
 #: How a file system says that it cannot do that, or not with these two.
 _CANNOT = (EXDEV, EINVAL, EOPNOTSUPP, ENOTTY, ENOSYS, EPERM, EBADF)
 _PIECE = 1 << 26
@@ -106,6 +108,26 @@ def is_in_memory(path: str | os.PathLike[str]) -> bool:
     found = (ctypes.c_long * 32)()  # struct statfs is shorter; it begins with f_type
     check(libc.statfs(os.fsencode(path), found), os.fspath(path))
     return found[0] in _IN_MEMORY
+
+
+def scatter(path: str | os.PathLike[str]) -> None:
+    """What the directories in a directory hold has nothing to do with each other (chattr(1), T); nothing elsewhere.
+
+    ext4 looks for the room of a new directory in another part of the disk then, not beside what was removed a moment
+    ago: it does not give out the inodes of removed files for minutes, and looks at each of them for every new file
+    (recently_deleted() in fs/ext4/ialloc.c).
+    """
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = array("i", [0, 0])  # declared as long, and used as int
+        fcntl.ioctl(directory, _GETFLAGS, flags)
+        if not flags[0] & _TOPDIR:
+            flags[0] |= _TOPDIR
+            fcntl.ioctl(directory, _SETFLAGS, flags)
+    except OSError:
+        pass  # a file system that has no such thing
+    finally:
+        os.close(directory)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

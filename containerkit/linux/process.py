@@ -51,6 +51,14 @@ def readable(descriptor: int, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
+def wait_for_any(*descriptors: int) -> None:
+    """Wait until there is something to read from one of them, or a pidfd's process has ended."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    poll.poll()
+
+
 def exit_code(status: int) -> int:
     """A wait status as a shell tells it: the exit code, or 128+n after signal n."""
     code = os.waitstatus_to_exitcode(status)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from containerkit.errors import InvalidArgument, RuntimeFailure, Unsupported
+from containerkit.linux.libc import libc
 from containerkit.oci.runtime_spec import Seccomp, SeccompArg, SeccompSyscall
 
 #: To be raised when the same profile compiles to another program: kept programs are not used then.
@@ -41,12 +42,33 @@ _OPERATORS = {
     f"SCMP_CMP_{name}": place for place, name in enumerate(("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"), 1)
 }
 _ATTRIBUTE_OPTIMIZE, _BINARY_TREE = 8, 2
+#: Numbers above are not given to anything.
+_MOST_CALLS = 1024
 _X86_64, _X32, _X32_BIT = 0xC000003E, 0x4000003E, 0x40000000
 
 
 def names() -> tuple[list[str], list[str]]:
     """The actions and operators that a profile may have."""
     return sorted(_ACTIONS), sorted(_OPERATORS)
+
+
+@cache
+def calls() -> frozenset[str]:
+    """The system calls of this machine, as far as the library knows them."""
+    library = _library()
+    resolve = library["seccomp_syscall_resolve_name"]
+    found = (_call(library, number) for number in range(_MOST_CALLS))
+    return frozenset(name for name in found if name and resolve(name.encode()) >= 0)
+
+
+def _call(library: ctypes.CDLL, number: int) -> str:
+    given = library.seccomp_syscall_resolve_num_arch(library.seccomp_arch_native(), number)
+    if not given:
+        return ""
+    try:
+        return (ctypes.string_at(given)).decode()
+    finally:
+        libc.free(ctypes.c_void_p(given))
 
 
 class _Comparison(ctypes.Structure):
@@ -76,6 +98,8 @@ def _library() -> ctypes.CDLL:
     library.seccomp_arch_native.restype = ctypes.c_uint32
     library.seccomp_arch_add.argtypes = library.seccomp_arch_remove.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
     library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
+    library.seccomp_syscall_resolve_num_arch.argtypes = (ctypes.c_uint32, ctypes.c_int)
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
     library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
     library.seccomp_rule_add_array.argtypes = (
         ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(_Comparison),

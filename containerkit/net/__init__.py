@@ -5,8 +5,9 @@ gateway's address. An *endpoint* is one container on one network: its address, l
 its names there. A *veth* pair is the cable: one end in the container (``eth0``), the other on the bridge. A *published
 port* is a port of the host that leads to one of a container. The *firewall* is one nftables table of ours per engine.
 
-Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/netlink.py`` and
-``linux/nftables.py``. One start walks through the files like this::
+Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/``. They are
+called by supervise/networking (for one container), and by supervise/bridging. One start walks through the files like
+this::
 
     etcfiles.py     (in the SDK's process) /etc/hosts, /etc/resolv.conf, /etc/hostname, as texts
     publishing.py   (in the monitor, from here on) sockets bound to the host's ports: what is taken is known at once,

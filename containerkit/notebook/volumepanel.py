@@ -4,132 +4,172 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from containerkit.errors import ContainerkitError, NotFound
-from containerkit.progress import Shown
+from containerkit.errors import ContainerkitError, InvalidArgument, NotFound
+from containerkit.notebook import cells
+from containerkit.notebook.backuptask import Bar, History, Task, head, kinds, label
+from containerkit.notebook.timer import Timer
+from containerkit.notebook.volumecontrols import Controls, inside
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
     from containerkit.backup.items import Item
     from containerkit.backups import Backup, Changes
     from containerkit.engine import Engine
+    from containerkit.volume import Volume
 
 #: Rows of a long list that are shown.
 _ROWS = 200
-_WIDE = widgets.Layout(width="460px")
 
 
 class VolumePanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """The panel of an engine's volumes.
+    """The panel of an engine's volumes. It ends with :meth:`close`, or when the cell that made it is run again.
 
-    ``volume_choice`` says which volume, ``directory_text`` where its backups are; ``files``, ``users``, ``backups`` and
-    ``changes`` are what is shown, ``message`` and ``error`` how the last action went. Each button calls the method of
-    its name: :meth:`back_up`, :meth:`compare`, :meth:`verify`, :meth:`restore`, :meth:`refresh`.
+    What is chosen: ``controls.volume`` (one of ``volumes``), ``controls.directory`` of its backups,
+    ``controls.backup``, ``controls.consistency``. What is shown: ``files`` and ``users`` of the volume; ``backups``,
+    the newest first, and ``rows``: what each of them has changed; ``changes`` since the chosen one.
+
+    How the last action went: ``state`` (ready, busy, done, failed), ``message``, ``error``. Each of the ``buttons``
+    calls the method of its name: :meth:`back_up`, :meth:`compare`, :meth:`verify`, :meth:`restore`, :meth:`refresh`,
+    :meth:`schedule`, :meth:`unschedule`. None of them raises what goes wrong: the panel says it.
+
+    What is done now and then: ``scheduled``, ``next_run``, and how it went the last time: ``schedule_state``,
+    ``schedule_message``.
 
     Args:
         name: the volume that is shown first.
         directory: of backups; made with the first one.
+        interval: seconds between two looks at which volumes there are and who uses the chosen one; 0 for none.
     """
 
-    def __init__(self, engine: Engine, name: str, directory: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, name: str, directory: str | os.PathLike[str] | None = None, interval: float = 2.0
+    ) -> None:
         self.engine = engine
+        self.volumes: list[str] = []
         self.files: list[Item] = []
         self.users: list[str] = []
         self.backups: list[Backup] = []
+        self.rows: list[dict[str, Any]] = []
         self.changes: Changes | None = None
-        self.message = self.error = ""
-        self.next_run: datetime | None = None
-        self._timer: _Timer | None = None
+        self.state, self.message, self.error = "ready", "", ""
+        self.scheduled: Task | None = None
+        self.schedule_state = self.schedule_message = ""
+        self._passphrase: str | None = None
+        self._history = History()
+        self._timer: Timer | None = None
+        self._is_filling = self._is_closed = False
         self._lock = threading.RLock()
-        self._make_controls(name, "" if directory is None else os.fspath(directory))
-        layout = widgets.Layout(border="1px solid #bbb", padding="10px", width="760px")
-        super().__init__(self._rows(), layout=layout)
+        self.controls = Controls()
+        self.buttons = self.controls.buttons
+        self._list_volumes(name)
+        self.controls.directory.value = "" if directory is None else os.fspath(directory)
+        self._connect()
+        border = "1px solid var(--jp-border-color1, #bbb)"
+        super().__init__(self.controls.rows(), layout=widgets.Layout(border=border, padding="10px", max_width="820px"))
+        self.add_class("ck-volumes")
         self.refresh()
+        self._watch = Timer(interval, self._notice, f"panel {name}") if interval > 0 else None
+        self._forget = cells.when_run_again(self.close)
 
-    def _make_controls(self, name: str, directory: str) -> None:
-        names = [volume.name for volume in self.engine.volumes]
-        self.volume_choice = widgets.Dropdown(options=names, value=name, description="volume", layout=_WIDE)
-        self.directory_text = widgets.Text(
-            value=directory, placeholder="a directory", description="backups in", layout=_WIDE
-        )
-        self.consistency_choice = widgets.Dropdown(
-            options=[("pause who uses it for a moment", "pause"), ("as it is", "none")], description="back up",
-            layout=_WIDE,
-        )  # fmt: skip
-        self.backup_choice = widgets.Select(
-            options=[], rows=6, description="backup", layout=widgets.Layout(width="720px")
-        )
-        self.every_minutes = widgets.BoundedIntText(value=60, min=1, max=10_000, description="minutes")
-        self.schedule_toggle = widgets.ToggleButton(value=False, description="back up every …")
-        self._about, self._content, self._outcome, self._bar = (widgets.HTML() for _ in range(4))
-        for control in (self.volume_choice, self.directory_text):
-            control.observe(lambda _: self.refresh(), names="value")
-        self.schedule_toggle.observe(lambda change: self._toggle(change["new"]), names="value")
-
-    def _rows(self) -> list[widgets.Widget]:
-        self.buttons = {
-            name: widgets.Button(description=label, layout=widgets.Layout(width="auto"))
-            for name, label in (
-                ("back_up", "Back up"), ("compare", "What changed since"), ("verify", "Verify"), ("restore", "Restore"),
-                ("refresh", "Look again"),
-            )
-        }  # fmt: skip
+    def _connect(self) -> None:
         for name, button in self.buttons.items():
             button.on_click(partial(self._clicked, name))
-        return [
-            self.volume_choice, self._about, self._content, self.directory_text, self.consistency_choice,
-            self.backup_choice, widgets.HBox(list(self.buttons.values())),
-            widgets.HBox([self.schedule_toggle, self.every_minutes]), self._bar, self._outcome,
-        ]  # fmt: skip
+        for choice in (self.controls.volume, self.controls.directory):
+            choice.observe(lambda _: self._chose(self.refresh), names="value")
+        secret = self.controls.passphrase
+        secret.observe(lambda change: self._chose(partial(self.unlock, change["new"])), names="value")
 
     def _clicked(self, name: str, _: object) -> None:
         getattr(self, name)()
 
+    def _chose(self, action: Callable[[], None]) -> None:
+        with self._lock:
+            if not self._is_filling:
+                action()
+
+    @contextmanager
+    def _filling(self, control: widgets.Widget) -> Iterator[None]:
+        """What a control is set to in the block is nobody's choice, and the browser learns of the end of it only."""
+        with self._lock, control.hold_sync():
+            self._is_filling = True
+            try:
+                yield
+            finally:
+                self._is_filling = False
+
     # -- what is there -----------------------------------------------------------------------------------------------
 
     @property
-    def volume(self) -> Any:
+    def volume(self) -> Volume:
         """The volume that is chosen."""
-        return self.engine.volumes[self.volume_choice.value]
+        return self.engine.volumes[self.controls.volume.value]
 
     @property
     def chosen(self) -> Backup | None:
         """The backup that is chosen."""
-        return next((one for one in self.backups if one.place == self.backup_choice.value), None)
+        return next((one for one in self.backups if one.place == self.controls.backup.value), None)
+
+    def unlock(self, passphrase: str) -> None:
+        """Take the passphrase of the directory. Its field is emptied: a notebook may be kept with what is in fields."""
+        self._passphrase = passphrase or None
+        with self._filling(self.controls.passphrase):
+            self.controls.passphrase.value = ""
+            self.controls.passphrase.placeholder = "is taken; another one takes its place" if passphrase else "none"
+        self.refresh()
 
     def refresh(self) -> None:
         """Look at the volume and its backups anew."""
-        self._act(self._look, "")
+        self._act("looking", self._look)
 
     def _look(self) -> str:
+        self._list_volumes(self.controls.volume.value)
+        self.files, self.users, self.backups, self.rows = [], [], [], []
+        try:
+            self.files, self.users = self.volume.files(), self._users()
+            self._list_backups()
+        finally:
+            self._draw()
+        return ""
+
+    def _users(self) -> list[str]:
+        return [f"{one.name} ({one.status})" for one in self.volume.containers]
+
+    def _list_volumes(self, chosen: str) -> None:
+        """Those that are there, and the chosen one, which a restore can bring back."""
+        found = list(self.engine.volumes)
+        names = [one.name for one in found]
+        options = [(one.name[:12] if one.is_anonymous else one.name, one.name) for one in found]
+        if chosen not in names:
+            options.append((f"{chosen} (removed)", chosen))
+        if self.controls.volume.options != tuple(options):
+            with self._filling(self.controls.volume):
+                self.controls.volume.options, self.controls.volume.value = options, chosen
+        self.volumes = names
+
+    def _list_backups(self) -> None:
         from containerkit.backupdirectory import Backups
 
-        volume = self.volume
-        self.files = volume.files()
-        self.users = [f"{one.name} ({one.status})" for one in volume.containers]
+        directory = self.controls.directory.value
         try:
-            found = Backups(self.directory_text.value, volume=volume.name) if self.directory_text.value else ()
+            found = Backups(directory, volume=self.volume.name, passphrase=self._passphrase) if directory else ()
             self.backups = list(found)[::-1]
         except NotFound:
-            self.backups = []  # made with the first one
-        kept = self.backup_choice.value
-        options = [(_label(one), one.place) for one in self.backups]
-        self.backup_choice.options = options
-        if kept in [place for _, place in options]:
-            self.backup_choice.value = kept
-        self._draw()
-        return self.message
+            pass  # made with the first one
+        self.rows = self._history.rows(self.backups)
 
     def _draw(self) -> None:
         size = sum(item.size for item in self.files)
         about = {"content": f"{len(self.files)} names, {text.size(size)}", "used by": ", ".join(self.users) or "nobody"}
-        self._about.value = html.card(f"volume {self.volume_choice.value}", "", about)
+        self.controls.about.value = html.card("", "", about)
         rows = [
             {"name": item.path, "kind": item.kind, "size": item.size, "mode": f"{item.mode:04o}",
              "owner": f"{item.uid}:{item.gid}"}
@@ -138,7 +178,36 @@ class VolumePanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no type
         table = html.table(rows, ("name", "kind", "size", "mode", "owner"), "nothing is in it")
         rest = len(self.files) - _ROWS
         more = html.note(f"… and {rest} more") if rest > 0 else ""
-        self._content.value = f'<div style="max-height:200px;overflow:auto">{table}</div>{more}'
+        self.controls.content.value = _scrolled(table + more)
+        self._draw_backups()
+
+    def _draw_backups(self) -> None:
+        none = "no backups yet" if self.controls.directory.value else "say in which directory backups are"
+        self.controls.head.value = f'<div class="ck-head">{head() if self.backups else none}</div>'
+        choice = self.controls.backup
+        places = [one.place for one in self.backups]
+        options = tuple((label(row), place) for row, place in zip(self.rows, places, strict=True))
+        if choice.options != options:
+            with self._filling(choice):
+                # The one that was chosen stays so.
+                wanted = choice.value if choice.value in places else next(iter(places), None)
+                choice.options, choice.value = options, wanted
+
+    def _notice(self, watch: Timer) -> None:
+        """See volumes that others have made or removed, and who uses the chosen one."""
+        if not self._lock.acquire(blocking=False):
+            return  # busy: it looks by itself
+        try:
+            self._list_volumes(self.controls.volume.value)
+            users = self._users() if self.controls.volume.value in self.volumes else []
+            if users != self.users:
+                self.users = users
+                self._draw()
+        except Exception as error:  # the engine is closed, or its root is gone
+            watch.stop()
+            self._say("failed", error=_words(error))
+        finally:
+            self._lock.release()
 
     # -- what is done ------------------------------------------------------------------------------------------------
 
@@ -146,129 +215,180 @@ class VolumePanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no type
         """Add a backup to the directory."""
 
         def work() -> str:
-            made = self.volume.backup(
-                os.path.join(self._directory(), ""), consistency=self.consistency_choice.value, progress=_Bar(self._bar)
-            )
-            self.message = f"backed up: {made.files} files, {text.size(made.stored_size)} added"
+            made = self._task().run(self.engine, self._bar())
             self._look()
-            self.backup_choice.value = made.place
-            return self.message
+            self.controls.backup.value = made.place
+            return _made(made)
 
-        self._act(work)
+        self._act(f"backing up {self.controls.volume.value}", work)
 
     def compare(self) -> None:
         """What the volume has changed since the chosen backup."""
 
         def work() -> str:
             self.changes = self.volume.diff(self._chosen())
-            return f"{len(self.changes)} changes since then"
+            self.controls.details.value = _scrolled(self.changes._repr_html_()) if self.changes else ""
+            count = kinds(self.changes)
+            numbers = ", ".join(f"{count[kind]} {kind}" for kind in ("added", "changed", "deleted") if count[kind])
+            return f"{len(self.changes)} changes since then" + (f": {numbers}" if numbers else "")
 
-        self._act(work)
-        if self.changes is not None and not self.error:
-            self._outcome.value += f'<div style="max-height:200px;overflow:auto">{self.changes._repr_html_()}</div>'
+        self._act("comparing", work)
 
     def verify(self) -> None:
         """Read the chosen backup and compare it with its digests."""
-        self._act(lambda: f"{self._chosen().verify(progress=_Bar(self._bar)).id[:12]} is whole")
+        self._act("verifying", lambda: f"{self._chosen().verify(progress=self._bar()).id[:12]} is whole")
 
     def restore(self) -> None:
         """Make the chosen backup the content of the volume."""
 
         def work() -> str:
-            self._chosen().restore(self.volume_choice.value, progress=_Bar(self._bar), engine=self.engine)
-            self.message = "restored"
-            return self._look()
+            self._chosen().restore(self.controls.volume.value, progress=self._bar(), engine=self.engine)
+            self._look()
+            return "restored"
 
-        self._act(work)
+        self._act(f"restoring {self.controls.volume.value}", work)
 
-    def _directory(self) -> str:
-        if not self.directory_text.value:
-            raise NotFound("backups: say in which directory they are to be")
-        return str(self.directory_text.value)
+    def _task(self) -> Task:
+        if not self.controls.directory.value:
+            raise InvalidArgument("backups: say in which directory they are to be")
+        directory = os.path.abspath(self.controls.directory.value)
+        return Task(self.controls.volume.value, directory, self.controls.consistency.value, self._passphrase)
 
     def _chosen(self) -> Backup:
         if self.chosen is None:
-            raise NotFound("backups: none is chosen")
+            raise InvalidArgument("backups: none is chosen")
         return self.chosen
 
-    def _act(self, work: Callable[[], str], begun: str | None = None) -> None:
-        """Do something, and show how it went."""
+    def _bar(self) -> Bar:
+        return Bar(self.controls.bar, lambda: self._is_closed)
+
+    def _act(self, doing: str, work: Callable[[], str]) -> None:
+        """Do something, and show how it went: what goes wrong belongs here, not into the kernel's log."""
         with self._lock:
-            self.error = ""
-            if begun is not None:
-                self.message = begun
+            self.controls.details.value = ""
+            self._say("busy", doing)
             try:
-                self.message = work()
-            except ContainerkitError as error:
-                self.message, self.error = "", str(error)
-            self._outcome.value = html.note(self.message) if not self.error else html.pre(self.error, "#b71c1c")
+                said = work()
+                self._say("done" if said else "ready", said)
+            except Exception as error:
+                self._say("failed", error=_words(error))
+            except BaseException:  # Ctrl-C ends the cell, too
+                self._say("failed", error=f"{doing}: interrupted")
+                raise
+
+    def _say(self, state: str, message: str = "", error: str = "") -> None:
+        self.state, self.message, self.error = state, message, error
+        self.controls.state.value = _said(state, message or error)
+        for name, button in self.buttons.items():
+            button.disabled = state == "busy" or (name == "unschedule" and self.scheduled is None)
 
     # -- now and then ------------------------------------------------------------------------------------------------
 
-    def _toggle(self, on: bool) -> None:
-        if on:
-            self.schedule(self.every_minutes.value)
-        else:
-            self.unschedule()
+    @property
+    def next_run(self) -> datetime | None:
+        """When what is scheduled is done the next time (UTC)."""
+        return self._timer.next_run if self._timer is not None else None
 
-    def schedule(self, minutes: float) -> None:
-        """Back up every so many minutes from now on, as long as this kernel lives."""
-        self.unschedule()
-        self._timer = _Timer(self, minutes * 60)
+    def schedule(self, minutes: float | None = None) -> None:
+        """Back up this volume to this directory every so many minutes, until the panel or this kernel ends.
+
+        It stays with these, whatever is chosen later, and takes the place of what was scheduled before.
+
+        Args:
+            minutes: default: what the field says.
+        """
+        every, before = minutes or self.controls.minutes.value, self._timer
+
+        def work() -> str:
+            task = self._task()
+            self.scheduled, self.schedule_state, self.schedule_message = task, "ready", ""
+            self._timer = Timer(every * 60, partial(self._back_up_again, task), f"backups of {task.volume}")
+            self._draw_schedule()
+            return f"{task.volume} is backed up every {every:g} minutes"
+
+        self._act("scheduling", work)
+        if before is not None and before is not self._timer:
+            before.stop()  # with no lock held: its thread may wait for one
 
     def unschedule(self) -> None:
-        """Do not any more."""
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.next_run = None
+        """Do not any more. A backup that is being made is broken off."""
+        with self._lock:
+            timer, self._timer, self.scheduled = self._timer, None, None
+            self.buttons["unschedule"].disabled = True
+            self._draw_schedule()
+        if timer is not None:
+            timer.stop()
+
+    def _back_up_again(self, task: Task, timer: Timer) -> None:
+        """In the timer's thread."""
+        try:
+            with self._lock:
+                self._say_scheduled(task, "busy", "backing up")
+            made = task.run(self.engine, Bar(self.controls.plan_bar, lambda: timer.is_over))
+            with self._lock:
+                if self._shows(task):
+                    self._look()
+            state, said = "done", _made(made)
+        except Exception as error:
+            state, said = "failed", _words(error)
+        is_gone = state == "failed" and self._is_gone(task)
+        with self._lock:
+            self._say_scheduled(task, state, f"{said}: the schedule has ended" if is_gone else said)
+            if is_gone and self._timer is timer:
+                self.unschedule()
+
+    def _say_scheduled(self, task: Task, state: str, said: str) -> None:
+        if self.scheduled is task:
+            self.schedule_state, self.schedule_message = state, said
+            self._draw_schedule()
+
+    def _shows(self, task: Task) -> bool:
+        shown = (self.controls.volume.value, os.path.abspath(self.controls.directory.value))
+        return not self._is_closed and shown == (task.volume, task.directory)
+
+    def _is_gone(self, task: Task) -> bool:
+        try:
+            self.engine.volumes[task.volume]
+        except Exception:  # or all of its engine is
+            return True
+        return False
+
+    def _draw_schedule(self) -> None:
+        last = _said(self.schedule_state, self.schedule_message) if self.schedule_message else ""
+        if self.scheduled is None or self.next_run is None:
+            self.controls.plan.value = last
+            return
+        plan = f"{self.scheduled.volume} to {self.scheduled.directory}, next at {self.next_run:%H:%M:%S} UTC"
+        self.controls.plan.value = f"<div>{escape(plan)}</div>{last}"
 
     def close(self) -> None:
         """End what goes on, and take the widget away."""
+        self._is_closed = True
+        self._forget()
         self.unschedule()
+        if self._watch is not None:
+            self._watch.stop()
+        for widget in inside(self):
+            widget.close()
         super().close()
 
     def __repr__(self) -> str:
-        return f"VolumePanel({self.volume_choice.value!r})"
+        return f"VolumePanel({self.controls.volume.value!r})"
 
 
-def _label(backup: Backup) -> str:
-    return (
-        f"{backup.created:%Y-%m-%d %H:%M:%S}   {backup.files} files, {text.size(backup.size)}, "
-        f"{text.size(backup.stored_size)} added   {backup.id[:12]}"
-    )
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, ContainerkitError) else f"{type(error).__name__}: {error}"
 
 
-class _Timer:
-    """Calls a panel's ``back_up`` every so many seconds, in a thread of its own."""
-
-    def __init__(self, panel: VolumePanel, seconds: float) -> None:
-        self._panel, self._seconds = panel, seconds
-        self._over = threading.Event()
-        self._set()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="containerkit-backups")
-        self._thread.start()
-
-    def _set(self) -> None:
-        self._panel.next_run = datetime.now(timezone.utc) + timedelta(seconds=self._seconds)
-
-    def _run(self) -> None:
-        while not self._over.wait(self._seconds):
-            self._set()
-            self._panel.back_up()
-
-    def stop(self) -> None:
-        self._over.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+def _made(backup: Backup) -> str:
+    return f"backed up: {backup.files} files, {text.size(backup.stored_size)} added"
 
 
-class _Bar(Shown):
-    """Shows progress where the panel has room for it."""
+def _said(state: str, words: str) -> str:
+    """A state, and what there is to say of it."""
+    colour = "var(--jp-error-color1, #d32f2f)" if state == "failed" else "inherit"
+    return f'<div style="color:{colour};white-space:pre-wrap">{html.badge(state)} {escape(words)}</div>'
 
-    def __init__(self, view: widgets.HTML) -> None:
-        super().__init__()
-        self._view = view
 
-    def draw(self) -> None:
-        rows = [(i.key, i.state, 0.0 if not i.total else min(1.0, i.done / i.total)) for i in self.items.values()]
-        self._view.value = html.progress(self.title, rows, self.summary if self.is_over else "")
+def _scrolled(content: str) -> str:
+    return f'<div style="max-height:160px;overflow:auto">{content}</div>'

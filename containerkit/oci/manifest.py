@@ -86,9 +86,11 @@ class Index:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manifest:
+def manifest(
+    config: Descriptor, layers: tuple[Descriptor, ...], annotations: Mapping[str, str] | None = None
+) -> Manifest:
     """A manifest as this package writes it."""
-    return Manifest(2, config, layers, OCI_MANIFEST)
+    return Manifest(2, config, layers, OCI_MANIFEST, annotations or {})
 
 
 def index(manifests: tuple[Descriptor, ...]) -> Index:

@@ -14,7 +14,12 @@ _MAX_ID = 2**31 - 1
 
 @dataclass(frozen=True)
 class Identity:
-    """Numbers, and the home directory for ``HOME``."""
+    """Numbers, and the home directory for ``HOME``.
+
+    Args:
+        groups: all that it is in, ``gid`` the first: a file that shuts that group out stays shut to a program that
+            takes another one (CVE-2022-36109).
+    """
 
     uid: int
     gid: int
@@ -43,7 +48,9 @@ def resolve(user: str, passwd: str, group: str, group_add: tuple[str, ...] = ())
         raise InvalidArgument(f"user {name}: not in the container's /etc/passwd")
     uid = int(entry[2]) if entry else _number("user", name or "0")
     gid = _group_id(group_name, group) if group_name else int(entry[3]) if entry else 0
-    groups = [] if group_name else [int(row[2]) for row in _rows(group, 4) if entry and entry[0] in row[3].split(",")]
+    groups = [gid]
+    if not group_name:
+        groups += [int(row[2]) for row in _rows(group, 4) if entry and entry[0] in row[3].split(",")]
     groups += [_group_id(item, group) for item in group_add]
     home = entry[5] if entry and len(entry) > 5 and entry[5] else ("/root" if uid == 0 else "/")
     return Identity(uid, gid, tuple(dict.fromkeys(groups)), home)

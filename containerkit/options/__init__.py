@@ -1,25 +1,26 @@
-"""Typed inputs: the options of ``run``, ``create`` and ``call``, and the grammar of their values.
+"""Typed inputs: the options of ``run``, ``create`` and ``call``, those of ``build``, and the grammar of their values.
 
 Options are written as a person writes them (:class:`RunOptions`) and kept as the machine needs them
 (:class:`Settings`): bytes, seconds, lists. Whatever cannot be right is refused here, before anything is touched.
 
 ``values`` has the grammar of single values, ``policies``, ``devices``, ``ports`` and ``networks`` that of the larger
-ones, ``readers`` the table of which option is read how.
+ones, ``readers`` the table of which option is read how. ``builds`` has the options of builds; ``names`` is about what
+options are called.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 from containerkit.errors import InvalidArgument
 from containerkit.options import networks, readers
+from containerkit.options.builds import BUILD_DEFAULTS, BuildOptions, StepOptions
 from containerkit.options.devices import DeviceMapping, Rates
 from containerkit.options.mounts import Mount, refuse_twice, volume_name
+from containerkit.options.names import shows_options, unknown_option
 from containerkit.options.networks import Networks, network_name
 from containerkit.options.policies import Healthcheck, LogOptions, RestartPolicy
 from containerkit.options.ports import Exposed, PortMapping, Ports
@@ -36,9 +37,10 @@ from containerkit.options.values import (
 )
 
 __all__ = [
-    "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "Mount", "PortMapping", "ResourceOptions",
-    "RestartPolicy", "RunOptions", "Settings", "Size", "command", "container_name", "duration", "environment",
-    "network_name", "settings", "shows_options", "signal_number", "size", "update", "volume_name",
+    "BUILD_DEFAULTS", "BuildOptions", "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "Mount",
+    "PortMapping", "ResourceOptions", "RestartPolicy", "RunOptions", "Settings", "Size", "StepOptions", "command",
+    "container_name", "duration", "environment", "network_name", "settings", "shows_options", "signal_number", "size",
+    "unknown_option", "update", "volume_name",
 ]  # fmt: skip
 
 
@@ -252,6 +254,8 @@ class Settings:
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
+    session: str = ""  # whose it is: supervise/abandoned.py
+    anonymous: tuple[str, ...] = ()  # the volumes that go with it: nobody has named them: supervise/volumes.py
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -312,8 +316,7 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
 def _reader(name: str) -> Callable[[Any, str], Any]:
     reader = readers.READERS.get(name)
     if reader is None:
-        near = difflib.get_close_matches(name, [*readers.READERS, *_OF_THE_CALL], 1)
-        raise InvalidArgument(f"option {name}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
+        raise unknown_option(name, (*readers.READERS, *_OF_THE_CALL))
     return reader
 
 
@@ -350,21 +353,3 @@ def _check_together(found: Settings) -> None:
         raise InvalidArgument("restart: cannot be combined with remove: what is removed cannot start again")
     refuse_twice([*(mount.target for mount in found.mounts), *(found.tmpfs or {})], "volumes")
     networks.check_together(found)
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def shows_options(function: F) -> F:
-    """Give a function that takes ``**options`` a signature that names them, for ``help()`` and for completion."""
-    signature = inspect.signature(function)
-    given = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    named = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=getattr(hint, "__forward_arg__", hint)
-        )
-        for name, hint in RunOptions.__annotations__.items()
-    ]
-    function.__signature__ = signature.replace(parameters=[*given, *named])  # type: ignore[attr-defined]  # PEP 362
-    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{inspect.cleandoc(RunOptions.__doc__ or '')}"
-    return function

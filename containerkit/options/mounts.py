@@ -1,6 +1,6 @@
 """The grammar of mounts: which files that are not the image's a container sees, and where.
 
-Sources: docker-run(1), ``--volume``, ``--mount``, ``--volumes-from``; podman-run(1) for ``U`` and ``exec``.
+Sources: docker-run(1), ``--volume``, ``--mount``, ``--volumes-from``; podman-run(1) for ``U``, ``O`` and ``exec``.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Mount(NamedTuple):
         mode: of tmpfs, as 0o1777.
         options: more of ``"noexec"``, ``"nosuid"``, ``"nodev"`` and their opposites.
         create: of binds: a directory that is not there is made.
+        copy_on_write: of binds: the container may write, and sees what it has written, but nothing of that reaches the
+            directory. It is kept in memory, as the container's, and gone when it ends.
     """
 
     target: str
@@ -61,6 +63,7 @@ class Mount(NamedTuple):
     mode: int | None = None
     options: tuple[str, ...] = ()
     create: bool = False
+    copy_on_write: bool = False
 
     def __repr__(self) -> str:
         told = zip(self._fields, self, (None, *self._field_defaults.values()), strict=True)
@@ -174,9 +177,12 @@ def _with_word(mount: Mount, word: str, subject: str) -> Mount:
         return mount._replace(nocopy=True)
     if word == "U":
         return mount._replace(chown=True)
+    if word == "O":
+        return mount._replace(copy_on_write=True)
     if word in _IGNORED:
         return mount
-    raise InvalidArgument(f"{subject}: unknown option {word!r} (ro, rw, nocopy, U, {', '.join(PROPAGATIONS + FLAGS)})")
+    known = ("ro", "rw", "nocopy", "U", "O", *PROPAGATIONS, *FLAGS)
+    raise InvalidArgument(f"{subject}: unknown option {word!r} ({', '.join(known)})")
 
 
 def _long(item: Any, option: str) -> Mount:
@@ -189,7 +195,7 @@ def _long(item: Any, option: str) -> Mount:
     for name, value in values.items():
         if name not in Mount._fields:
             raise InvalidArgument(f"{option}: unknown member {name!r} of a mount (one of {', '.join(Mount._fields)})")
-        if name in ("read_only", "nocopy", "chown", "create") and isinstance(value, str):
+        if name in ("read_only", "nocopy", "chown", "create", "copy_on_write") and isinstance(value, str):
             values[name] = value.lower() in ("true", "1")
         elif name == "mode" and isinstance(value, str):
             values[name] = _octal(value, option)
@@ -259,11 +265,13 @@ def _refuse_foreign(mount: Mount, subject: str) -> None:
     """What means something for other types only."""
     kinds = {
         "subpath": ("volume", "image"), "propagation": ("bind",), "nocopy": ("volume",), "create": ("bind",),
-        "chown": ("bind", "volume"), "size": ("tmpfs",), "mode": ("tmpfs",),
+        "chown": ("bind", "volume"), "size": ("tmpfs",), "mode": ("tmpfs",), "copy_on_write": ("bind",),
     }  # fmt: skip
     for name, types in kinds.items():
         if getattr(mount, name) not in ("", False, None) and mount.type not in types:
             raise InvalidArgument(f"{subject}: {name} is for {' and '.join(types)} mounts, not for {mount.type}")
+    if mount.copy_on_write and (mount.read_only or mount.chown or mount.propagation):
+        raise InvalidArgument(f"{subject}: copy_on_write: cannot be combined with read_only, chown or propagation")
     if mount.propagation and mount.propagation not in PROPAGATIONS:
         raise InvalidArgument(f"{subject}: propagation {mount.propagation!r}: one of {', '.join(PROPAGATIONS)}")
     if wrong := [option for option in mount.options if option not in FLAGS]:

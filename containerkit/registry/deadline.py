@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -34,11 +35,16 @@ class Deadline:
         self._off = threading.Event()
         self._lock = threading.Lock()
         self._waiting: set[Wire | None] = set()
+        self._parts: weakref.WeakSet[Deadline] = weakref.WeakSet()
 
     def part(self) -> Deadline:
         """The same moment, for a part of the call that can be called off alone."""
         found = Deadline(self._seconds)
         found._end = self._end
+        with self._lock:
+            self._parts.add(found)
+        if self._off.is_set():
+            found.call_off()
         return found
 
     def call_off(self) -> None:
@@ -48,6 +54,9 @@ class Deadline:
             for wire in self._waiting:
                 if wire is not None:
                     wire.abort()
+            parts = [*self._parts]
+        for part in parts:
+            part.call_off()
 
     @contextmanager
     def watching(self, wire: Wire | None) -> Iterator[None]:

@@ -16,12 +16,14 @@ One start, file by file::
     init.py          ... and the child executes the inside operations:
       rootfs.py        the root file system, and pivot_root into it
       mounting.py      mounts (mount_options.py), masks
+      copyonwrite.py   a directory that stays as it is, whatever is written
       places.py        devices, the terminal, the working directory
       namespaces.py    cgroup, loopback, host name, sysctls
       hooks.py         programs of the configuration's, at their moments; the parent has some of them
       identity.py      limits, user, capabilities, seccomp
       program.py       the word to start, and at last execve(2)
     messages.py      what parent and init tell each other meanwhile
+    gate.py          where both wait before each operation, when somebody walks through
 
 Entering a running container is :mod:`~containerkit.runtime.enter`: a shorter plan with the same operations.
 :mod:`~containerkit.runtime.command` is the command line that others run containers with: podman, or a person.

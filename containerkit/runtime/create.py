@@ -7,7 +7,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from containerkit.linux.confinement import is_confined
 from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import init, messages, plan
+from containerkit.runtime.gate import Gate, given_up
 from containerkit.runtime.hooks import AwaitHooks
 from containerkit.runtime.namespaces import AwaitIdMaps, ShowNetwork
 from containerkit.runtime.operation import Context, Operation, Plan
@@ -29,7 +30,8 @@ class Child:
     ``costs`` has the nanoseconds of each operation of its plan but the last, in order. ``terminal`` is the master of
     its terminal, where it has one. ``take_listener`` is given the descriptor that tells of system calls which a process
     outside decides on, at once, for the init may make such calls itself. ``network`` is its network namespace, where it
-    had to be shown (runtime/namespaces.py, ``ShowNetwork``).
+    had to be shown (runtime/namespaces.py, ``ShowNetwork``). ``gate`` is the parent's: whoever walks through the start
+    may be gone while the init waits.
     """
 
     pid: int
@@ -40,6 +42,7 @@ class Child:
     terminal: int | None = None
     network: int | None = None
     take_listener: Callable[[int], None] = os.close
+    gate: Gate | None = None
 
     def discard(self) -> None:
         """End it, whatever it does, and remove its cgroup: nothing is left."""
@@ -111,6 +114,8 @@ class Child:
 
     def _hear(self) -> str | None:
         """The kind of its next message, None at the end of file."""
+        if self.gate is not None and self.gate.is_left(self.channel.fileno()):
+            raise given_up()
         message, descriptor = messages.receive(self.channel)
         if message is None:
             return None
@@ -155,6 +160,7 @@ def create(
     listener: int = -1,
     preserve: int = 0,
     pivot: bool = True,
+    gates: tuple[Gate, Gate] | None = None,
 ) -> Child:
     """Make the container of ``spec`` up to the point where its program could run.
 
@@ -170,6 +176,7 @@ def create(
         listener: a listening SOCK_SEQPACKET socket, for :meth:`Child.detach`.
         preserve: the program gets so many descriptors above 2.
         pivot: False where the root file system cannot be pivoted to (an initramfs).
+        gates: where this process and the init wait before each operation (gate.py); the second one is closed here.
 
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
@@ -177,14 +184,17 @@ def create(
     steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0, confined=is_confined())
     # Root of a user namespace has no more right to give maps to a process that hides than an ordinary user has.
     is_mapped = any(isinstance(operation, AwaitIdMaps) for operation in steps.inside)
+    # An ordinary user who walks through a start looks at the init, as nobody in its new pid namespace can.
+    pids = spec.linux.namespace("pid")
+    is_shown = gates is not None and pids is not None and not pids.path
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
         rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {}, by_root=os.geteuid() == 0 and not (is_confined() and is_mapped),
+        state=state or {}, hides=os.geteuid() == 0 and not (is_confined() and (is_mapped or is_shown)),
     )  # fmt: skip
     try:
         give(streams, spec.linux.host_ids(spec.process.user))
-        _execute_outside(steps, context)
+        _execute_outside(steps.outside if gates is None else gates[0].through(steps.outside), context)
     except BaseException:
         _close(context.prepared)
         if isinstance(context.cgroup, Cgroup):
@@ -193,11 +203,17 @@ def create(
         theirs.close()
         raise
     if context.pid == 0:
+        if gates is not None:
+            gates[0].close()
+            context.gate = gates[1]
+            context.gate.peer = context.channel
         init.run(steps.inside, context, streams, ours)
     theirs.close()
+    if gates is not None:
+        gates[1].close()
     _close(context.prepared)
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
-    child = Child(context.pid, context.pidfd, ours, cgroup, context.costs)
+    child = Child(context.pid, context.pidfd, ours, cgroup, context.costs, gate=gates and gates[0])
     try:
         child.attend(steps, context.state)
     except BaseException:
@@ -226,8 +242,8 @@ def _failure(operation: Operation, error: OSError) -> RuntimeFailure:
     return RuntimeFailure(f"{operation.describe()}: {reason(error)}", errno=error.errno)
 
 
-def _execute_outside(steps: Plan, context: Context) -> None:
-    for operation in steps.outside:
+def _execute_outside(operations: Iterable[Operation], context: Context) -> None:
+    for operation in operations:
         began = time.perf_counter_ns()
         try:
             operation.execute(context)

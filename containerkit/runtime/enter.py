@@ -32,6 +32,8 @@ from containerkit.runtime.operation import Context, Operation
 class EnterNamespaces(Operation):
     """All namespaces of a running container at once: setns(2) with a pidfd."""
 
+    CALLS = ("setns",)
+
     pidfd: int
     flags: int
 

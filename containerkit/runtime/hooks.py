@@ -89,6 +89,8 @@ def _names(hooks: Sequence[Hook]) -> str:
 class AwaitHooks(Operation):
     """The parent's hooks: the namespaces are there, the mounts are made, the root is not yet ``/``."""
 
+    CALLS = ("write", "read")
+
     hooks: tuple[Hook, ...]
 
     def describe(self) -> str:
@@ -107,6 +109,8 @@ class AwaitHooks(Operation):
 @dataclass(frozen=True)
 class RunHooks(Operation):
     """Hooks that the init runs itself. ``kind``: createContainer or startContainer."""
+
+    CALLS = ("clone", "execve", "wait4")
 
     kind: str
     hooks: tuple[Hook, ...]

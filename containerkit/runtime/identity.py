@@ -23,6 +23,8 @@ from containerkit.runtime.operation import Context, Operation
 class NewSession(Operation):
     """A session of its own, and its controlling terminal where there is one."""
 
+    CALLS = ("setsid",)
+
     def describe(self) -> str:
         return "setsid"
 
@@ -40,6 +42,8 @@ class NewSession(Operation):
 class NewKeyring(Operation):
     """A session keyring of its own: the caller's holds the host's keys (keyrings(7))."""
 
+    CALLS = ("keyctl",)
+
     def describe(self) -> str:
         return "keyctl: a new session keyring"
 
@@ -56,6 +60,8 @@ class NewKeyring(Operation):
 class DieWithParent(Operation):
     """The process does not outlive the helper that would tell how it ended (PR_SET_PDEATHSIG)."""
 
+    CALLS = ("prctl",)
+
     def describe(self) -> str:
         return "prctl pdeathsig SIGKILL"
 
@@ -65,6 +71,8 @@ class DieWithParent(Operation):
 
 @dataclass(frozen=True)
 class SetRlimit(Operation):
+    CALLS = ("prlimit64",)
+
     limit: Rlimit
 
     def describe(self) -> str:
@@ -84,6 +92,8 @@ class SetRlimit(Operation):
 @dataclass(frozen=True)
 class SetOomScore(Operation):
     """How readily the kernel ends this container when memory runs out (-1000 never, 1000 first)."""
+
+    CALLS = ("openat", "write")
 
     adjustment: int
 
@@ -106,6 +116,8 @@ class SetOomScore(Operation):
 class SetIOPriority(Operation):
     """When its reads and writes have their turn (ioprio_set(2))."""
 
+    CALLS = ("ioprio_set",)
+
     priority: IOPriority
 
     def describe(self) -> str:
@@ -118,6 +130,8 @@ class SetIOPriority(Operation):
 @dataclass(frozen=True)
 class SetScheduler(Operation):
     """When it has its turn on a processor (sched_setattr(2))."""
+
+    CALLS = ("sched_setattr",)
 
     scheduler: Scheduler
 
@@ -132,6 +146,8 @@ class SetScheduler(Operation):
 class SetAffinity(Operation):
     """On which processors it may run."""
 
+    CALLS = ("sched_setaffinity",)
+
     cpus: tuple[int, ...]
 
     def describe(self) -> str:
@@ -144,6 +160,8 @@ class SetAffinity(Operation):
 @dataclass(frozen=True)
 class SetPersonality(Operation):
     """The execution domain: what machine the kernel pretends to be (personality(2))."""
+
+    CALLS = ("personality",)
 
     domain: str
 
@@ -158,19 +176,27 @@ class SetPersonality(Operation):
 class CloseDescriptors(Operation):
     """Nothing of the host stays open in the container but its three streams."""
 
+    CALLS = ("close_range",)
+
     def describe(self) -> str:
         return "close every descriptor above 2 that is not the program's"
 
     def execute(self, context: Context) -> None:
         # The channel stays, until execve closes it: its end is how the parent learns of success.
         kept = 3 + context.preserve
+        first = kept + 1
+        if context.gate is not None:
+            context.gate.make_way(kept + 2)
         if context.channel != kept:
             os.dup2(context.channel, kept, inheritable=False)
             context.channel = kept
         os.set_inheritable(kept, False)
         for descriptor in range(3, kept):
             os.set_inheritable(descriptor, True)
-        process.close_from(kept + 1)
+        if context.gate is not None:
+            context.gate.settle(kept + 1, kept)
+            first = kept + 2
+        process.close_from(first)
 
 
 @dataclass(frozen=True)
@@ -180,11 +206,16 @@ class LoadSeccomp(Operation):
     ``notifies``: there are calls that a process outside decides on; it gets the descriptor that tells of them.
     """
 
+    CALLS = ("prctl",)
+
     flags: int = 0
     notifies: bool = False
 
     def describe(self) -> str:
         return "seccomp: load the filter of system calls"
+
+    def calls(self) -> tuple[str, ...]:
+        return ("seccomp",) if self.flags or self.notifies else self.CALLS
 
     def execute(self, context: Context) -> None:
         if not self.notifies:
@@ -199,6 +230,8 @@ class LoadSeccomp(Operation):
 class NoNewPrivileges(Operation):
     """execve(2) gives no rights any more: set-user-ID bits and file capabilities do nothing."""
 
+    CALLS = ("prctl",)
+
     def describe(self) -> str:
         return "prctl no_new_privs"
 
@@ -209,6 +242,8 @@ class NoNewPrivileges(Operation):
 @dataclass(frozen=True)
 class DropBoundingSet(Operation):
     """Capabilities that nothing in the container can ever have again."""
+
+    CALLS = ("prctl",)
 
     keep: tuple[str, ...]
 
@@ -221,6 +256,8 @@ class DropBoundingSet(Operation):
 
 @dataclass(frozen=True)
 class SetUser(Operation):
+    CALLS = ("setgroups", "setresgid", "setresuid")
+
     user: User
 
     def describe(self) -> str:
@@ -236,7 +273,7 @@ class SetUser(Operation):
         try:
             if context.sets_groups:
                 os.setgroups(user.additional_gids)
-            elif user.additional_gids:
+            elif {*user.additional_gids} - {user.gid}:
                 raise OSError(errno.EPERM, "groups cannot be given in this user namespace: see subgid(5)")
             os.setresgid(user.gid, user.gid, user.gid)
             os.setresuid(user.uid, user.uid, user.uid)
@@ -261,6 +298,8 @@ class SetUser(Operation):
 
 @dataclass(frozen=True)
 class SetCapabilities(Operation):
+    CALLS = ("capset",)
+
     sets: Capabilities
 
     def describe(self) -> str:
@@ -275,6 +314,8 @@ class SetCapabilities(Operation):
 @dataclass(frozen=True)
 class ChangeDirectory(Operation):
     """The working directory, which must be inside the root (CVE-2024-21626)."""
+
+    CALLS = ("chdir",)
 
     path: str
 

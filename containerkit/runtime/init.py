@@ -7,7 +7,7 @@ import socket
 import time
 from typing import NoReturn
 
-from containerkit.errors import ContainerkitError, reason
+from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import capabilities, process
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
@@ -27,12 +27,12 @@ def run(
         os.dup2(descriptor, target)
     parent.close()
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
-    if context.by_root:
+    if context.hides:
         process.prctl(process.PR_SET_DUMPABLE, 0)
     # Asked of the host's /proc, and remembered: nothing is opened by name once inside.
     capabilities.last_cap()
     try:
-        for operation in operations:
+        for operation in operations if context.gate is None else context.gate.through(operations):
             began = time.perf_counter_ns()
             try:
                 operation.execute(context)
@@ -43,6 +43,8 @@ def run(
             except ContainerkitError as error:
                 _fail(context, f"{operation.describe()}: {error}", 125, error.errno or 0)
             context.costs.append(time.perf_counter_ns() - began)
+    except RuntimeFailure as error:
+        _fail(context, error.message, 125, 0)
     except BaseException as error:
         # A defect of ours: the parent still learns of it, and the forked interpreter never unwinds into its caller.
         _fail(context, f"init: {type(error).__name__}: {error}", 125, 0)

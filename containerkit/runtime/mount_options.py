@@ -44,8 +44,9 @@ RECURSIVE: dict[str, tuple[int, int]] = {
     "rnosymfollow": (m.MOUNT_ATTR_NOSYMFOLLOW, 0), "rsymfollow": (0, m.MOUNT_ATTR_NOSYMFOLLOW),
 }  # fmt: skip
 
-#: Options that are the runtime's own doing.
-OWN = ("tmpcopyup", "idmap", "ridmap")
+#: Options that are the runtime's own doing. ``tmpupper``: an overlay whose one layer is the entry's source, and whose
+#: writable directory is in memory.
+OWN = ("tmpcopyup", "tmpupper", "idmap", "ridmap")
 #: Our own, too, with a path after it.
 SUBPATH = "subpath="
 

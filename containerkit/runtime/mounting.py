@@ -24,6 +24,8 @@ from containerkit.runtime.operation import Context, Operation, fd_path
 class MapMount(Operation):
     """A bind mount that shows its files' owners by other numbers; made outside, where there is the right to."""
 
+    CALLS = ("open_tree", "mount_setattr")
+
     destination: str
     source: str
     maps: HoldMaps
@@ -52,6 +54,8 @@ class MapMount(Operation):
 @dataclass(frozen=True)
 class HoldMount(Operation):
     """A bind mount from before this mount namespace was cut off the host's: mounts travel through it both ways."""
+
+    CALLS = ("mount",)
 
     destination: str
     source: str
@@ -88,6 +92,8 @@ def source_of(source: str, subpath: str) -> Iterator[str]:
 class Mount(Operation):
     """One entry of the configuration's ``mounts``."""
 
+    CALLS = ("openat2", "mount")
+
     destination: str
     type: str
     source: str
@@ -96,6 +102,9 @@ class Mount(Operation):
     def describe(self) -> str:
         what = f"bind {self.source}" if self.options.is_bind else self.type
         return f"mount {what} on {self.destination}" + (f" ({self.options.data})" if self.options.data else "")
+
+    def calls(self) -> tuple[str, ...]:
+        return ("open_tree", "openat2", "move_mount") if self.options.is_bind else self.CALLS
 
     def execute(self, context: Context) -> None:
         try:
@@ -190,6 +199,8 @@ class Mount(Operation):
 class MountCgroups(Operation):
     """``/sys/fs/cgroup``: the hierarchies of this machine, as the container's cgroup namespace shows them."""
 
+    CALLS = ("openat2", "mount")
+
     destination: str
     options: MountOptions
 
@@ -237,6 +248,8 @@ class MountCgroups(Operation):
 class ReadonlyPath(Operation):
     """A path that the container may read and not write."""
 
+    CALLS = ("openat2", "mount")
+
     path: str
 
     def describe(self) -> str:
@@ -257,6 +270,8 @@ class ReadonlyPath(Operation):
 @dataclass(frozen=True)
 class MaskPath(Operation):
     """A path whose content the container does not see: an empty directory or ``/dev/null`` lies over it."""
+
+    CALLS = ("openat2", "mount")
 
     path: str
 

@@ -19,6 +19,8 @@ from containerkit.runtime.operation import Context, Operation
 class CreateCgroup(Operation):
     """The container's cgroup, in every hierarchy, with its limits."""
 
+    CALLS = ("mkdir", "openat", "write")
+
     path: str
     resources: Resources
 
@@ -35,6 +37,8 @@ class CreateCgroup(Operation):
 @dataclass(frozen=True)
 class OffsetClocks(Operation):
     """A time namespace for the children of this process, with its clocks moved (time_namespaces(7))."""
+
+    CALLS = ("unshare", "openat", "write")
 
     offsets: tuple[tuple[str, TimeOffset], ...]
 
@@ -53,6 +57,8 @@ class OffsetClocks(Operation):
 @dataclass(frozen=True)
 class JoinNamespace(Operation):
     """A namespace that exists already, by its path."""
+
+    CALLS = ("setns",)
 
     kind: str
     path: str
@@ -104,6 +110,8 @@ class Clone(Operation):
 
     ``user`` is the path of a user namespace that exists already, which then owns the new ones.
     """
+
+    CALLS = ("clone3",)
 
     kinds: tuple[str, ...]
     user: str = ""
@@ -165,6 +173,8 @@ class Clone(Operation):
 class BecomeRoot(Operation):
     """Root of a user namespace that has been joined."""
 
+    CALLS = ("setresgid", "setresuid")
+
     def describe(self) -> str:
         return "setuid 0 of the user namespace"
 
@@ -175,6 +185,8 @@ class BecomeRoot(Operation):
 @dataclass(frozen=True)
 class AwaitIdMaps(Operation):
     """Wait until the parent has given this user namespace its maps, then become its root."""
+
+    CALLS = ("read", "setresgid", "setresuid")
 
     uid_mappings: tuple[IDMapping, ...]
     gid_mappings: tuple[IDMapping, ...]
@@ -198,6 +210,8 @@ class AwaitIdMaps(Operation):
 class JoinCgroup(Operation):
     """Move this process into the container's cgroup."""
 
+    CALLS = ("openat", "write")
+
     path: str
 
     def describe(self) -> str:
@@ -212,6 +226,8 @@ class JoinCgroup(Operation):
 class UnshareCgroup(Operation):
     """From here on the container's cgroup looks like the root of the tree."""
 
+    CALLS = ("unshare",)
+
     def describe(self) -> str:
         return "unshare cgroup namespace"
 
@@ -222,6 +238,8 @@ class UnshareCgroup(Operation):
 @dataclass(frozen=True)
 class RaiseLoopback(Operation):
     """127.0.0.1 and ::1."""
+
+    CALLS = ("socket", "ioctl")
 
     def describe(self) -> str:
         return "network: lo up"
@@ -234,6 +252,8 @@ class RaiseLoopback(Operation):
 class ShowNetwork(Operation):
     """The parent gets the network namespace: an ordinary user's has no right to look into this process."""
 
+    CALLS = ("openat", "sendmsg")
+
     def describe(self) -> str:
         return "network: hand the namespace to the parent"
 
@@ -245,6 +265,8 @@ class ShowNetwork(Operation):
 
 @dataclass(frozen=True)
 class SetHostname(Operation):
+    CALLS = ("sethostname",)
+
     hostname: str
 
     def describe(self) -> str:
@@ -256,6 +278,8 @@ class SetHostname(Operation):
 
 @dataclass(frozen=True)
 class SetDomainname(Operation):
+    CALLS = ("setdomainname",)
+
     domainname: str
 
     def describe(self) -> str:
@@ -268,6 +292,8 @@ class SetDomainname(Operation):
 @dataclass(frozen=True)
 class WriteSysctl(Operation):
     """A kernel parameter of one of the container's own namespaces."""
+
+    CALLS = ("openat", "write")
 
     name: str
     value: str

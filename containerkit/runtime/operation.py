@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined, may_set_groups
+from containerkit.runtime.gate import Gate
 
 if TYPE_CHECKING:
     from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -23,7 +24,7 @@ class Context:
     ``listener`` is a socket where the word to start may come from, when whoever creates ends before. ``preserve`` is
     how many descriptors above 2 the program gets, ``prepared`` has the detached mounts that were made outside, by
     destination, and ``state`` is what hooks are told. ``sets_groups``: setgroups(2) is allowed;
-    ``by_root``: root makes the container, in whatever user namespace.
+    ``hides``: nobody may look at the init from its first moment. ``gate``: it waits there before each operation.
     """
 
     rootfs: str = ""
@@ -41,7 +42,8 @@ class Context:
     prepared: dict[str, int] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     sets_groups: bool = field(default_factory=lambda: not is_confined() or may_set_groups())
-    by_root: bool = True
+    hides: bool = True
+    gate: Gate | None = None
 
     def target(self, path: str, *, directory: bool = True) -> int:
         """A descriptor (O_PATH) of ``path`` inside the root file system, made when it is absent."""
@@ -74,6 +76,13 @@ class Context:
 
 class Operation:
     """One step of a start. Subclasses are frozen dataclasses: values that can be compared, shown and executed."""
+
+    #: The system calls that it stands for: those that tell.
+    CALLS: ClassVar[tuple[str, ...]]
+
+    def calls(self) -> tuple[str, ...]:
+        """The system calls that this one stands for."""
+        return self.CALLS
 
     def describe(self) -> str:
         """The step in words a person reads, with the system call's name where there is one."""

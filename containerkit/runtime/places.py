@@ -23,6 +23,8 @@ TIOCGPTPEER, TIOCSPTLCK = 0x5441, 0x40045431
 class CreateDevice(Operation):
     """A device node, or a bind of the host's where mknod(2) is not allowed."""
 
+    CALLS = ("openat2", "mknodat")
+
     path: str
     type: str
     major: int
@@ -34,6 +36,9 @@ class CreateDevice(Operation):
 
     def describe(self) -> str:
         return f"{'bind' if self.bind else 'mknod'} {self.path} ({self.type} {self.major}:{self.minor})"
+
+    def calls(self) -> tuple[str, ...]:
+        return ("openat2", "mount") if self.bind else self.CALLS
 
     def execute(self, context: Context) -> None:
         if self.bind:
@@ -58,6 +63,8 @@ class CreateDevice(Operation):
 @dataclass(frozen=True)
 class LinkDevices(Operation):
     """``/dev/fd``, ``/dev/stdin``, … and ``/dev/ptmx``, which the specification asks for."""
+
+    CALLS = ("openat2", "symlinkat")
 
     links: tuple[tuple[str, str], ...] = (
         ("/proc/self/fd", "fd"),
@@ -84,6 +91,8 @@ class LinkDevices(Operation):
 class MakeWorkingDirectory(Operation):
     """The working directory, where the image has none: what people expect of WORKDIR."""
 
+    CALLS = ("openat2", "mkdirat")
+
     path: str
 
     def describe(self) -> str:
@@ -99,6 +108,8 @@ class OpenTerminal(Operation):
 
     ``columns`` and ``rows`` in characters, 0 for unset; ``console``: it is the container's, and /dev/console too.
     """
+
+    CALLS = ("openat2", "ioctl", "mount")
 
     columns: int
     rows: int

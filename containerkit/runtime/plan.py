@@ -14,6 +14,7 @@ from containerkit.oci.runtime_spec import Device, Process, Spec
 from containerkit.oci.runtime_spec import Mount as MountEntry
 from containerkit.runtime import (
     affinity,
+    copyonwrite,
     defaults,
     hooks,
     identity,
@@ -184,6 +185,9 @@ def _files(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator[O
             continue
         if entry.type == "bind" and not options.is_bind:
             options = mount_options.parse((*entry.options, "bind"))
+        if "tmpupper" in options.own:
+            yield copyonwrite.MountCopyOnWrite(entry.destination, entry.source, options)
+            continue
         yield mounting.Mount(entry.destination, entry.type, entry.source, options)
     if not any(entry.destination == "/dev" and mount_options.is_bind(entry) for entry in spec.mounts):
         in_user_namespace = confined or linux.namespace("user") is not None

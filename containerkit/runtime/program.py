@@ -26,6 +26,8 @@ class StartFailure(Exception):
 class AwaitStart(Operation):
     """Everything is ready: report, and wait for the word to go."""
 
+    CALLS = ("write", "read")
+
     def describe(self) -> str:
         return "ready: wait for start"
 
@@ -56,6 +58,8 @@ class AwaitStart(Operation):
 class FindProgram(Operation):
     """The program is there: known before the container counts as created."""
 
+    CALLS = ("newfstatat", "access")
+
     program: str
     env: tuple[str, ...]
     cwd: str
@@ -79,6 +83,8 @@ class Reap(Operation):
 
     To a pid 1 the kernel delivers only signals that it has a handler for, and nobody else reaps a container's orphans.
     """
+
+    CALLS = ("clone", "rt_sigtimedwait", "wait4")
 
     terminal: bool = False
 
@@ -131,6 +137,8 @@ class Reap(Operation):
 @dataclass(frozen=True)
 class Execute(Operation):
     """execve(2). Returns only by raising."""
+
+    CALLS = ("execve",)
 
     args: tuple[str, ...]
     env: tuple[str, ...]

@@ -17,6 +17,8 @@ from containerkit.runtime.operation import Context, Operation, fd_path
 class SetPropagation(Operation):
     """Cut the new mount namespace off the host's: what is mounted here stays here."""
 
+    CALLS = ("mount",)
+
     propagation: int
 
     def describe(self) -> str:
@@ -31,6 +33,8 @@ class SetPropagation(Operation):
 @dataclass(frozen=True)
 class MountOverlay(Operation):
     """Stack the image's layers (lowest last) under a writable directory."""
+
+    CALLS = ("mount",)
 
     lower: tuple[str, ...]
     upper: str
@@ -68,6 +72,8 @@ class MapOverlay(Operation):
     Made outside, where there is the right to: the layers are mounted anew with the namespace's maps, and stacked. What
     the kernel makes in the stack on its own account, it makes as whoever mounts: so that is the container's root.
     """
+
+    CALLS = ("open_tree", "mount_setattr", "mount")
 
     overlay: MountOverlay
     maps: HoldMaps
@@ -109,6 +115,8 @@ def _map(path: str, user_namespace: int) -> None:
 class PlaceRootfs(Operation):
     """The root file system, mounted outside, gets a place in this mount namespace."""
 
+    CALLS = ("move_mount",)
+
     def describe(self) -> str:
         return "move_mount: the root file system"
 
@@ -124,6 +132,8 @@ class PlaceRootfs(Operation):
 class BindRootfs(Operation):
     """Make the root file system a mount of its own: pivot_root(2) asks for one."""
 
+    CALLS = ("mount",)
+
     def describe(self) -> str:
         return "mount: bind the rootfs onto itself"
 
@@ -135,6 +145,8 @@ class BindRootfs(Operation):
 @dataclass(frozen=True)
 class RemountRootReadonly(Operation):
     """``--read-only``: nothing below ``/`` can be written but what is mounted over it."""
+
+    CALLS = ("mount",)
 
     def describe(self) -> str:
         return "mount: / read-only"
@@ -148,6 +160,8 @@ class RemountRootReadonly(Operation):
 @dataclass(frozen=True)
 class PivotRoot(Operation):
     """The rootfs becomes ``/`` and the host's tree is let go."""
+
+    CALLS = ("fchdir", "pivot_root", "mount", "umount2")
 
     def describe(self) -> str:
         return "pivot_root into the rootfs, umount the host's tree"
@@ -171,6 +185,8 @@ class PivotRoot(Operation):
 class MoveRoot(Operation):
     """The rootfs becomes ``/`` where pivot_root(2) cannot: in an initramfs. What is below stays mounted, and hidden."""
 
+    CALLS = ("mount", "chroot")
+
     def describe(self) -> str:
         return "move the rootfs over /, chroot"
 
@@ -186,6 +202,8 @@ class MoveRoot(Operation):
 @dataclass(frozen=True)
 class SetRootPropagation(Operation):
     """How mounts below the container's ``/`` travel: its rootfsPropagation."""
+
+    CALLS = ("mount",)
 
     propagation: int
 

@@ -128,6 +128,7 @@ class Containers:
         """A new row in state ``creating``.
 
         Args:
+            image: its id; empty: of layers that are no image yet, which somebody else keeps.
             wishes: the networks it is on.
             uses: the volumes it is made with; those that are not there are made.
             starts: it is made to be started: its addresses are leased.
@@ -143,7 +144,7 @@ class Containers:
         try:
             with self.database.transaction() as connection:
                 # Here and not before: a removal of the image is one transaction too.
-                if connection.execute("SELECT 1 FROM images WHERE id = ?", (image,)).fetchone() is None:
+                if image and connection.execute("SELECT 1 FROM images WHERE id = ?", (image,)).fetchone() is None:
                     raise NotFound(f"image {image_reference}: removed meanwhile")
                 cursor = connection.execute(
                     "INSERT INTO containers (id, name, image, image_reference, command, spec, auto_remove, created,"
@@ -280,14 +281,16 @@ class Containers:
 
         Args:
             exit_code: how it ended, when that was not written down before: kept in its last event.
-            volumes: its anonymous volumes go with it, where no other container uses them.
+            volumes: its anonymous volumes go with it, where no other container uses them. One that it was given by
+                its name is nobody's but who gave it, as docker has it.
         """
         with self.database.transaction() as connection:
             row = connection.execute(f"DELETE FROM containers WHERE id = ? RETURNING {_TOLD}", (id,)).fetchone()
             if row is None:
                 return
             leasing.detach(connection, id)
-            gone = volumerows.release(connection, id, anonymous=volumes)
+            anonymous = json.loads(row["spec"]).get("anonymous", ()) if volumes else ()
+            gone = volumerows.release(connection, id, anonymous)
             if exit_code is not None:
                 _event(connection, "die", id, row, {"exitCode": exit_code})
             _event(connection, "destroy", id, row, {})

@@ -20,7 +20,7 @@ from containerkit.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 5
+_VERSION = 6
 #: Seconds that a write waits for its turn.
 _PATIENCE = 30.0
 SCHEMA = """
@@ -123,7 +123,7 @@ CREATE TABLE IF NOT EXISTS volumes (
     driver   TEXT NOT NULL,
     options  TEXT NOT NULL,           -- JSON
     labels   TEXT NOT NULL,           -- JSON
-    anonymous INTEGER NOT NULL,       -- it goes with its last container, when that is removed so
+    anonymous INTEGER NOT NULL,       -- nobody has named it
     created  REAL NOT NULL,
     size     INTEGER, sized REAL      -- bytes, when somebody last counted them
 );
@@ -133,6 +133,30 @@ CREATE TABLE IF NOT EXISTS volume_uses (
     PRIMARY KEY (container, volume)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS volume_uses_volume ON volume_uses(volume);
+CREATE TABLE IF NOT EXISTS build_steps (   -- the build cache (store/buildsteps.py)
+    key      TEXT PRIMARY KEY,        -- the digest of all that the step depends on
+    place    TEXT NOT NULL,           -- which instruction of which build
+    slot     TEXT NOT NULL,           -- which step of it, by its number
+    instruction TEXT NOT NULL,        -- as written
+    inputs   BLOB NOT NULL,           -- JSON, zstd: what it depends on, by name
+    layer    TEXT, media_type TEXT, layer_size INTEGER,  -- the blob; NULL: no file is another one
+    diff_id  TEXT NOT NULL,
+    chain_id TEXT NOT NULL,
+    size     INTEGER NOT NULL,        -- unpacked bytes
+    created  REAL NOT NULL,
+    used     REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS build_steps_place ON build_steps(place, used);
+CREATE INDEX IF NOT EXISTS build_steps_slot ON build_steps(slot, used);
+CREATE TABLE IF NOT EXISTS file_digests (  -- of contexts' files (store/filedigests.py)
+    path     BLOB NOT NULL UNIQUE,
+    size     INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, inode INTEGER NOT NULL,
+    digest   TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS build_reports ( -- how an image was built
+    image    TEXT PRIMARY KEY,        -- its id
+    report   BLOB NOT NULL            -- JSON, zstd (builder/report.py)
+) WITHOUT ROWID;
 """
 
 

@@ -53,6 +53,13 @@ _CAN_INSTALL = (
     '[ "$MMDEBSTRAP_APT_CONFIG" ] || exit 0; cd "$1"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG";'
     "apt-get update -qq && apt-get install --simulate -qq >/dev/null "
 )
+#: apt.conf(5). Its caches, archives and descriptions in other languages are more than many a package that they are of.
+_APT = """\
+APT::Keep-Downloaded-Packages "false";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+"""
 
 #: A line that tells of a step, in the words of either tool.
 _STEP = re.compile(r"I: (?!running --|skipping |main\(\)|chroot |finding )(.+?)(?:\.\.\.)?")
@@ -239,7 +246,15 @@ def _failure(subject: str, what: str, log: str) -> ContainerkitError:
 
 def _pack(space: str, root: Path, sources: tuple[Source, ...]) -> Written:
     _settle(root, sources)
+    _configure(root)
     return write_layer(space, lambda archive: debianlayer.add_debian(archive, root))
+
+
+def _configure(root: Path) -> None:
+    """Let apt in there keep what it installs and nothing else, and not wait for the disk: as containers have it."""
+    (root / "etc/apt/apt.conf.d/90container").write_text(_APT)
+    (root / "etc/dpkg/dpkg.cfg.d").mkdir(exist_ok=True)
+    (root / "etc/dpkg/dpkg.cfg.d/90container").write_text("force-unsafe-io\n")
 
 
 def _settle(root: Path, sources: tuple[Source, ...]) -> None:

@@ -30,7 +30,7 @@ from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ImageConfig, parse_time
 from containerkit.oci.manifest import Descriptor, Manifest
 from containerkit.oci.reference import Reference
-from containerkit.store import events, layout, rights
+from containerkit.store import events, imagerows, layout, rights
 from containerkit.store.blobs import Blobs
 from containerkit.store.database import Database
 from containerkit.store.ingest import Ingest
@@ -62,14 +62,6 @@ class ImageRecord:
     config: ImageConfig
     layers: tuple[Descriptor, ...]
     chain_ids: tuple[str, ...]
-
-
-_BY_TAG = "SELECT i.* FROM tags t JOIN images i ON i.id = t.image WHERE t.reference = ?"
-_BY_ID = "SELECT * FROM images WHERE id = ?"
-_BY_PREFIX = "SELECT * FROM images WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
-_BY_DIGEST = "SELECT i.* FROM digests d JOIN images i ON i.id = d.image WHERE d.reference = ?"
-_TAGS = "SELECT reference FROM tags WHERE image = ?"
-_DIGESTS = "SELECT reference FROM digests WHERE image = ?"
 
 
 @dataclass(frozen=True)
@@ -179,20 +171,20 @@ class Images:
                 id = one.image.id
                 self._insert(connection, one.image, ingest, is_registry_s=bool(one.digests))
                 for digest in one.digests:
-                    connection.execute("INSERT OR REPLACE INTO digests (reference, image) VALUES (?, ?)", (digest, id))
+                    imagerows.know(connection, digest, id)
                 for tag in one.tags:
-                    self._tag(connection, tag, id)
+                    imagerows.tag(connection, tag, id)
                 events.add(connection, "image", action, id, one.name, {})
             self._write_index(connection)
             # Not later: somebody may remove it at once.
-            records = tuple([self._record(connection.execute(_BY_ID, (one.image.id,)).fetchone()) for one in new])
+            records = tuple([self._record(imagerows.find(connection, one.image.id)[0]) for one in new])
         events.tell(self._database)
         return records
 
     def _insert(
         self, connection: sqlite3.Connection, parsed: ImageRecord, ingest: Ingest | None, *, is_registry_s: bool
     ) -> None:
-        row = connection.execute(_BY_ID, (parsed.id,)).fetchone()
+        row = imagerows.by_id(connection, parsed.id)
         manifest, source = parsed.manifest, ingest or self._blobs
         used = connection.execute("SELECT digest FROM uses WHERE image = ? AND kind = 'blob'", (parsed.id,))
         blobs = [row["digest"] for row in used]
@@ -224,46 +216,7 @@ class Images:
             NotFound: none, or several ids begin like this.
             StorageError: its manifest or config is damaged.
         """
-        return self._record(self._find(reference)[0])
-
-    def _find(self, text: str) -> tuple[sqlite3.Row, str | None]:
-        """The row, and the full reference that led to it; None where the id did."""
-        connection = self._database.connection()
-        by_id = text if text.startswith("sha256:") else f"sha256:{text}"
-        if digests.is_digest(by_id):
-            row = connection.execute(_BY_ID, (by_id,)).fetchone()
-            if row is None:
-                raise NotFound(f"image {text}: not found locally")
-            return row, None
-        wrong: InvalidArgument | None = None
-        try:
-            wanted = Reference.parse(text)
-            if wanted.digest:
-                # The tag beside a digest is a remark: the digest says which.
-                full = f"{wanted.name}@{wanted.digest}"
-                row = connection.execute(_BY_DIGEST, (full,)).fetchone()
-            else:
-                full = wanted.full
-                row = connection.execute(_BY_TAG, (full,)).fetchone()
-            if row is not None:
-                return row, full
-        except InvalidArgument as error:
-            wrong = error
-        return self._find_prefix(connection, text, wrong), None
-
-    @staticmethod
-    def _find_prefix(connection: sqlite3.Connection, text: str, wrong: InvalidArgument | None) -> sqlite3.Row:
-        prefix = text.removeprefix("sha256:")
-        rows: list[sqlite3.Row] = []
-        if prefix and set(prefix) <= set("0123456789abcdef"):
-            rows = connection.execute(_BY_PREFIX, (f"sha256:{prefix}",)).fetchall()
-        if len(rows) == 1:
-            return rows[0]
-        if rows:
-            raise NotFound(f"image {text}: several ids begin like this")
-        if wrong is not None and not text.startswith("sha256:"):
-            raise wrong
-        raise NotFound(f"image {text}: not found locally")
+        return self._record(imagerows.find(self._database.connection(), reference)[0])
 
     def _record(self, row: sqlite3.Row) -> ImageRecord:
         key = (row["id"], row["manifest"])
@@ -273,29 +226,20 @@ class Images:
             try:
                 found = _parse(manifest, self._blobs.read(manifest.digest), self._blobs)
             except (NotFound, StorageError) as error:
-                if self._database.connection().execute(_BY_ID, (row["id"],)).fetchone() is None:
+                if imagerows.by_id(self._database.connection(), row["id"]) is None:
                     raise NotFound(f"image {row['id']}: removed meanwhile") from error
                 raise StorageError(f"image {row['id']}: {error.message}") from error
             parsed = self._parsed[key] = replace(found, size=row["size"])
-        return replace(parsed, tags=self._names(_TAGS, row["id"]), digests=self._names(_DIGESTS, row["id"]))
-
-    def _names(self, query: str, id: str) -> tuple[str, ...]:
-        rows = self._database.connection().execute(query, (id,))
-        return tuple(sorted(Reference.parse(row["reference"]).familiar for row in rows))
+        tags, known = self.names(row["id"])
+        return replace(parsed, tags=tags, digests=known)
 
     def names(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tags of an image, and what registries know it by; whatever state it is in."""
-        return self._names(_TAGS, id), self._names(_DIGESTS, id)
+        return imagerows.names(self._database.connection(), id)
 
     def users(self, kind: str) -> dict[str, tuple[str, ...]]:
         """By digest or chain id: the ids of the images that use that ``"blob"`` or ``"layer"``."""
-        rows = self._database.connection().execute(
-            "SELECT digest, image FROM uses WHERE kind = ? ORDER BY 1, 2", (kind,)
-        )
-        found: dict[str, tuple[str, ...]] = {}
-        for row in rows:
-            found[row["digest"]] = (*found.get(row["digest"], ()), row["image"])
-        return found
+        return imagerows.users(self._database.connection(), kind)
 
     def unreadable(self) -> Iterator[tuple[str, str]]:
         """The ids of images whose manifest or config is damaged or missing, and what it is."""
@@ -346,10 +290,10 @@ class Images:
         wanted = Reference.parse(reference)
         if wanted.digest:
             raise InvalidArgument(f"image {reference}: a tag cannot have a digest")
-        row, _ = self._find(id)
+        row, _ = imagerows.find(self._database.connection(), id)
         try:
             with self._database.transaction() as connection:
-                self._tag(connection, wanted.full, row["id"])
+                imagerows.tag(connection, wanted.full, row["id"])
                 self._write_index(connection)
                 events.add(connection, "image", "tag", row["id"], wanted.familiar, {})
             events.tell(self._database)
@@ -361,10 +305,10 @@ class Images:
         """Write down that a registry knows the image by ``name@sha256:…``, with an event. Idempotent."""
         full = Reference.parse(reference).full
         with self._database.transaction() as connection:
-            if connection.execute(_BY_ID, (id,)).fetchone() is None:
+            if imagerows.by_id(connection, id) is None:
                 return  # removed meanwhile
-            connection.execute("INSERT OR REPLACE INTO digests (reference, image) VALUES (?, ?)", (full, id))
-            events.add(connection, "image", action, id, _familiar(full), {})
+            imagerows.know(connection, full, id)
+            events.add(connection, "image", action, id, imagerows.familiar(full), {})
         events.tell(self._database)
 
     def repositories_with(self, digest: str, reference: Reference) -> builtins.list[str]:
@@ -375,13 +319,6 @@ class Images:
         )  # fmt: skip
         known = {Reference.parse(row["reference"]) for row in rows}
         return sorted({one.path for one in known if one.domain == reference.domain and one.path != reference.path})
-
-    @staticmethod
-    def _tag(connection: sqlite3.Connection, reference: str, id: str) -> None:
-        # Not left to a foreign key: those are off unless each connection turns them on.
-        if connection.execute(_BY_ID, (id,)).fetchone() is None:
-            raise NotFound(f"image {id}: not found locally")
-        connection.execute("INSERT OR REPLACE INTO tags (reference, image) VALUES (?, ?)", (reference, id))
 
     def remove(self, reference: str, force: bool = False) -> None:
         """Take away a tag, and the image with its last one; by id, the image with all its tags.
@@ -398,20 +335,17 @@ class Images:
         """
         try:
             with self._database.transaction() as connection:
-                row, named = self._find(reference)
-                tags = [found["reference"] for found in connection.execute(_TAGS, (row["id"],))]
-                if named is not None and set(tags) - {named}:
-                    for table in ("tags", "digests"):
-                        connection.execute(f"DELETE FROM {table} WHERE reference = ?", (named,))
-                    events.add(connection, "image", "untag", row["id"], _familiar(named), {})
+                row, named = imagerows.find(connection, reference)
+                tags, _ = imagerows.names(connection, row["id"])
+                if named is not None and set(tags) - {imagerows.familiar(named)}:
+                    imagerows.untag(connection, named, row["id"])
                 else:
                     if len(tags) > 1 and not force:
-                        names = ", ".join(sorted(Reference.parse(tag).familiar for tag in tags))
                         raise InvalidState(
-                            f"image {reference}: it has several tags: {names} (remove those, or force=True)"
+                            f"image {reference}: it has several tags: {', '.join(tags)} (remove those, or force=True)"
                         )
-                    _refuse_in_use(connection, reference, row["id"], force)
-                    _forget(connection, row["id"])
+                    imagerows.refuse_in_use(connection, reference, row["id"], force)
+                    imagerows.forget(connection, row["id"])
                 self._write_index(connection)
             events.tell(self._database)
             self.collect()
@@ -424,17 +358,11 @@ class Images:
         Returns:
             What is gone, by its first tag or its id; and the bytes that are free now, garbage of others too.
         """
-        unused = (
-            "SELECT id FROM images i WHERE NOT EXISTS"
-            " (SELECT 1 FROM containers c WHERE c.image = i.id OR instr(c.spec, i.id))"
-        )
-        if not all:
-            unused += " AND id NOT IN (SELECT image FROM tags)"
         pruned = []
         with self._database.transaction() as connection:
-            for row in connection.execute(unused).fetchall():
-                pruned.append(next(iter(self._names(_TAGS, row["id"])), row["id"]))
-                _forget(connection, row["id"])
+            for id in imagerows.unused(connection, all=all):
+                pruned.append(next(iter(imagerows.names(connection, id)[0]), id))
+                imagerows.forget(connection, id)
             if pruned:
                 self._write_index(connection)
         if pruned:
@@ -499,26 +427,3 @@ def _has_tag(record: ImageRecord, reference: str) -> bool:
 def _has_labels(record: ImageRecord, wanted: Mapping[str, str]) -> bool:
     labels = record.config.config.labels or {}
     return all(key in labels and value in ("", labels[key]) for key, value in wanted.items())
-
-
-def _familiar(reference: str) -> str:
-    return Reference.parse(reference).familiar if reference else ""
-
-
-def _forget(connection: sqlite3.Connection, id: str) -> None:
-    events.add(connection, "image", "delete", id, id, {})
-    for table, column in (("tags", "image"), ("digests", "image"), ("uses", "image"), ("images", "id")):
-        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (id,))
-
-
-#: Containers that were made from the image, or have it mounted.
-_USING = "(image = ?1 OR instr(spec, ?1))"
-
-
-def _refuse_in_use(connection: sqlite3.Connection, reference: str, id: str, force: bool) -> None:
-    users = connection.execute(f"SELECT name, status FROM containers WHERE {_USING} ORDER BY number", (id,)).fetchall()
-    alive = [row["name"] for row in users if row["status"] not in ("created", "exited", "dead")]
-    if alive:
-        raise InvalidState(f"image {reference}: container {alive[0]} is running from it (remove that container first)")
-    if users and not force:
-        raise InvalidState(f"image {reference}: container {users[0]['name']} uses it (remove that, or force=True)")

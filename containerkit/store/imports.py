@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from containerkit import dockerfile
 from containerkit.errors import InvalidArgument, NotFound, StorageError, from_os_error
 from containerkit.layers import hostlayer, pack, write
 from containerkit.layers.compression import Readable
 from containerkit.layers.hostprograms import DEFAULT_PATH, HostFiles
 from containerkit.layers.pack import Packed, Packer
-from containerkit.oci import changes as instructions
 from containerkit.oci import manifest as oci
 from containerkit.oci import platforms
 from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, RootFS, format_time
@@ -44,7 +44,7 @@ def import_(store: Store, source: Source, tag: str | None = None, changes: Itera
     if tag is not None:
         Reference.parse(tag)
     changes = (changes,) if isinstance(changes, str) else changes
-    config = instructions.apply(ContainerConfig(env=(f"PATH={_PATH}",)), changes)
+    config = dockerfile.apply_changes(ContainerConfig(env=(f"PATH={_PATH}",)), changes)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "a stream")
     try:
         with store.ingest() as ingest:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from containerkit.errors import StorageError
-from containerkit.layers.installer import Installer
+from containerkit.layers.installer import FilesAlone, Installer
 from containerkit.layers.pack import Archive, Packed
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor, layer_media_type
 from containerkit.store.blobs import Blobs, check_small
+from containerkit.store.layers import NO_ROOT
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace, sweep
 
@@ -61,8 +62,18 @@ def write_layer(space: str, write: Callable[[Archive], None]) -> Written:
         os.fsync(file.fileno())
     for name, text in (("size", str(installer.size)), ("blobs", f"{writer.digest}\n")):
         Path(space, name).write_text(text)
+    if not installer.names_root:
+        Path(space, NO_ROOT).touch()
     packed = installer.result
     return Written(Descriptor(layer_media_type(packed.compression), writer.digest, writer.size), packed, space)
+
+
+def write_files(root: str, write: Callable[[Archive], None]) -> None:
+    """Make the files of what ``write`` adds, in the new directory ``root``; they are no layer."""
+    os.mkdir(root)
+    os.chmod(root, 0o755)  # whatever the umask is
+    with FilesAlone(root, "files") as files:
+        write(files)
 
 
 class Ingest(Workspace):

@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -44,7 +44,7 @@ _NEEDED = 1 << 60
 #: The file beside a layer that hides all that is below it.
 _OPAQUE = "opaque"
 #: The file beside a layer that does not say what the root is like.
-_NO_ROOT = "no-root"
+NO_ROOT = "no-root"
 
 
 class Source(Protocol):
@@ -90,7 +90,7 @@ class Layers:
     def naming_root(self, chain_ids: Sequence[str]) -> Path | None:
         """Of a stack of layers that are there, the uppermost one that says what the root is like; None: none does."""
         paths = [self.path(chain_id) for chain_id in reversed(chain_ids)]
-        return next((path for path in paths if not os.path.exists(path.with_name(_NO_ROOT))), None)
+        return next((path for path in paths if not os.path.exists(path.with_name(NO_ROOT))), None)
 
     def exchanged(self, layers: Sequence[Path], exchange: Exchange | None) -> tuple[Path, ...]:
         """Of layers that are there, the copies with those owners; those that are missing are made. Idempotent.
@@ -177,13 +177,17 @@ class Layers:
             raise from_os_error(error, f"layer {chain_id}") from error
 
     @contextmanager
-    def needed(self, chain_ids: Iterable[str]) -> Iterator[None]:
-        """Layers that are no garbage until the end of the block, though no image has them yet."""
+    def needed(self, chain_ids: Iterable[str]) -> Iterator[Callable[[Iterable[str]], None]]:
+        """Layers that are no garbage until the end of the block, though no image has them yet; gives what adds more."""
         lock = self._open_lock()
-        try:
+
+        def add(chain_ids: Iterable[str]) -> None:
             for chain_id in chain_ids:
                 fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, chain_id, _NEEDED))
-            yield
+
+        try:
+            add(chain_ids)
+            yield add
         finally:
             os.close(lock)
 
@@ -250,7 +254,7 @@ class Layers:
         # The directory itself stays for its owner to remove: the lock is on it.
         whole = work / "whole"
         whole.mkdir()
-        for name in ("fs", "size", "blobs", _OPAQUE, _NO_ROOT):
+        for name in ("fs", "size", "blobs", _OPAQUE, NO_ROOT):
             if os.path.exists(work / name):
                 os.rename(work / name, whole / name)
         # What has a name must survive a power cut: a layer is never looked into again once it is there.
@@ -317,7 +321,7 @@ def unpack(
     if is_opaque(os.fspath(root)):
         root.with_name(_OPAQUE).touch()
     if not applied.names_root:
-        root.with_name(_NO_ROOT).touch()
+        root.with_name(NO_ROOT).touch()
     if raw.digest != descriptor.digest:
         raise damaged(descriptor.digest)
     if digests.chain(parent, plain.digest) != chain_id:

@@ -19,10 +19,12 @@
         cache/seccomp/<hex>.bpf      compiled filters
         cache/host/<fingerprint>     image id of programs of this machine that were asked for before
         cache/debian/<fingerprint>   image id of a Debian system that was asked for before
+        cache/build/<name>/data      a cache that commands of builds have mounted (builder/mounting.py)
         downloads/<hex>              blobs on their way from a registry (store/downloads.py)
         tmp/                         work in progress: swept when its owner is gone
     RUN/                             /run/containerkit: gone after a reboot
         containers/<id>              the socket of a running container's monitor (supervise/control.py)
+        secrets/                     of builds, while they run
         networks                     a lock: held by whoever makes bridges, lays the firewall, starts a keeper
         networks.socket              where the keeper of an ordinary user's networks listens (net/keeper.py)
 """
@@ -35,6 +37,7 @@ from pathlib import Path
 
 from containerkit.configuration import Configuration
 from containerkit.errors import PermissionDenied
+from containerkit.linux.files import scatter
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,14 @@ class Paths:
         return self.root / "cache" / "debian"
 
     @property
+    def build_caches(self) -> Path:
+        return self.root / "cache" / "build"
+
+    @property
+    def secrets(self) -> Path:
+        return self.run / "secrets"
+
+    @property
     def downloads(self) -> Path:
         return self.root / "downloads"
 
@@ -117,7 +128,7 @@ class Paths:
         """Make the directories that everything else relies on (idempotent)."""
         for path in (
             self.blobs, self.layers, self.containers, self.volumes, self.seccomp_cache, self.downloads, self.tmp,
-            self.run / "containers",
+            self.run / "containers", self.secrets,
         ):  # fmt: skip
             path.mkdir(parents=True, exist_ok=True)
         if (owner := self.run.stat().st_uid) not in (os.geteuid(), 0):
@@ -126,6 +137,8 @@ class Paths:
                 f"run directory {self.run}: belongs to user {owner}: choose another CONTAINERKIT_RUN"
             )
         # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
-        for path in (self.root, self.layers, self.containers, self.volumes, self.tmp):
+        for path in (self.root, self.layers, self.containers, self.volumes, self.tmp, self.secrets):
             path.chmod(0o700)
+        for path in (self.volumes, self.tmp):  # what is unpacked is unpacked in tmp
+            scatter(path)
         self.run.chmod(0o711)

@@ -25,7 +25,7 @@ from pathlib import Path
 from containerkit.errors import InvalidArgument, from_os_error
 from containerkit.layers import diff, writable
 from containerkit.layers.flatten import flatten
-from containerkit.layers.pack import Archive
+from containerkit.layers.pack import Archive, Clamped
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.mounts import new_mount
 from containerkit.oci.runtime_spec import Mount
@@ -164,11 +164,14 @@ class Snapshots:
         layers = self._layers.showing(image.chain_ids, image.layers)
         return self._layers.exchanged(layers, self._exchange(container_id))[::-1]
 
-    def pack(self, container_id: str, image: ImageRecord, mounted: Sequence[str], ingest: Ingest) -> Written:
+    def pack(
+        self, container_id: str, image: ImageRecord, mounted: Sequence[str], ingest: Ingest, epoch: int | None = None
+    ) -> Written:
         """Write what the container has changed as a layer.
 
         Args:
             mounted: where something is mounted in it: what the runtime made for that is left out.
+            epoch: later times become this one; seconds since 1970.
 
         Raises:
             InvalidArgument: a file whose name only a whiteout may have.
@@ -176,8 +179,8 @@ class Snapshots:
         """
         layers, exchange = self._beneath(container_id, image), self._exchange(container_id)
         add = writable.add_copy if self._is_copy(container_id) else writable.add_upper
-        space = f"{ingest.path}/changes"
-        return rights.call(_pack, space, add, self.upper(container_id), layers, tuple(mounted), exchange)
+        space = f"{ingest.path}/{container_id}"
+        return rights.call(_pack, space, add, self.upper(container_id), layers, tuple(mounted), exchange, epoch)
 
     def remove(self, container_id: str) -> None:
         """Remove the container's directory with all in it. Idempotent.
@@ -193,9 +196,10 @@ class Snapshots:
 
 def _pack(
     space: str, add: Callable[[Archive, Path, Sequence[Path], Sequence[str]], None],
-    upper: Path, layers: Sequence[Path], mounted: Sequence[str], exchange: Exchange | None,
+    upper: Path, layers: Sequence[Path], mounted: Sequence[str], exchange: Exchange | None, epoch: int | None,
 ) -> Written:  # fmt: skip
     def write(archive: Archive) -> None:
+        archive = archive if epoch is None else Clamped(archive, epoch)
         add(Exchanged(archive, exchange) if exchange is not None else archive, upper, layers, mounted)
 
     return write_layer(space, write)

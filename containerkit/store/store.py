@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from containerkit.oci import codec
@@ -10,9 +11,11 @@ from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ImageConfig
 from containerkit.oci.manifest import Descriptor
 from containerkit.store.blobs import Blobs
+from containerkit.store.buildsteps import BuildSteps
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.events import Events
+from containerkit.store.filedigests import FileDigests
 from containerkit.store.images import ImageRecord, Images
 from containerkit.store.ingest import Ingest, Written
 from containerkit.store.layers import Layers
@@ -37,6 +40,8 @@ class Store:
         self.containers = Containers(self.database)
         self.networks = Networks(self.database)
         self.events = Events(self.database)
+        self.buildsteps = BuildSteps(self.database)
+        self.filedigests = FileDigests(self.database)
         self.leases = Leases(paths.leases)
 
     def ingest(self) -> Ingest:
@@ -52,15 +57,16 @@ class Store:
 
     def add_image(
         self, config: ImageConfig, layers: tuple[Descriptor, ...], ingest: Ingest, tag: str | None, *,
-        action: str = "import",
+        action: str = "import", annotations: Mapping[str, str] | None = None,
     ) -> ImageRecord:  # fmt: skip
         """Make an image of layers that wait in ``ingest``, or are here already, the lowest first.
 
         Args:
             action: what the event says of it, as for ``Images.add``.
+            annotations: of its manifest.
         """
         described = ingest.put(codec.dumps(config).encode(), oci.OCI_CONFIG)
-        manifest = oci.manifest(described, tuple([oci.oci_layer(layer) for layer in layers]))
+        manifest = oci.manifest(described, tuple([oci.oci_layer(layer) for layer in layers]), annotations or {})
         described = ingest.put(codec.dumps(manifest).encode(), oci.OCI_MANIFEST)
         return self.images.add(described, tag, ingest, action=action)
 

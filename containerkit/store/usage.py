@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from containerkit.store import rights, trees
+from containerkit.store.buildsteps import BUILD
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
 
@@ -25,12 +26,14 @@ class Usage:
 
 
 def of_images(store: Store) -> dict[str, Usage]:
-    """What each image takes, by id."""
+    """What each image takes, by id; what builds keep (store/buildsteps.py) is shared with them."""
     rows = store.database.connection().execute("SELECT image, kind, digest FROM uses").fetchall()
     users = Counter((row["kind"], row["digest"]) for row in rows)
     sizes = {used: _size(store, *used) for used in users}
     found: dict[str, Usage] = {}
     for row in rows:
+        if row["image"].startswith(BUILD):
+            continue
         used = (row["kind"], row["digest"])
         before = found.get(row["image"], Usage(0, 0))
         shared = sizes[used] if users[used] > 1 else 0

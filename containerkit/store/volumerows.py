@@ -50,7 +50,7 @@ class Use(NamedTuple):
 
     Args:
         volume: its name.
-        anonymous: made for that container, and called nothing.
+        anonymous: made for it, or for the container that it takes it from; nobody has named it.
         exists: it has to be there; otherwise it is made.
     """
 
@@ -78,22 +78,18 @@ def attach(connection: sqlite3.Connection, database: Database, container: str, u
         connection.execute("INSERT OR IGNORE INTO volume_uses VALUES (?, ?)", (container, use.volume))
 
 
-def release(connection: sqlite3.Connection, container: str, *, anonymous: bool) -> list[str]:
+def release(connection: sqlite3.Connection, container: str, volumes: Iterable[str]) -> list[str]:
     """A container goes: it uses nothing any more. The names of the volumes that went with it.
 
     Args:
-        anonymous: forget the anonymous ones that no other container uses, and that are plain directories: of others the
-            content has to be unmounted before (supervise/drivers.py).
+        volumes: those that go with it, where no other container uses them.
     """
-    rows = connection.execute(
-        "SELECT v.* FROM volume_uses u JOIN volumes v ON v.name = u.volume WHERE u.container = ? AND v.anonymous"
-        " AND v.driver = 'local' AND v.options = '{}'"
-        " AND NOT EXISTS (SELECT 1 FROM volume_uses o WHERE o.volume = v.name AND o.container != u.container)",
-        (container,),
-    ).fetchall()
     connection.execute("DELETE FROM volume_uses WHERE container = ?", (container,))
-    if not anonymous:
-        return []
+    rows = connection.execute(
+        "SELECT * FROM volumes WHERE anonymous AND name IN (SELECT value FROM json_each(?))"
+        " AND NOT EXISTS (SELECT 1 FROM volume_uses WHERE volume = name)",
+        (json.dumps(list(volumes)),),
+    ).fetchall()
     for row in rows:
         delete(connection, VolumeRecord._make(row))
     return [row["name"] for row in rows]

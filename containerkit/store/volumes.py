@@ -1,9 +1,9 @@
 """Volumes: which there are, who uses them, and their directories.
 
-Words: a *volume* is a directory that outlives containers; an *anonymous* one got its name by itself, and goes with its
-last container when that is removed so. A *use* says that a container has been made with it, running or not. A *driver*
-says where the content is; of the plain ``local`` one it is ``volumes/NAME/data``. How rows and directories come and go
-is :mod:`~containerkit.store.volumerows`.
+Words: a *volume* is a directory that outlives containers; an *anonymous* one got its name by itself, and goes with the
+container that it was made for, or the last that took it from there, when that is removed so. A *use* says that a
+container has been made with it, running or not. A *driver* says where the content is; of the plain ``local`` one it is
+``volumes/NAME/data``. How rows and directories come and go is :mod:`~containerkit.store.volumerows`.
 """
 
 from __future__ import annotations

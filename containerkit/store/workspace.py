@@ -56,15 +56,20 @@ class Workspace:
 def sweep(parent: Path) -> None:
     """Remove the directories below ``parent`` whose owners are gone. Idempotent."""
     for name in os.listdir(parent):
-        path = parent / name
-        try:
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue  # gone already, or a file that is renamed in a moment
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_tree(path)
-        except OSError:
-            continue
-        finally:
-            os.close(lock)
+        remove_unlocked(parent / name)
+
+
+def remove_unlocked(path: Path) -> bool:
+    """Remove a directory that nobody has locked; whether it is gone now."""
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False  # gone already, or a file that is renamed in a moment
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_tree(path)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(lock)

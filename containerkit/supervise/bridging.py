@@ -6,18 +6,23 @@ remembered: what is to be there is in the rows, and what is there the kernel is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from containerkit.errors import RuntimeFailure
+from containerkit.linux import process
 from containerkit.linux.files import locked
 from containerkit.net import links
 from containerkit.net.firewall import Firewall
-from containerkit.store.containers import ALIVE, Containers
+from containerkit.store.containers import ALIVE, ContainerRecord, Containers
 from containerkit.store.database import Database
 from containerkit.store.leases import Leases
 from containerkit.store.netrows import NetworkRecord, PublishedPort, ports_of
 from containerkit.store.networks import Networks
 from containerkit.supervise import segments
+
+#: Seconds that a killed process has to end.
+_DYING = 5
 
 
 def make(networks: Networks, root: str, id: str, *, again: bool = False) -> None:
@@ -80,11 +85,31 @@ def lay(database: Database, root: str) -> None:
 
 def published(database: Database, root: str) -> Iterator[tuple[str, str, list[PublishedPort]]]:
     """Name, id and published ports of the containers that live, and whose monitor does."""
+    for record, is_held in _publishing(database, root):
+        if is_held:
+            yield record.name, record.id, ports_of(record.ports)
+
+
+def await_killed(database: Database, root: str) -> bool:
+    """Wait for the ends of monitors that were killed; False when none was.
+
+    The kernel closes a dying process's descriptors one by one: its lease may be free and its ports not yet.
+    """
+    killed = [record for record, is_held in _publishing(database, root) if not is_held]
+    for record in killed:
+        if (monitor := process.pidfd(record.monitor, record.monitor_started)) is not None:
+            process.readable(monitor, _DYING)
+            os.close(monitor)
+    return bool(killed)
+
+
+def _publishing(database: Database, root: str) -> Iterator[tuple[ContainerRecord, bool]]:
+    """The containers with published ports that live by their rows, and whether somebody has their lease."""
     leases = Leases(f"{root}/leases")
     try:
         for record in Containers(database).list():
-            if record.state in ALIVE and record.ports != "[]" and leases.is_held(record.id):
-                yield record.name, record.id, ports_of(record.ports)
+            if record.state in ALIVE and record.ports != "[]":
+                yield record, leases.is_held(record.id)
     finally:
         leases.close()
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
+from containerkit import dockerfile
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound, Unsupported, from_os_error
 from containerkit.linux import process
-from containerkit.oci import changes as instructions
 from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, format_time
 from containerkit.oci.reference import Reference
 from containerkit.options import Settings
@@ -58,7 +58,7 @@ def commit(store: Store, record: ContainerRecord, image: ImageRecord, wishes: Wi
     if wishes.tag is not None:
         Reference.parse(wishes.tag)
     changes = (wishes.changes,) if isinstance(wishes.changes, str) else wishes.changes
-    config = instructions.apply(_as_run(image.config.config, Settings.read(record.options)), changes)
+    config = dockerfile.apply_changes(_as_run(image.config.config, Settings.read(record.options)), changes)
     mounted = [mount.destination for mount in specs.read(store, record.id).mounts]
     try:
         with store.ingest() as ingest:

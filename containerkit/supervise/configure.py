@@ -1,4 +1,6 @@
-"""Options and an image's config become a runtime-spec configuration. Of the host only its devices are looked at.
+"""Options and an image's config become a runtime-spec configuration.
+
+Of the host only its devices are looked at, and who may do what here: :class:`Place` says it as a value.
 
 The defaults are Docker's: its 14 capabilities, its seccomp profile, its masked and read-only paths, its mounts.
 """
@@ -66,11 +68,10 @@ class Place:
         kept = self.kept(settings) if self.is_rootless else None
         return kept.on_disk(who, self.users, self.groups) if kept is not None else who
 
-    def shown(self, settings: Settings, mounts: Iterable[rs.Mount]) -> tuple[rs.Mount, ...]:
-        """The mounts; root's of the host's paths with the person's files as those of who the person is inside."""
+    def swapped(self, settings: Settings) -> userns.Kept | None:
+        """Root's: whose files are shown as another's where paths of the host are mounted; None for nobody's."""
         kept = None if self.is_rootless else self.kept(settings)
-        paths = {mount.target for mount in settings.mounts if mount.type == "bind"}
-        return tuple(kept.shown(one) if kept and one.destination in paths else one for one in mounts)
+        return kept if kept is not None and kept.inside != kept.outside else None
 
 
 def _by_sudo() -> tuple[int, int] | None:
@@ -145,7 +146,7 @@ def configure(
             _mounts(settings, place),
             _binds(files or {}, mapped=bool(uids) and not place.is_rootless),
             _tmpfs(settings),
-            place.shown(settings, mounts),
+            mounts,
         ),
         annotations={defaults.INIT: "true"} if settings.init else {},
         linux=rs.Linux(
@@ -372,6 +373,9 @@ def _mounts(settings: Settings, place: Place) -> tuple[rs.Mount, ...]:
     if settings.ipc == "host":
         shared = [path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
         mounts = [_of_host(mount) if mount.destination in shared else mount for mount in mounts]
+        if place.is_rootless:
+            # Only the owner of an ipc namespace mounts its message queues; where the host shows none, there are none.
+            mounts = [mount for mount in mounts if mount.type != "mqueue"]
     if place.groups == 1:
         # The terminals' group is none that this user namespace has.
         mounts = [replace(mount, options=tuple(o for o in mount.options if o != "gid=5")) for mount in mounts]
@@ -421,10 +425,11 @@ def resources(settings: Settings, rules: Sequence[rs.DeviceCgroup] = ()) -> rs.R
     Raises:
         InvalidArgument: a rate for what is no block device.
     """
-    # Docker's rule: with a memory limit and nothing said about swap, as much swap again may be used.
+    # Docker's rule: with a memory limit and nothing said about swap, as much swap again may be used. A limit that is
+    # taken away (-1) takes that of swap with it: it cannot be above the latter.
     swap = settings.memory_swap
-    if swap is None and settings.memory is not None and settings.memory > 0:
-        swap = settings.memory * 2
+    if swap is None and settings.memory is not None:
+        swap = settings.memory * 2 if settings.memory > 0 else -1
     allowed = (*DEFAULT_DEVICES, *rules, *map(_rule, settings.device_cgroup_rules))
     quota, period = settings.cpu_quota, settings.cpu_period
     if settings.cpus is not None:

@@ -2,7 +2,8 @@
 
 A *driver* is ``local`` (localdriver.py), or a class that a package names in its entry points of the group
 ``containerkit.volume_drivers``; :class:`VolumeDriver` is what it has to have. A volume whose content is not simply a
-directory of ours is mounted at ``volumes/NAME/data`` as long as somebody needs it::
+directory of ours is mounted at ``volumes/NAME/data`` as long as somebody needs it (an ordinary user, who mounts
+nothing, has a link there)::
 
     take      before a start, before its files are worked on: mounted, when it is not yet
     release   after the end of a container, and of the work: unmounted, when nobody is left
@@ -19,11 +20,11 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from errno import EBUSY
-from functools import partial
 from typing import TYPE_CHECKING
 
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, RuntimeFailure
 from containerkit.linux import mounts
+from containerkit.linux.confinement import is_rootless
 from containerkit.linux.files import locked
 from containerkit.supervise import localdriver
 
@@ -54,11 +55,13 @@ class VolumeDriver:
         """It is removed, with its content; it is not mounted then."""
 
     def mount(self, name: str) -> str:
-        """Make its content a directory of this machine; its path. Called when the first container needs it."""
+        """Make its content a directory of this machine; its path. Called when the first container needs it, and for an
+        ordinary user with each.
+        """
         raise NotImplementedError
 
     def unmount(self, name: str) -> None:
-        """Nobody needs it any more."""
+        """Nobody needs it any more. Where it raises, an ordinary user's is tried again by who opens the store next."""
 
 
 def find(name: str) -> VolumeDriver | None:
@@ -112,7 +115,17 @@ def is_plain(record: VolumeRecord) -> bool:
 
 def is_mounted(record: VolumeRecord) -> bool:
     """Whether its content has to be mounted."""
-    return record.driver != "local" or not (is_plain(record) or localdriver.shown(record.options) is not None)
+    return not (is_plain(record) or is_hosts(record))
+
+
+def is_hosts(record: VolumeRecord) -> bool:
+    """Whether it is a directory of this machine, with files that were there before."""
+    return record.driver == "local" and localdriver.shown(record.options) is not None
+
+
+def is_in_memory(record: VolumeRecord) -> bool:
+    """Whether its content is gone as soon as it is unmounted."""
+    return record.driver == "local" and not is_hosts(record) and localdriver.is_in_memory(record.options)
 
 
 def path(volumes: Volumes, record: VolumeRecord) -> str:
@@ -128,27 +141,35 @@ def take(volumes: Volumes, record: VolumeRecord) -> str:
         RuntimeFailure: it cannot be mounted.
     """
     if not is_mounted(record):
-        return path(volumes, record) if localdriver.shown(record.options) else volumes.make(record.name)
+        return path(volumes, record) if is_hosts(record) else volumes.make(record.name)
     target = volumes.make(record.name)
-    directory = volumes.directory(record.name)
-    with locked(directory):
-        if not _is_mount(target):
+    with locked(volumes.directory(record.name)):
+        if os.path.islink(target) or not _is_mount(target):
             driver = find(record.driver)
             if driver is None:
-                localdriver.mount(record.name, directory, record.options)
+                localdriver.mount(record.name, volumes.directory(record.name), record.options)
             else:
                 with _told(record.name, record.driver):
-                    place = driver.mount(record.name)
-                    mounts.mount(place, target, "", mounts.MS_BIND | mounts.MS_REC)
-    return target
+                    _show(driver.mount(record.name), target)
+    return os.path.realpath(target)
 
 
-def release(database: Database, names: Iterable[str], *, gone: bool = False) -> None:
-    """Unmount those that nobody needs any more.
+def _show(place: str, target: str) -> None:
+    """Make what a driver has mounted the volume's content."""
+    os.stat(place)
+    if not is_rootless():
+        mounts.mount(place, target, "", mounts.MS_BIND | mounts.MS_REC)
+        return
+    # A link survives the machine's end, as the driver's mount does not: with one, the driver is asked each time.
+    if os.path.islink(target):
+        os.unlink(target)
+    else:
+        os.rmdir(target)
+    os.symlink(place, target)
 
-    Args:
-        gone: the container that had them has been removed with its volumes: anonymous ones that no other has go, too.
-    """
+
+def release(database: Database, names: Iterable[str]) -> None:
+    """Unmount those that nobody needs any more."""
     from containerkit.store.volumes import Volumes
 
     volumes = Volumes(database)
@@ -157,17 +178,20 @@ def release(database: Database, names: Iterable[str], *, gone: bool = False) -> 
         with contextlib.suppress(FileNotFoundError), locked(directory):
             if not volumes.running(name) and _is_free(directory):
                 _unmount(volumes, name)
-        record = volumes.read(name) if gone else None
-        if record is not None and record.anonymous:
-            volumes.prune([name], partial(remove, volumes))
 
 
 def _unmount(volumes: Volumes, name: str) -> bool:
     """Unmount it, and tell its driver; False when somebody of this machine has it open."""
     target = f"{volumes.directory(name)}/data"
+    record = volumes.read(name)
+    if os.path.islink(target):
+        # The driver first: where this process cannot, whoever opens the store next tries again.
+        if record is None or _tell(record):
+            os.unlink(target)
+            volumes.make(name)
+        return True
     if not _is_mount(target):
         return True
-    record = volumes.read(name)
     is_ours = record is None or record.driver == "local"
     try:
         while _is_mount(target):
@@ -179,11 +203,19 @@ def _unmount(volumes: Volumes, name: str) -> bool:
             raise
         return False
     if record is not None and not is_ours:
-        with contextlib.suppress(ContainerkitError):  # a driver that is gone
-            driver = find(record.driver)
-            if driver is not None:
-                with _told(name, record.driver):
-                    driver.unmount(name)
+        _tell(record)
+    return True
+
+
+def _tell(record: VolumeRecord) -> bool:
+    """Tell its driver that nobody needs it any more; whether it has heard."""
+    try:
+        driver = find(record.driver)
+        if driver is not None:
+            with _told(record.name, record.driver):
+                driver.unmount(record.name)
+    except ContainerkitError:  # a driver that is gone, or cannot
+        return False
     return True
 
 

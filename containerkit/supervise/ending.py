@@ -12,10 +12,9 @@ import time
 
 from containerkit.errors import InvalidState
 from containerkit.linux import process
-from containerkit.options import Settings
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import control, drivers, messages, pausing, recover
+from containerkit.supervise import control, messages, pausing, recover
 
 #: Seconds that no start takes.
 START_TAKES = 30.0
@@ -103,9 +102,6 @@ def remove(store: Store, record: ContainerRecord, *, force: bool, volumes: bool 
     try:
         store.snapshots.remove(record.id)
         store.containers.delete(record.id, volumes=volumes)
-        if volumes:
-            names = drivers.others(store.volumes, Settings.read(record.options).volumes)
-            drivers.release(store.database, names, gone=True)
     finally:
         os.close(lease)
 

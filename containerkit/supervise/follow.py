@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from containerkit.linux import inotify
 from containerkit.results import Chunk
 from containerkit.supervise.logfiles import LogFiles, Reader
+
+
+class Waits(Protocol):
+    """Who says when to look again."""
+
+    def wait(self) -> bool:
+        """Wait for more. False when there will be none."""
+
+    def close(self) -> None:
+        """Nobody looks any more."""
 
 
 class Follower:
@@ -23,7 +34,6 @@ class Follower:
         self._end = ended()
 
     def wait(self) -> bool:
-        """Wait for more. False when there will be none."""
         if self._end is None:
             return False
         poll = select.poll()
@@ -43,7 +53,7 @@ class Follower:
             os.close(self._end)
 
 
-def chunks(path: str, block: int = 0, follower: Follower | None = None) -> Iterator[Chunk]:
+def chunks(path: str, block: int = 0, follower: Waits | None = None) -> Iterator[Chunk]:
     """The log's records from that block on; with a follower, on through every rotation until its writer has ended."""
     reader: Reader | None = None
     opened = -1

@@ -1,7 +1,7 @@
 """Create and start, from the SDK's side: the order of steps is what makes a kill at any moment harmless.
 
-The row comes first and goes last. While it says ``creating`` or ``starting``, this process holds the lease, and hands
-it to the monitor; whoever finds such a row without an owner knows what to undo.
+The lease comes first, then the row, which goes last. While that says ``creating`` or ``starting``, this process holds
+the lease, and hands it to the monitor; whoever finds such a row without an owner knows what to undo.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +64,8 @@ class Running:
     channel: socket.socket
     fresh: bool
     log: int = -1
+    tied: bool = False
+    networked: bool = False
 
     def wait_started(self, store: Store, timeout: float | None = None) -> bool:
         """Wait until the program runs; False when ``timeout`` seconds were up before.
@@ -109,10 +111,16 @@ class Running:
         return messages.Exited(137, time.monotonic() - began)
 
     def _undo(self, store: Store) -> None:
-        if self.fresh:
+        if self.tied:
+            self.channel.shutdown(socket.SHUT_WR)  # its monitor does the rest
+        elif self.fresh:
             ending.remove(store, self.record, force=True, volumes=True)
 
     def _kill(self, store: Store) -> None:
+        if self.tied:
+            self.channel.shutdown(socket.SHUT_WR)
+            process.readable(self.channel.fileno(), ending.START_TAKES)
+            return
         record = ending.current(store, self.record.id)
         if record is not None:
             ending.kill(store, record)
@@ -188,9 +196,10 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
     settings = Settings.read(record.options)
     try:
         place = configure.Place.here()
-        store.snapshots.prepare(record.id, image, place.exchange(settings))
+        exchange, kept = place.exchange(settings), place.swapped(settings)
+        store.snapshots.prepare(record.id, image, exchange)
         who = _identity(store, record, image, settings, place)
-        volumes.prepare(store, record, settings, place.on_disk(settings, who))
+        volumes.prepare(store, record, image, settings, place.on_disk(settings, who), kept)
         if place.cgroup is None and configure.asks_for_limits(settings):
             _warn_of_limits()
         path = specs.directory(store, record.id)
@@ -202,7 +211,9 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
                 who,
                 place,
                 hostname=etc.hostname_of(settings, record.id),
-                mounts=volumes.entries(store, settings, mapped=settings.userns == "remap"),
+                mounts=volumes.entries(
+                    store, settings, mapped=settings.userns == "remap", exchange=exchange, kept=kept
+                ),
                 files={there: f"{path}/{name}" for name, there in etc.FILES.items()},
             )
         )
@@ -283,6 +294,10 @@ def run(
     *,
     replace: bool = False,
     with_log: bool = False,
+    tied: bool = False,
+    hidden: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+    gates: Sequence[int] = (),
 ) -> Running:
     """Create and start in one: if it cannot be started, nothing is left of it.
 
@@ -290,15 +305,22 @@ def run(
         wishes: the networks it is on.
         stdin: a descriptor for the program's standard input; stays the caller's.
         with_log: open the log before the start: the container may be gone, log and all, right after.
+        tied: it ends when the channel of the result is closed, or this process is gone, and is removed then, not
+            before. For settings with ``remove``.
+        hidden: more of its environment (``NAME=value``), which is written down nowhere.
+        links: symbolic links at the top of its root, by name, for a container of no image.
+        gates: two descriptors, where it waits before each operation (runtime/gate.py).
     """
     record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=True)
     log = -1
     try:
         write_bundle(store, record, image)
+        for name, target in (links or {}).items():
+            os.symlink(target, store.snapshots.upper(record.id) / name)
         if with_log:
             path = os.path.join(specs.directory(store, record.id), "log")
             log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        running = _request(store, record, image, lease, stdin, fresh=True)
+        running = _request(store, record, image, lease, stdin, fresh=True, tied=tied, hidden=hidden, gates=gates)
         running.log = log
         return running
     except BaseException:
@@ -333,15 +355,25 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord, stdin: int)
 
 
 def _request(
-    store: Store, record: ContainerRecord, image: ImageRecord, lease: int, stdin: int, *, fresh: bool
+    store: Store,
+    record: ContainerRecord,
+    image: ImageRecord,
+    lease: int,
+    stdin: int,
+    *,
+    fresh: bool,
+    tied: bool = False,
+    hidden: Sequence[str] = (),
+    gates: Sequence[int] = (),
 ) -> Running:
     settings = Settings.read(record.options)
-    volumes.take(store, record.name, settings)
+    volumes.take(store, record, image, settings)
     joined = _join(store, record, settings)
     endpoints = _name(store, record, image, settings)
     directory = specs.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     others = drivers.others(store.volumes, settings.volumes)
+    caller = (os.getpid(), process.start_time(os.getpid()) or 0)
     request = messages.Start(
         id=record.id,
         name=record.name,
@@ -359,11 +391,15 @@ def _request(
         health=configure.probe(settings.healthcheck),
         volumes=others,
         path=tuple(sys.path) if others else (),
+        owner=caller if tied else None,
+        hidden=tuple(hidden),
+        stepper=caller if gates else None,
         networked=networks.networked(store, settings, image.config.config, endpoints),
     )
     with contextlib.ExitStack() as stack:
         place = _place(stack, store, record, request, joined)
-        return Running(record, spawner.request(request, (lease, stdin, *place)), fresh)
+        channel = spawner.request(request, (lease, stdin, *gates, *place))
+        return Running(record, channel, fresh, tied=tied, networked=request.networked is not None)
 
 
 def _place(
@@ -452,11 +488,11 @@ def _discard(store: Store, record: ContainerRecord) -> None:
     try:
         remove_tree(specs.directory(store, record.id))
         store.containers.delete(record.id, volumes=True)
-        _release(store, record, gone=True)
+        _release(store, record)
     except (OSError, ContainerkitError):
         pass  # the row stays, without an owner: the next call tries again
 
 
-def _release(store: Store, record: ContainerRecord, *, gone: bool = False) -> None:
+def _release(store: Store, record: ContainerRecord) -> None:
     """It does not run after all: volumes that were mounted for it are not any more."""
-    drivers.release(store.database, drivers.others(store.volumes, Settings.read(record.options).volumes), gone=gone)
+    drivers.release(store.database, drivers.others(store.volumes, Settings.read(record.options).volumes))

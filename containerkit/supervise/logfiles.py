@@ -96,9 +96,32 @@ class LogFiles:
         header = os.pread(block[0], HEADER.size, block[1])
         return int(HEADER.unpack(header)[0]) if len(header) == HEADER.size else 1 << 63
 
+    def chunks(self, block: int) -> list[Chunk]:
+        """The records of one block."""
+        descriptor, offset = self.blocks[block]
+        return list(Reader(descriptor)._block(os.pread(descriptor, BLOCK, offset), offset))
+
+    def data(self, block: int, stream: int) -> bytes:
+        """What a stream has in one block, put together."""
+        descriptor, offset = self.blocks[block]
+        block_data = os.pread(descriptor, BLOCK, offset)
+        parts, position = [], 0
+        while len(block_data) - position >= HEADER.size:
+            _, length, of = HEADER.unpack_from(block_data, position)
+            end = position + HEADER.size + length
+            if of == stream:
+                parts.append(block_data[end - length : end])
+            if not of or end > len(block_data):
+                break
+            position = next_record(offset + end) - offset
+        return b"".join(parts)
+
     def readers(self, block: int = 0) -> list[Reader]:
-        """A reader for each file with something from that block on, the oldest first."""
-        if not self.blocks:
+        """A reader for each file with something from that block on, the oldest first.
+
+        A log that was rotated since the block was counted may have fewer now: then it is read from the beginning.
+        """
+        if block >= len(self.blocks):
             return [Reader(descriptor) for descriptor in self.descriptors]
         first, offset = self.blocks[block]
         rest = self.descriptors[self.descriptors.index(first) :]

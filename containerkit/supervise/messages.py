@@ -12,8 +12,9 @@
 Requests go over the one socket of the spawner; each brings its own reply socket, so that any number of threads can
 wait for answers at once. All sockets are SOCK_SEQPACKET: one message, one read.
 
-Descriptors: Start brings (reply, lease, stdin); Enter brings (reply, stdin, stdout, stderr); Work (reply, order,
-result); Keep (reply, lock). ``started`` brings the master of an exec'd process's terminal, where it has one.
+Descriptors: Start brings (reply, lease, stdin), and both gates where it has a stepper; Enter brings (reply, stdin,
+stdout, stderr); Work (reply, order, result); Keep (reply, lock). ``started`` brings the master of an exec'd process's
+terminal, where it has one.
 
 An ordinary user's requests may bring more: the user namespace to be in, and after it the network namespace; Start also
 the connection to their keeper. The keeper answers with ``kept`` and both namespaces, and whoever connects to its socket
@@ -92,7 +93,10 @@ class Start:
     ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
     by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
     ``remove``: it goes when it ends; ``volumes``: those of its that are no plain directories of ours (drivers.py);
-    ``path``: where Python finds their drivers.
+    ``path``: where Python finds their drivers; ``owner``: the process (pid, start time) that it is tied to: it ends
+    when that one hangs up or is gone, and what it leaves stays until then; ``hidden``: more of its environment, which
+    is written down nowhere; ``stepper``: the process (pid, start time) that walks through it, at
+    gates (runtime/gate.py).
     """
 
     id: str
@@ -112,6 +116,9 @@ class Start:
     networked: Networked | None = None
     volumes: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    owner: tuple[int, int] | None = None
+    hidden: tuple[str, ...] = ()
+    stepper: tuple[int, int] | None = None
     kind: str = "start"
 
 
@@ -167,8 +174,13 @@ class Keep:
 
 Request = Start | Enter | Work | Keep
 _KINDS: dict[str, Any] = {one.kind: one for one in Request.__args__}
-#: How many descriptors a request brings, but its reply; those after them say where it is carried out.
-OWN_DESCRIPTORS = {"start": 2, "enter": 3, "work": 2, "keep": 1}
+_OWN_DESCRIPTORS = {"start": 2, "enter": 3, "work": 2, "keep": 1}
+
+
+def own_descriptors(request: Request) -> int:
+    """How many descriptors a request brings, but its reply; those after them say where it is carried out."""
+    gates = 2 if isinstance(request, Start) and request.stepper is not None else 0
+    return _OWN_DESCRIPTORS[request.kind] + gates
 
 
 def encode(request: Request) -> bytes:

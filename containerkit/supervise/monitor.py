@@ -11,12 +11,16 @@ What it is killed in the middle of, :mod:`containerkit.supervise.recover` ends.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import process
@@ -24,6 +28,7 @@ from containerkit.linux.cgroups import OomNotice
 from containerkit.linux.loop import Loop
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
+from containerkit.runtime.gate import Gate
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.store.netrows import written_ports
@@ -46,11 +51,12 @@ def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
     """Look after the container of ``request`` until it has ended for good.
 
     Args:
-        descriptors: lease, stdin, and where an ordinary user's networks are (inside.py).
+        descriptors: lease, stdin, gates (runtime/gate.py), and where an ordinary user's networks are (inside.py).
     """
-    lease, stdin, *place = descriptors
+    lease, stdin, *rest = descriptors
+    gates = None if request.stepper is None else (_gate(request.stepper, rest.pop(0)), Gate(rest.pop(0)))
     process.set_title(f"containerkit-monitor {request.name}")
-    monitor = Monitor(request, channel, lease, Inside(*place) if place else None)
+    monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates)
     if not monitor.start(stdin):
         return
     os.close(stdin)
@@ -61,11 +67,24 @@ def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
             return
 
 
+def _gate(stepper: tuple[int, int], descriptor: int) -> Gate:
+    """The monitor's. The stepper's end is seen at it, too: a process that the stepper has forked may live on."""
+    owner = process.pidfd(*stepper)
+    if owner is None:
+        with socket.socket(fileno=os.dup(descriptor)) as gate:
+            gate.shutdown(socket.SHUT_RDWR)  # nobody gives the word any more
+    return Gate(descriptor, owner=-1 if owner is None else owner)
+
+
 class Monitor:
     """The container's life as its monitor sees it."""
 
-    def __init__(self, request: Start, channel: socket.socket, lease: int, inside: Inside | None = None) -> None:
+    def __init__(
+        self, request: Start, channel: socket.socket, lease: int, inside: Inside | None = None,
+        gates: tuple[Gate, Gate] | None = None,
+    ) -> None:  # fmt: skip
         self.request = request
+        self.gates = gates
         self.channel = channel
         self.lease = lease
         self.database = Database(request.database)
@@ -77,6 +96,7 @@ class Monitor:
         self.networking = self._networking(inside)
         self.prober: Prober | None = None
         self.child: create.Child
+        self.owner: int | None = None  # a pidfd
         self.oom: OomNotice | None = None
         self.spec: Spec
         self.began = self.finished = 0.0
@@ -105,10 +125,9 @@ class Monitor:
             return False
         try:
             # The mounts go on in the init while its networks are set up, and the pids written down, here.
-            self._connect()
-            self._write_down()
-            if self.networking is not None:
-                self.networking.publish()
+            works = self._works()
+            for work in works if self.gates is None else self.gates[0].through(works):
+                work()
             if self.control is None:
                 holds = Holds(self.containers, self.request.id, lambda: self.child.cgroup)
                 self.control = Control(
@@ -122,9 +141,14 @@ class Monitor:
         self._up()
         return True
 
-    def _connect(self) -> None:
+    def _works(self) -> tuple[Callable[[], None], ...]:
+        """What is done here meanwhile; in the words of stepping/."""
         if self.networking is None:
-            return
+            return (self._write_down,)
+        return self._connect, self._write_down, self.networking.publish
+
+    def _connect(self) -> None:
+        assert self.networking is not None
         try:
             self.networking.connect(self.child.open_network())
         except OSError as error:
@@ -133,7 +157,10 @@ class Monitor:
 
     def _create(self, stdin: int) -> None:
         request = self.request
-        self.spec = spec = bundle.load(request.bundle)
+        spec = bundle.load(request.bundle)
+        if request.hidden:
+            spec = replace(spec, process=replace(spec.process, env=(*spec.process.env, *request.hidden)))
+        self.spec = spec
         if spec.process.terminal:
             theirs = (os.dup(stdin),) * 3
         else:
@@ -145,6 +172,7 @@ class Monitor:
                 overlay=request.overlay,
                 streams=theirs,
                 seccomp_filter=bundle.read_filter(request.bundle, spec),
+                gates=self.gates,
             )
         finally:
             for descriptor in set(theirs):
@@ -170,6 +198,9 @@ class Monitor:
 
     def _up(self) -> None:
         child = self.child
+        if self.gates is not None:
+            self.gates[0].close()
+            self.gates = None  # those who start it again wait for nobody
         if child.terminal is not None:
             self.streams.take_terminal(child.terminal, keep_open=self.request.stdin_open)
             child.terminal = None
@@ -184,7 +215,23 @@ class Monitor:
             pass  # the disk is full: the container runs, and nobody knows what its start cost
         if not self.restarts:
             send_reply(self.channel, Started(child.pid))
+        if self.request.owner is not None:
+            self._watch_owner(*self.request.owner)
         self._await_oom()
+
+    def _watch_owner(self, pid: int, started: int) -> None:
+        # Not the channel alone: a process that the owner has forked has it, too, and may live on.
+        self.owner = process.pidfd(pid, started)
+        if self.owner is None:
+            self._abandoned(0)
+            return
+        for descriptor in (self.owner, self.channel.fileno()):
+            self.loop.add(descriptor, self._abandoned)
+
+    def _leave_owner(self) -> None:
+        self.loop.remove(self.channel.fileno())
+        if self.owner is not None:
+            self.loop.remove(self.owner)
 
     def _await_oom(self) -> None:
         self.ran_out = False
@@ -216,6 +263,13 @@ class Monitor:
 
     def _end_seen(self, _: int) -> None:
         self.has_ended = True
+
+    def _abandoned(self, _: int) -> None:
+        """Nobody waits for it any more."""
+        self._leave_owner()
+        signal.pidfd_send_signal(self.child.pidfd, signal.SIGKILL)
+        if self.child.cgroup is not None:
+            self.child.cgroup.kill()  # a frozen process ends when it thaws, which this sees to
 
     def _oom_seen(self, _: int) -> None:
         if self.oom is not None and self.oom.seen():
@@ -325,6 +379,8 @@ class Monitor:
         assert last is not None
         # Before the row says so: a next monitor may come at once, and binds its own.
         self._close()
+        if self.request.owner is not None:
+            self._hand_over(last)
         try:
             if self.request.remove:
                 remove_tree(self.request.bundle)
@@ -340,6 +396,14 @@ class Monitor:
         self._release_volumes()
         self._say(last)
 
+    def _hand_over(self, last: Exited) -> None:
+        """What the container has written is the caller's to look at, until it hangs up or is gone."""
+        self._leave_owner()
+        with contextlib.suppress(OSError):
+            send_reply(self.channel, last)
+        if self.owner is not None:
+            process.wait_for_any(self.owner, self.channel.fileno())
+
     def _release_volumes(self) -> None:
         if not self.request.volumes:
             return
@@ -348,8 +412,7 @@ class Monitor:
 
         sys.path[:] = self.request.path
         try:
-            gone = self.containers.read(self.request.id) is None
-            drivers.release(self.database, self.request.volumes, gone=gone)
+            drivers.release(self.database, self.request.volumes)
         except (ContainerkitError, OSError):
             pass  # whoever opens the store next tries again
 
@@ -377,7 +440,8 @@ class Monitor:
         self.log.close()
         self.database.close()
         os.close(self.lease)
-        send_reply(self.channel, last_word)
+        if self.request.owner is None or isinstance(last_word, Failed):
+            send_reply(self.channel, last_word)
         self.channel.close()
         # Who waits for the end waits for this process's.
         if self.streams.has_more_to_give() and os.fork() == 0:

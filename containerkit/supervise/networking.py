@@ -14,10 +14,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
 
+from containerkit.errors import RuntimeFailure
 from containerkit.linux import nftables, process
 from containerkit.linux.files import locked
 from containerkit.linux.loop import Loop
@@ -117,7 +119,12 @@ class Networking:
             return
         # For each its socket, its relay's, and connections.
         process.allow_descriptors(2 * len(ports) + _DESCRIPTORS)
-        self._bound = publishing.bind(ports, self._holder)
+        try:
+            self._bound = publishing.bind(ports, self._holder)
+        except RuntimeFailure as error:
+            if error.errno != errno.EADDRINUSE or not bridging.await_killed(self._database, self._request.root):
+                raise
+            self._bound = publishing.bind(ports, self._holder)
 
     def go_in(self) -> None:
         """From here on this process is in the network namespace where its networks are.

@@ -50,12 +50,13 @@ def sweep(store: Store) -> None:
     drivers.sweep(store)
     store.volumes.sweep()
     workspace.sweep(store.paths.tmp)
+    workspace.sweep(store.paths.secrets)
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:
     names = drivers.others(store.volumes, Settings.read(record.options).volumes)
     _end(store, record)
-    drivers.release(store.database, names, gone=store.containers.read(record.id) is None)
+    drivers.release(store.database, names)
 
 
 def _end(store: Store, record: ContainerRecord) -> None:

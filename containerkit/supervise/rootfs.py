@@ -119,7 +119,8 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
 @contextmanager
 def _whole(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterator[int]:
     """The root of one that does not run, with its volumes and binds."""
-    found = [one for one in Settings.read(record.options).mounts if one.type in ("bind", "volume")]
+    wanted = Settings.read(record.options).mounts
+    found = [one for one in wanted if one.type in ("bind", "volume") and not one.copy_on_write]
     with ExitStack() as stack:
         if found:
             for one in found:

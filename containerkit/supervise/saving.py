@@ -21,9 +21,11 @@ from pathlib import Path
 
 from containerkit.backup import chain, compare, unpack, write
 from containerkit.backup.directory import Directory
+from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.place import Place
+from containerkit.backup.snapshots import Summary
 from containerkit.backup.staging import Staged, staged
 from containerkit.backup.walk import check, walk
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, Unsupported
@@ -76,7 +78,7 @@ def save(told: Told, paths: Paths, name: str, destination: str, wishes: Wishes) 
     if wishes.base is not None:
         with wishes.base.opened() as earlier:
             base = earlier.manifest
-    with content(store, name, wishes.consistency, base) as tree:
+    with content(store, name, wishes.consistency, Earlier.of(base)) as tree:
         said = write.write(
             tree, destination, base=base, base_name=wishes.base_name, told=told,
             about=_about(name, wishes), compression=wishes.compression, by_content=wishes.by_content,
@@ -89,18 +91,19 @@ def _about(name: str, wishes: Wishes) -> write.About:
     return write.About(name, dict(wishes.labels), wishes.consistency)
 
 
-def add(told: Told, paths: Paths, name: str, directory: str, wishes: Wishes) -> tuple[str, Manifest]:
-    """Add a backup of a volume to a directory of backups, which is made when it is not there; its id and manifest."""
+def add(told: Told, paths: Paths, name: str, directory: str, wishes: Wishes) -> tuple[str, Summary]:
+    """Add a backup of a volume to a directory of backups, which is made when it is not there; its id, and what it says
+    of itself."""
     store = Store(paths)
     with Directory(directory, passphrase=wishes.passphrase, create=True) as backups:
-        base = None if wishes.by_content else backups.last(name)
-        with content(store, name, wishes.consistency, base) as tree:
-            one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, last=base, told=told)
+        last = None if wishes.by_content else backups.last(name)
+        with content(store, name, wishes.consistency, last.earlier if last is not None else None) as tree:
+            one, said = backups.add(tree, _about(name, wishes), by_content=wishes.by_content, last=last, told=told)
     return one.id, said
 
 
 @contextlib.contextmanager
-def content(store: Store, name: str, consistency: str, base: Manifest | None = None) -> Iterator[str | Staged]:
+def content(store: Store, name: str, consistency: str, base: Earlier | None = None) -> Iterator[str | Staged]:
     """A volume's tree: its path, or what it is at one moment.
 
     Raises:

@@ -74,7 +74,7 @@ class Home:
         Raises:
             Unsupported: there is no such place.
         """
-        own = messages.OWN_DESCRIPTORS[request.kind]
+        own = messages.own_descriptors(request)
         if len(descriptors) > own:
             place = descriptors.pop(own)
         elif isinstance(request, messages.Enter | messages.Work) and request.pid:

@@ -84,10 +84,13 @@ class Kept:
         uid, gid = mapped(uids, who.uid), mapped(gids, who.gid)
         return who if uid is None or gid is None else replace(who, uid=uid, gid=gid)
 
+    def on_host(self, uid: int, gid: int) -> tuple[int, int]:
+        """A user and a group of root's container by the numbers that their files have in what is :meth:`shown`."""
+        users, groups = zip(self.outside, self.inside, strict=True)
+        return _other(uid, *users), _other(gid, *groups)
+
     def shown(self, mount: Mount) -> Mount:
         """Root's mount of a path of the host: the person's files are of who the person is inside, and the other way."""
-        if self.inside == self.outside:
-            return mount
         (from_uid, to_uid), (from_gid, to_gid) = zip(self.outside, self.inside, strict=True)
         uids, gids = _swapped(from_uid, to_uid, _EVERYBODY), _swapped(from_gid, to_gid, _EVERYBODY)
         word = "ridmap" if "rbind" in mount.options else "idmap"
@@ -105,6 +108,10 @@ def kept(userns: str, person: tuple[int, int]) -> Kept | None:
         return None
     uid, gid = (outside if inside is None else inside for inside, outside in zip(wanted, person, strict=True))
     return Kept(person, (uid, gid))
+
+
+def _other(id: int, one: int, other: int) -> int:
+    return {one: other, other: one}.get(id, id)
 
 
 def _stand_in(id: int, count: int) -> int:

@@ -1,15 +1,12 @@
-"""What a container is made with: its volumes and binds, those that it takes from others, and how empty ones are filled.
+"""What a container is made with: its volumes and binds, those that it takes from others, and what they get first.
 
 ::
 
     settle      options, image and other containers  → one list of mounts, every volume with a name; and which volumes
                                                         are written down with the container's row
-    prepare     their directories; empty ones take what the image has at that place
+    prepare     their directories; empty ones are filled, and ``U`` is done (filling.py)
     entries     … and how the runtime mounts them
-
-A volume is filled once, and whole: files are copied to ``filling`` beside it, which becomes ``filled`` when all are
-there, and from ``filled`` they are moved in. Whoever finds ``filled`` goes on with the moving; ``filling`` is begun
-anew. A lock on the volume's directory lets two containers that are made together wait for each other.
+    take        before each start: they are there. Those in memory, which forget all, are filled, and given, only now
 """
 
 from __future__ import annotations
@@ -20,24 +17,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from containerkit.errors import NotFound, RuntimeFailure, Unsupported, reason
-from containerkit.layers.copy import Copier
 from containerkit.linux.confinement import is_rootless
-from containerkit.linux.files import locked
-from containerkit.linux.mounts import openat2
 from containerkit.oci import runtime_spec as rs
 from containerkit.oci.image_config import ContainerConfig
 from containerkit.oci.users import Identity
 from containerkit.options import Mount, Settings
 from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
+from containerkit.store.images import ImageRecord
+from containerkit.store.owners import Exchange
 from containerkit.store.store import Store
-from containerkit.store.trees import remove_tree
 from containerkit.store.volumerows import Use
-from containerkit.supervise import drivers, names, rootfs
-
-#: Where a volume of a file system of its own is filled from, in it.
-_INSIDE = ".containerkit"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+from containerkit.supervise import drivers, filling, names, rootfs, specs
+from containerkit.supervise.userns import Kept
 
 
 def settle(store: Store, settings: Settings, image: ContainerConfig) -> tuple[Settings, list[Use]]:
@@ -51,8 +43,11 @@ def settle(store: Store, settings: Settings, image: ContainerConfig) -> tuple[Se
     """
     found = {mount.target: (mount, False) for mount in settings.mounts}
     taken = {*found, *(settings.tmpfs or {})}
+    others_anonymous: set[str] = set()
     for name, mode in settings.volumes_from:
-        for mount in Settings.read(store.containers.find(name).options).mounts:
+        other = Settings.read(store.containers.find(name).options)
+        others_anonymous.update(other.anonymous)
+        for mount in other.mounts:
             if mount.target not in taken and mount.type in ("bind", "volume"):
                 # As docker: what it may only read there, it may only read here.
                 found[mount.target] = mount._replace(read_only=mount.read_only or mode == "ro"), True
@@ -66,8 +61,10 @@ def settle(store: Store, settings: Settings, image: ContainerConfig) -> tuple[Se
     for mount, is_others in sorted(found.values(), key=lambda pair: pair[0].target.count("/")):
         mounts.append(_named(store, mount))
         if mount.type == "volume":
-            uses.append(Use(mounts[-1].source, anonymous=mount.is_anonymous, exists=is_others))
-    return (replace(settings, mounts=tuple(mounts)), uses) if mounts else (settings, uses)
+            is_anonymous = mount.source in others_anonymous if is_others else mount.is_anonymous
+            uses.append(Use(mounts[-1].source, is_anonymous, exists=is_others))
+    anonymous = tuple(use.volume for use in uses if use.anonymous)
+    return replace(settings, mounts=tuple(mounts), anonymous=anonymous), uses
 
 
 def _named(store: Store, mount: Mount) -> Mount:
@@ -81,11 +78,15 @@ def _named(store: Store, mount: Mount) -> Mount:
 # -- what the runtime mounts ---------------------------------------------------------------------------------------
 
 
-def entries(store: Store, settings: Settings, *, mapped: bool) -> Iterator[rs.Mount]:
+def entries(
+    store: Store, settings: Settings, *, mapped: bool, exchange: Exchange | None = None, kept: Kept | None = None
+) -> Iterator[rs.Mount]:
     """The mounts, as the specification writes them.
 
     Args:
         mapped: the container has users of its own: files keep the owners that they have on the disk.
+        exchange: who has changed places with root on the container's disk, and so in images that are mounted.
+        kept: whose files are shown as another's in the host's paths.
 
     Raises:
         NotFound: a volume, or an image, has been removed.
@@ -98,16 +99,20 @@ def entries(store: Store, settings: Settings, *, mapped: bool) -> Iterator[rs.Mo
         if mount.type == "tmpfs":
             yield _memory(mount, flags)
         elif mount.type == "image":
-            yield _image(store, mount, below, shown)
+            yield _image(store, mount, below, shown, exchange)
         elif mount.type == "volume":
-            source = drivers.path(store.volumes, store.volumes.find(mount.source))
-            yield rs.Mount(mount.target, "bind", source, ("bind", "rprivate", *flags, *below, *shown))
+            source, swapped = _place(store, mount, kept)
+            entry = rs.Mount(mount.target, "bind", source, ("bind", "rprivate", *flags, *below, *shown))
+            yield swapped.shown(entry) if swapped is not None else entry
+        elif mount.copy_on_write:
+            yield _copied_on_write(mount, shown)
         else:
             # All that is mounted below it, too; and that is read-only, too.
             flags = (*(("rro",) if mount.read_only else ()), *mount.options)
-            yield rs.Mount(
+            entry = rs.Mount(
                 mount.target, "bind", mount.source, ("rbind", mount.propagation or "rprivate", *flags, *shown)
             )
+            yield kept.shown(entry) if kept is not None else entry
 
 
 def _memory(mount: Mount, flags: tuple[str, ...]) -> rs.Mount:
@@ -116,9 +121,19 @@ def _memory(mount: Mount, flags: tuple[str, ...]) -> rs.Mount:
     return rs.Mount(mount.target, "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", *flags, *size, *mode))
 
 
-def _image(store: Store, mount: Mount, below: tuple[str, ...], shown: tuple[str, ...]) -> rs.Mount:
+def _copied_on_write(mount: Mount, shown: tuple[str, ...]) -> rs.Mount:
+    if shown:
+        raise Unsupported(f"mount {mount.target}: copy_on_write, in a container of users of its own")
+    extra = ("userxattr",) if is_rootless() else ()
+    return rs.Mount(mount.target, "overlay", mount.source, ("tmpupper", *extra, *mount.options))
+
+
+def _image(
+    store: Store, mount: Mount, below: tuple[str, ...], shown: tuple[str, ...], exchange: Exchange | None
+) -> rs.Mount:
     image = store.images.get(mount.source)
-    layers = [str(path) for path in reversed(store.layers.showing(image.chain_ids, image.layers))]
+    showing = store.layers.exchanged(store.layers.showing(image.chain_ids, image.layers), exchange)
+    layers = [str(path) for path in reversed(showing)]
     if len(layers) == 1:
         return rs.Mount(mount.target, "bind", layers[0], ("bind", "rprivate", "ro", *below, *shown))
     if shown or not layers:
@@ -130,40 +145,30 @@ def _image(store: Store, mount: Mount, below: tuple[str, ...], shown: tuple[str,
 # -- before it is made ---------------------------------------------------------------------------------------------
 
 
-def prepare(store: Store, record: ContainerRecord, settings: Settings, who: Identity) -> None:
+def prepare(
+    store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings, who: Identity,
+    kept: Kept | None = None,
+) -> None:  # fmt: skip
     """Make what is to be mounted, for a new container: directories, the first content of volumes, their owners.
 
     Args:
-        who: the container's user.
+        who: the container's user, by the numbers that its files have in volumes.
+        kept: as for :func:`entries`.
 
     Raises:
         RuntimeFailure: the source of a bind is not there.
         StorageError: the disk is full.
     """
-    if not settings.mounts:
-        return
-    subject = f"container {record.name}"
-    fills: list[tuple[str, str, str]] = []
-    owned, path = [], ""
     for mount in settings.mounts:
         if mount.type == "bind":
-            _find(mount, subject)
+            _find(mount, f"container {record.name}")
         elif mount.type == "volume":
-            path = drivers.take(store.volumes, store.volumes.find(mount.source))
-            if not (mount.nocopy or mount.subpath):
-                fills.append((store.volumes.directory(mount.source), path, mount.target))
-        if mount.chown:
-            owned.append(mount.source if mount.type == "bind" else path)
-    try:
-        if fills:
-            rights.call(fill, rootfs.Root(store, record.id, record.name), tuple(fills))
-        for path in owned:
-            rights.call(give, path, who.uid, who.gid)
-    except OSError as error:
-        raise RuntimeFailure(f"{subject}: volumes: {reason(error)}", errno=error.errno) from error
+            drivers.take(store.volumes, store.volumes.find(mount.source))
+    lasting = [mount for mount in settings.mounts if not _is_in_memory(store, mount)]
+    _supply(store, record, image, lasting, (who.uid, who.gid), kept)
 
 
-def take(store: Store, container: str, settings: Settings) -> None:
+def take(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> None:
     """Before a start: its volumes are there, and mounted where that has to be.
 
     Raises:
@@ -174,92 +179,57 @@ def take(store: Store, container: str, settings: Settings) -> None:
         try:
             drivers.take(store.volumes, store.volumes.find(name))
         except NotFound as error:
-            raise NotFound(f"container {container}: {error.message}") from error
+            raise NotFound(f"container {record.name}: {error.message}") from error
+    if forgetful := [mount for mount in settings.mounts if _is_in_memory(store, mount)]:
+        user = specs.read(store, record.id).process.user
+        _supply(store, record, image, forgetful, (user.uid, user.gid), None)
+
+
+def _is_in_memory(store: Store, mount: Mount) -> bool:
+    return mount.type == "volume" and drivers.is_in_memory(store.volumes.find(mount.source))
+
+
+def _supply(
+    store: Store, record: ContainerRecord, image: ImageRecord, mounts: Sequence[Mount], owner: tuple[int, int],
+    kept: Kept | None,
+) -> None:  # fmt: skip
+    """Empty volumes take what the image has at their places; what is to be the user's is given to it."""
+    places = {mount: _place(store, mount, kept) for mount in mounts if mount.type in ("bind", "volume")}
+    fills = [
+        filling.Fill(store.volumes.directory(mount.source), path, mount.target, swapped)
+        for mount, (path, swapped) in places.items()
+        if mount.type == "volume" and not (mount.nocopy or mount.subpath)
+    ]
+    subject = f"container {record.name}"
+    try:
+        if fills:
+            rights.call(filling.fill, rootfs.Root(store, record.id, record.name), image, fills)
+    except OSError as error:
+        raise RuntimeFailure(f"{subject}: volumes: {reason(error)}", errno=error.errno) from error
+    for mount, (path, swapped) in places.items():
+        if mount.chown:
+            try:
+                rights.call(filling.give, path, mount.subpath, swapped.on_host(*owner) if swapped else owner)
+            except OSError as error:
+                text = f"{subject}: mount {mount.target}: {mount.subpath or path}: {reason(error)}"
+                raise RuntimeFailure(text, errno=error.errno) from error
+
+
+def _place(store: Store, mount: Mount, kept: Kept | None) -> tuple[str, Kept | None]:
+    """Where a volume's or a bind's files are, and whose are shown as another's there."""
+    if mount.type == "bind":
+        return mount.source, kept
+    volume = store.volumes.find(mount.source)
+    return drivers.path(store.volumes, volume), kept if drivers.is_hosts(volume) else None
 
 
 def _find(mount: Mount, subject: str) -> None:
     try:
         if mount.create:
             os.makedirs(mount.source, exist_ok=True)
-        os.stat(mount.source)
+        os.stat(mount.source + "/" if mount.copy_on_write else mount.source)
     except FileExistsError:
         pass  # a file, or what else there is
     except OSError as error:
-        raise RuntimeFailure(
-            f"{subject}: mount {mount.target}: {mount.source}: {(error.strerror or str(error)).lower()}",
-            errno=error.errno,
-        ) from error
-
-
-def fill(root: rootfs.Root, wanted: Sequence[tuple[str, str, str]]) -> None:
-    """Give empty volumes what a new container has at their places.
-
-    Args:
-        wanted: (the volume's directory, its content, the path in the container) of each.
-    """
-    record = root.store.containers.read(root.id)
-    if record is None:
-        raise NotFound(f"{root.subject}: not found (removed)")
-    tree = rootfs.mounted(root.store, record, root.store.images.get(record.image))
-    try:
-        for directory, data, target in wanted:
-            with locked(directory):
-                _fill(tree, directory, data, target)
-    finally:
-        os.close(tree)
-
-
-def _fill(tree: int, directory: str, data: str, target: str) -> None:
-    if os.stat(data).st_dev != os.stat(directory).st_dev:
-        # What is mounted there is filled from inside: a rename does not leave its file system.
-        directory = f"{data}/{_INSIDE}"
-    if not os.path.isdir(f"{directory}/filled"):
-        if {*os.listdir(data)} - {_INSIDE, "lost+found"}:
-            return
-        try:
-            source = openat2(tree, target, _DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            os.makedirs(directory, exist_ok=True)
-            _copy(source, f"{directory}/filling")
-        finally:
-            os.close(source)
-        os.rename(f"{directory}/filling", f"{directory}/filled")
-    _move_in(f"{directory}/filled", data)
-    if directory.endswith(_INSIDE):
-        os.rmdir(directory)
-
-
-def _copy(source: int, path: str) -> None:
-    remove_tree(path)
-    os.mkdir(path, 0o700)
-    made = os.open(path, _DIRECTORY)
-    try:
-        copier = Copier()
-        copier.copy_content(source, made)
-        copier.dress(made, source, os.fstat(source))
-    finally:
-        os.close(made)
-
-
-def _move_in(filled: str, data: str) -> None:
-    for name in os.listdir(filled):
-        os.rename(f"{filled}/{name}", f"{data}/{name}")
-    source, target = os.open(filled, _DIRECTORY), os.open(data, _DIRECTORY)
-    try:
-        Copier().dress(target, source, os.fstat(source))
-    finally:
-        os.close(source)
-        os.close(target)
-    os.rmdir(filled)
-
-
-def give(path: str, uid: int, gid: int) -> None:
-    """Make everything at and below a path that user's and group's, without following links."""
-    for _, _, files, directory in os.fwalk(path, follow_symlinks=False):
-        for name in files:
-            os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
-        os.fchown(directory, uid, gid)
-    if not os.path.isdir(path):
-        os.chown(path, uid, gid, follow_symlinks=False)
+        text = f"{subject}: mount {mount.target}: {mount.source}: {reason(error)}"
+        raise RuntimeFailure(text, errno=error.errno) from error

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from containerkit import Container, Engine, Image
+from tests.bench import webimage
 from tests.bench.peers import LOAD, pss
 
 Work = Callable[[], object]
@@ -31,7 +32,7 @@ class Ours:
     name = "containerkit"
 
     def __init__(self, rootfs_tar: Path, scratch: Path) -> None:
-        self.mixed = scratch / "mixed"
+        self._scratch, self.mixed = scratch, scratch / "mixed"
         self.engine = Engine(root=scratch / "ours", run=scratch / "ours-run")
         Image.import_(rootfs_tar, tag="bench", engine=self.engine)
         self.engine.call("bench", "true")
@@ -48,8 +49,14 @@ class Ours:
             "P6": self.engine.containers.rows,
             "P7": self.twenty,
             "P8": self.logged,
+            "P9": lambda: self.build(no_cache=True),
+            "P10": self.build,
             "C1": self.long.commit,
         }
+
+    def build(self, *, no_cache: bool = False) -> None:
+        place = webimage.context(self._scratch)
+        Image.build(place, tag="bench-web", no_cache=no_cache, network="none", progress=None, engine=self.engine)
 
     def twenty(self) -> None:
         call = self.works()["P2"]

@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.bench import webimage
+
 Work = Callable[[], object]
 
 
 def _run(*arguments: str | Path, **more: object) -> str:
-    done = subprocess.run(arguments, check=True, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+    done = subprocess.run(arguments, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+    if done.returncode:
+        raise RuntimeError(f"{arguments[0]}: exit code {done.returncode}: {done.stderr.strip()[-500:]}")
     return str(done.stdout)
 
 
@@ -71,8 +75,13 @@ class Peer:
             "P6": lambda: self.call("ps", "-a"),
             "P7": self.twenty,
             "P8": lambda: self.logged(),
+            "P9": lambda: self.build("--no-cache"),
+            "P10": lambda: self.build(),
             "C1": lambda: self.call("commit", "bench-long"),
         }
+
+    def build(self, *options: str) -> None:
+        self.call("build", *options, "--network", "none", "-t", "bench-web", str(webimage.context(self.scratch)))
 
     def twenty(self) -> None:
         command = [*self.client(), "run", *self.run_options, "--rm", "--network", "none", "bench", "true"]
@@ -156,18 +165,37 @@ class Podman(Peer):
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        # It mounts its own storage directory onto itself, more than once, and leaves it so; what cleans up after its
-        # last container is still there for a moment.
-        place = str(self.scratch / "podman/root/overlay")
-        for _ in range(50):
-            if f" {place} " not in Path("/proc/self/mountinfo").read_text():
-                break
-            if subprocess.run(["umount", place], capture_output=True, check=False).returncode:
-                time.sleep(0.1)
+        _unmount(self.scratch / "podman/root/overlay")
 
     def memory(self) -> float | None:
         pid = int(self.call("inspect", "-f", "{{.State.Pid}}", "bench-long"))
         return _pss(_parent(pid))
+
+
+class Buildah(Peer):
+    """Builds alone, with the cache of layers that it has only when asked."""
+
+    name = "buildah"
+
+    def client(self) -> list[str]:
+        state = self.scratch / "buildah"
+        return [*HOST, "buildah", "--root", f"{state}/root", "--runroot", f"{state}/run"]
+
+    def __enter__(self) -> Peer:
+        container = self.call("from", "scratch").strip()
+        self.call("add", container, str(self.rootfs_tar), "/")
+        self.call("commit", "--rm", container, "bench")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _unmount(self.scratch / "buildah/root/overlay")
+
+    def works(self) -> dict[str, Work]:
+        layers = ("--layers", "--runtime", "runc")
+        return {"P9": lambda: self.build("--no-cache", *layers), "P10": lambda: self.build(*layers)}
+
+    def memory(self) -> float | None:
+        return None
 
 
 class Runc(Peer):
@@ -222,6 +250,7 @@ class Bubblewrap(Peer):
 PEERS = {
     "docker": (Docker, "dockerd", "docker.io"),
     "podman": (Podman, "podman", "podman"),
+    "buildah": (Buildah, "buildah", "buildah"),
     "runc": (Runc, "runc", "runc"),
     "bubblewrap": (Bubblewrap, "bwrap", "bubblewrap"),
 }
@@ -237,6 +266,22 @@ def available() -> tuple[list[type[Peer]], list[str]]:
         else:
             missing.append(f"{name}: {program} is not installed (Debian package {package})")
     return found, missing
+
+
+def _unmount(place: Path) -> None:
+    """The storage directory that podman and buildah mount onto itself, more than once, and leave so.
+
+    What cleans up after the last container is still there for a moment.
+    """
+    quiet = 0
+    for _ in range(100):
+        if f" {place} " in Path("/proc/self/mountinfo").read_text():
+            subprocess.run(["umount", place], capture_output=True, check=False)
+            quiet = 0
+        quiet += 1
+        if quiet > 20:
+            break
+        time.sleep(0.1)
 
 
 def _parent(pid: int) -> int:

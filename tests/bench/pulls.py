@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import os
@@ -24,7 +25,7 @@ from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ContainerConfig, ImageConfig, RootFS
 from containerkit.oci.manifest import Descriptor
 from tests import servers
-from tests.bench.peers import Docker, Peer, Podman
+from tests.bench.peers import HOST, Docker, Peer, Podman
 
 SIZE = 206_000_000
 _SOURCES = (
@@ -44,7 +45,10 @@ def measure(peers: list[Peer], scratch: Path, runs: int) -> None:
     Each run pulls an image of its own: to remove one and pull it again would measure how ext4 recovers from removals,
     which is slow for a minute.
     """
-    with servers.registry(scratch / "registry") as registry:
+    with contextlib.ExitStack() as stack:
+        registry = stack.enter_context(servers.registry(scratch / "registry"))
+        if peers:  # the same once more in their network namespace, whose loopback is another
+            stack.enter_context(servers.serving(registry, HOST))
         engine = Engine(root=scratch / "pulls", run=scratch / "pulls-run")
         for layers in (1, 10):
             with _archives(scratch / "archives", layers, SIZE) as archives:

@@ -96,7 +96,7 @@ def test_busybox_tar_restores_it_without_us(tree: Path, tmp_path: Path, target: 
 def test_pythons_tarfile_reads_it(tree: Path, tmp_path: Path) -> None:
     write(tree, tmp_path / "backup", compression="none")
     with tarfile.open(tmp_path / "backup") as found:
-        assert found.pax_headers["comment"] == "containerkit backup 1"
+        assert found.pax_headers["comment"] == "containerkit backup 2"
         assert len(found.getmembers()) == len(look(tree)) - 1
         content = found.extractfile("./sparse")
         assert content is not None and content.read() == (tree / "sparse").read_bytes()

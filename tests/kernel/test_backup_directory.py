@@ -18,14 +18,14 @@ import pytest
 from containerkit import InvalidArgument, InvalidState, NotFound, StorageError
 from containerkit.backup import chain, compare
 from containerkit.backup.directory import MARKER, Directory, Kept
-from containerkit.backup.manifest import Manifest
 from containerkit.backup.retention import Retention
+from containerkit.backup.snapshots import Summary
 from containerkit.backup.unpack import unpack
 from containerkit.backup.write import About
 from tests.backups import look, make_tree
 
 
-def add(place: Path, root: Path, volume: str = "v", passphrase: str | None = None) -> tuple[Kept, Manifest]:
+def add(place: Path, root: Path, volume: str = "v", passphrase: str | None = None) -> tuple[Kept, Summary]:
     with Directory(place, passphrase=passphrase, create=True) as directory:
         return directory.add(root, About(volume))
 
@@ -47,6 +47,10 @@ def verify(place: Path, passphrase: str | None = None) -> int:
 
 def size(place: Path) -> int:
     return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+
+
+def contents(place: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
 def parts(place: Path) -> list[Path]:
@@ -93,6 +97,66 @@ def test_ten_backups_with_little_changed_cost_little(tmp_path: Path, place: Path
     assert again.added == 0 and size(place) - before < 100_000
     add(place, tree, volume="another")
     assert size(place) - before < 200_000
+
+
+def make_names(root: Path, count: int) -> Path:
+    """A tree of many names without any content, a directory for each hundred."""
+    for number in range(count):
+        if number % 100 == 0:
+            (root / str(number)).mkdir(parents=True)
+        (root / str(number // 100 * 100) / f"{number}-ü").touch()
+    return root
+
+
+def test_what_has_not_changed_adds_little_however_many_names_there_are(tmp_path: Path, place: Path) -> None:
+    tree = make_names(tmp_path / "tree", 20_000)
+    time.sleep(0.05)
+    _, first = add(place, tree)
+    before = size(place)
+    _, again = add(place, tree)
+    assert (again.files, again.added) == (20_000, 0) and size(place) - before < 5_000
+    (tree / "0" / "new").touch()
+    (tree / "900" / "901-ü").unlink()
+    _, changed = add(place, tree)
+    assert (changed.files, verify(place)) == (20_000, 3) and changed.added < 100_000 < first.added
+    with Directory(place) as directory:
+        assert directory.add(tree, About("v"), by_content=True)[1].added == 0
+
+
+def test_backups_of_a_tree_that_changes_and_changes_have_each_what_there_was(tmp_path: Path, place: Path) -> None:
+    tree, chance = make_names(tmp_path / "tree", 3_000), random.Random(7)
+    for round in range(6):
+        time.sleep(0.05)
+        for number, path in enumerate(chance.sample(sorted(tree.rglob("*-ü")), 12)):
+            if number % 6 == 0:
+                path.unlink()
+            elif number % 6 == 1:
+                path.rename(path.parent / f"renamed-{round}-ü")
+            elif number % 6 == 2:
+                path.write_text(f"written in round {round}")
+            elif number % 6 == 3:
+                os.setxattr(path, "user.round", str(round).encode())
+            elif number % 6 == 4:
+                os.link(path, tree / "0" / f"{round}-{number}-another name of {path.name}")
+            else:
+                (path.parent / f"{round}-{number}-link").symlink_to(path)
+        os.setxattr(chance.choice(list(tree.iterdir())), "user.round", str(round).encode())
+        (tree / f"zzz{round}-ü").touch()
+        one, _ = add(place, tree)
+        restore(place, one.id, tmp_path / str(round))
+        assert look(tmp_path / str(round)) == look(tree)
+    assert verify(place) == 6
+
+
+def test_lines_of_a_manifest_that_are_longer_than_a_block(tmp_path: Path, place: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(2000):
+        (tree / str(number)).symlink_to(f"{number:04000}")
+    one, said = add(place, tree)
+    assert any(len(group) > 1 for group in said.groups)
+    restore(place, one.id, tmp_path / "back")
+    assert look(tmp_path / "back") == look(tree)
 
 
 def test_what_changes_behind_its_time_is_seen_by_its_change_time(tmp_path: Path, place: Path) -> None:
@@ -214,6 +278,62 @@ def test_what_is_used_stays_when_the_rest_goes(tmp_path: Path, place: Path) -> N
     assert verify(place) == 2
 
 
+def test_what_is_used_of_manifests_stays_when_the_rest_goes(tmp_path: Path, place: Path) -> None:
+    tree = make_names(tmp_path / "tree", 5_000)
+    time.sleep(0.05)
+    add(place, tree)
+    for directory in tree.iterdir():
+        if int(directory.name) >= 1000:
+            directory.rename(tree / f"moved-{directory.name}")
+    last, _ = add(place, tree)
+    with Directory(place, alone=True) as backups:
+        assert backups.collect() == 0
+        before = size(place / "packs")
+        freed = backups.collect(backups.expired(Retention(last=1)))
+        assert freed == before - size(place / "packs") > before / 4
+        assert backups.list() == [last]
+    restore(place, last.id, tmp_path / "back")
+    assert look(tmp_path / "back") == look(tree)
+    assert add(place, tree)[1].added == 0
+
+
+COLLECTOR = """
+import sys
+from containerkit.backup.directory import Directory
+from containerkit.backup.retention import Retention
+with Directory(sys.argv[1], alone=True) as directory:
+    print("ready", flush=True)
+    directory.collect(directory.expired(Retention(last=1)))
+"""
+
+
+def test_who_frees_and_is_killed_loses_nothing(tmp_path: Path, place: Path) -> None:
+    tree, chance = make_names(tmp_path / "tree", 2_000), random.Random(8)
+    (tree / "stays").write_bytes(chance.randbytes(3 << 20))
+    cut = 0
+    for attempt in range(10):
+        for number in range(40):
+            (tree / f"own-{number}").write_bytes(chance.randbytes(300_000))
+        (tree / "0").rename(tree / "1")
+        (tree / "1").rename(tree / "0")
+        add(place, tree)
+        last, _ = add(place, tree)
+        words = [sys.executable, "-c", COLLECTOR, str(place)]
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        assert child.stdout is not None and child.stdout.readline()
+        time.sleep(0.002 + 0.006 * attempt)
+        child.send_signal(signal.SIGKILL)
+        cut += child.wait() != 0
+        child.stdout.close()
+        assert verify(place) >= 1
+        with Directory(place) as directory:
+            assert directory.find("latest") == last
+    assert cut, "no attempt was early enough to be cut off"
+    with Directory(place, alone=True) as directory:
+        directory.collect(directory.expired(Retention(last=1)))
+    assert verify(place) == 1 and parts(place) == [] and size(place) < 40 << 20
+
+
 def test_nothing_is_freed_while_a_backup_is_written(tmp_path: Path, place: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -254,6 +374,38 @@ def test_a_damaged_pack_is_in_nobody_elses_way(tmp_path: Path, place: Path) -> N
     assert look(tmp_path / "back2") == look(trees[1])
     add(place, trees[0], "one")
     assert verify(place) == 3
+
+
+@pytest.mark.parametrize("how", ["flipped", "lost"])
+@pytest.mark.parametrize("passphrase", [None, "a secret"])
+def test_a_manifest_that_is_damaged_is_an_error_and_made_anew(
+    tmp_path: Path, place: Path, how: str, passphrase: str | None
+) -> None:
+    tree = make_names(tmp_path / "tree", 2_000)
+    time.sleep(0.05)
+    one, _ = add(place, tree, passphrase=passphrase)
+    other, _ = add(place, make_names(tmp_path / "other", 10), "w", passphrase=passphrase)
+    pack, *_ = sorted((place / "packs").iterdir())  # there is no content: all of it is of the first one's manifest
+    data = pack.read_bytes()
+    pack.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+    if how == "lost":
+        pack.unlink()
+    before = contents(place)
+    with pytest.raises(InvalidArgument, match=one.name):
+        restore(place, one.id, tmp_path / "back", passphrase)
+    with Directory(place, passphrase=passphrase, alone=True) as directory:
+        with pytest.raises(InvalidArgument, match=one.name):
+            directory.collect()
+        with pytest.raises(InvalidArgument, match=one.name):
+            directory.collect([other])
+    assert contents(place) == before
+    last, _ = add(place, tree, passphrase=passphrase)
+    restore(place, last.id, tmp_path / "again", passphrase)
+    assert look(tmp_path / "again") == look(tree)
+    assert verify(place, passphrase) == 3
+    with Directory(place, passphrase=passphrase, alone=True) as directory:
+        directory.collect([one])
+    assert verify(place, passphrase) == 2
 
 
 @pytest.mark.parametrize("what", ["packs/*.pack", "snapshots/v/*", MARKER])

@@ -42,7 +42,9 @@ def test_what_changes_in_the_last_moment_is_in_it(tmp_path: Path, is_incremental
     space.mkdir()
     time.sleep(0.05)
     with Directory(tmp_path / "b", create=True) as directory:
-        base = directory.add(tree, About("v"))[1] if is_incremental else None
+        if is_incremental:
+            directory.add(tree, About("v"))
+        last = directory.last("v")
 
         @contextlib.contextmanager
         def still() -> Iterator[None]:
@@ -50,10 +52,10 @@ def test_what_changes_in_the_last_moment_is_in_it(tmp_path: Path, is_incremental
             then.update(look(tree))
             yield
 
-        seen = staged(os.fspath(tree), space, still, base)
+        seen = staged(os.fspath(tree), space, still, last.earlier if last is not None else None)
         for path in tree.glob("*.txt"):
             path.write_text("from after")
-        one, said = directory.add(seen, About("v"), last=base)
+        one, said = directory.add(seen, About("v"), last=last)
         (tmp_path / "back").mkdir()
         unpack(directory.reading(one), tmp_path / "back")
     assert look(tmp_path / "back") == then

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,7 @@ import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.notebook.browser import ImageBrowser
 from containerkit.notebook.progress import ProgressWidget
+from containerkit.views.html import PLAIN
 
 
 @pytest.fixture
@@ -64,13 +67,48 @@ def test_what_an_image_says_of_itself_is_escaped(engine: Engine) -> None:
     assert "<img" not in image._repr_html_()
 
 
-def test_progress_in_a_notebook_ends_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is displayed from now on."""
     shown: list[object] = []
     monkeypatch.setattr("containerkit.notebook.progress.display", shown.append)
+    return shown
+
+
+@pytest.fixture
+def widget(shown: list[object]) -> Iterator[ProgressWidget]:
+    """Ended with the test, however that ends: its thread is not for the tests that follow."""
     widget = ProgressWidget()
+    yield widget
+    widget.end("")
+
+
+def test_progress_in_a_notebook_ends_as_one_line(widget: ProgressWidget, shown: list[object]) -> None:
     widget.begin("pulling app:1")
     widget.item("182f36ca2903", "downloading", 5, 10)
     widget.draw()
     assert "width:50%" in widget.view.value and repr(widget.view) == "<pulling app:1>" and shown == [widget.view]
     widget.end("app:1: 10 B downloaded")
-    assert widget.view.value == "<div>app:1: 10 B downloaded</div>" and len(shown) == 1
+    assert widget.view.value == f"<div {PLAIN}>app:1: 10 B downloaded</div>" and len(shown) == 1
+
+
+def test_progress_in_a_notebook_keeps_the_steps_and_opens_what_failed(widget: ProgressWidget) -> None:
+    widget.begin("build app")
+    good, bad = widget.part(), widget.part()
+    for part, state in ((good, "MISS"), (bad, "failed")):
+        part.begin(f"stage <{state}>")
+        part.item("1/1 RUN <x>", "")
+        for number in range(30):
+            part.line("1/1 RUN <x>", f"line {number}")
+        widget.draw()
+        assert "line 25\nline 26\nline 27\nline 28\nline 29</pre>" in widget.view.value
+        running = widget.view.value.rpartition("<details open ")[2]
+        assert len(re.findall(r"line \d", running)) == 5 and "<x>" not in widget.view.value
+        part.item("1/1 RUN <x>", state)
+        part.end("over")
+    widget.end("build app: failed")
+    assert widget.view.value.startswith(f"<div {PLAIN}>build app: failed<details {PLAIN}><summary")
+    folded, opened = widget.view.value.split("<details open ")
+    assert ">MISS</span>" in folded and "line 29" in folded and "over" in folded
+    assert ">failed</span>" in opened and "line 10" in opened and "line 9" not in opened
+    assert [item.state for part in widget.parts for item in part.items.values()] == ["MISS", "failed"]

@@ -79,6 +79,11 @@ def test_a_debian_system_is_made_once_and_found_again(engine: Engine) -> None:
     for name in ("etc/resolv.conf", "etc/hostname", "etc/machine-id", "etc/apt/apt.conf.d/99mmdebstrap"):
         assert not (root / name).exists()
     assert "bookworm" in "".join(path.read_text() for path in (root / "etc/apt/sources.list.d").iterdir())
+    # What is installed in it leaves nothing but itself, and does not wait for the disk.
+    kept = "find /var/cache/apt /var/lib/apt/lists -name '*.deb' -o -name '*.bin' -o -name '*Translation*'"
+    install = f"apt-get update -qq && apt-get install -qq --reinstall hello >/dev/null && {kept}"
+    assert image.call(["sh", "-c", install], check=True).stdout == ""
+    assert (root / "etc/dpkg/dpkg.cfg.d/90container").read_text() == "force-unsafe-io\n"
     # Its time is that of the archive, not of the call.
     assert image.created < datetime.fromtimestamp(time.time() - 60, timezone.utc)
     days = image.created.timestamp() // 86400

@@ -73,6 +73,13 @@ def test_another_number_inside(engine: Engine, image: Image, data: Path) -> None
         assert steps == [f"mount_setattr: {data} with other owners, for /data"]
 
 
+def test_what_is_given_to_the_user_is_hers(engine: Engine, image: Image, data: Path) -> None:
+    options = {"userns": "keep-id:uid=1000,gid=100", "volumes": [f"{data}:/data:U"]}
+    result = engine.call("busybox", ["sh", "-c", "touch /data/root; stat -c %u:%g /data /data/*"], **options)  # type: ignore[arg-type]
+    assert result.stdout.split() == ["1000:100"] * 3, result
+    assert owner(data) == owner(data / "hers") == owner(data / "root") == (ANNA, GROUP)
+
+
 def test_volumes_of_ours_keep_their_owners(engine: Engine, image: Image, data: Path) -> None:
     engine.call("busybox", "touch /v/root", volumes=["kept:/v"])
     script = "stat -c %u /v/root"

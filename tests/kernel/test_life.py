@@ -264,7 +264,7 @@ def test_a_line_of_100_mb(engine: Engine, image: Image) -> None:
 def test_exec_says_when_memory_ran_out(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60", memory="32m") as container:
         result = container.exec(["sh", "-c", "head -c 200000000 /dev/zero | tail"])
-        assert result.exit_code in (137, 1) and container.stats().oom_kills == 1
+        assert result.exit_code in (137, 1) and container.stats().oom_kills >= 1
         direct = container.exec(["tail", "/dev/zero"])
         assert (direct.exit_code, direct.oom_killed) == (137, True)
         assert not container.exec(["sh", "-c", "kill -9 $$"]).oom_killed

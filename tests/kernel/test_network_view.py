@@ -125,7 +125,7 @@ def test_a_network_draws_itself_with_its_containers(image: Image, front: Network
 
 def test_all_networks_are_in_one_picture(image: Image, front: Network, engine: Engine) -> None:
     Network.create("inner", subnet=INNER, internal=True, engine=engine)
-    image.run(FOREVER, name="both", network=["front", "inner"])
+    image.run(FOREVER, name="both", network=["front", "inner"], ports=["127.0.0.1:18473:80"])
     image.run(FOREVER, name="open", network="host")
     image.run(FOREVER, name="closed", network="none")
     graph = engine.networks.graph()
@@ -135,6 +135,9 @@ def test_all_networks_are_in_one_picture(image: Image, front: Network, engine: E
     assert "closed" in Network.get("none", engine=engine).graph().svg
     assert "open" in Network.get("host", engine=engine).graph().svg
     assert "closed" not in front.graph().svg
+    # A published port leads in by one of them.
+    inner = Network.get("inner", engine=engine).graph().svg
+    assert "both" in inner and "18473" not in inner and "18473" in front.graph().svg and "18473" in graph.svg
 
 
 def test_a_picture_can_be_kept_as_a_file(front: Network, engine: Engine) -> None:
@@ -143,11 +146,13 @@ def test_a_picture_can_be_kept_as_a_file(front: Network, engine: Engine) -> None
     assert path.read_text() == front.graph().svg
 
 
-def test_a_card_shows_what_goes_over_the_network(image: Image, front: Network) -> None:
+def test_a_panel_shows_what_goes_over_the_network(image: Image, front: Network) -> None:
     web = image.run(FOREVER, name="web", network="front")
-    card = web.panel()
+    panel = web.panel()
     web.exec(["ping", "-c", "3", "-i", "0.01", "10.123.47.1"])
-    card.refresh()
-    assert card.net_rx_rate > 0 and card.net_tx_rate > 0 and "received" in card._charts.value
-    card.close()
-    assert "received" not in image.run(FOREVER, network="none").panel()._charts.value
+    panel.refresh()
+    assert panel.last.net_rx_rate > 0 and panel.last.net_tx_rate > 0 and "received" in panel._charts.value
+    panel.close()
+    alone = image.run(FOREVER, network="none").panel()
+    assert "received" not in alone._charts.value
+    alone.close()

@@ -43,6 +43,16 @@ def test_a_paused_container_stands_still_and_goes_on(engine: Engine, image: Imag
             container.unpause()
 
 
+def test_a_paused_container_is_measured(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", COUNTING) as container:
+        container.pause()
+        with container.record(interval=0.02) as recording:
+            before = container.stats()
+            time.sleep(0.2)
+        assert container.stats().cpu_usage_seconds == before.cpu_usage_seconds > 0
+        assert set(recording.frame()["pids"]) == {before.pids}
+
+
 @pytest.mark.parametrize("end", ["stop", "kill", "remove"])
 def test_a_paused_container_can_be_ended(engine: Engine, image: Image, end: str) -> None:
     container = engine.run("busybox", ["sh", "-c", "trap 'exit 7' TERM; while true; do sleep 0.05; done"])

@@ -13,11 +13,7 @@ import containerkit as ck
 from containerkit import Engine, Image
 from tests import hosts
 from tests.hosts import SILENCE, Host, elements, eventually, get, web
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+from tests.servers import free_port
 
 
 def test_published_port_is_reachable_from_another_host(engine: Engine, image: Image, outside: Host) -> None:
@@ -93,7 +89,7 @@ def test_containers_reach_it_by_the_hosts_addresses(engine: Engine, image: Image
 
 
 def test_any_port_of_a_range_of_the_host(engine: Engine, image: Image) -> None:
-    first = free_port()
+    first = free_port(21)
     names = [web(engine, name, ports=[f"127.0.0.1:{first}-{first + 20}:80"]) for name in ("one", "two")]
     numbers = [container.port(80)[0][1] for container in names]
     assert len(set(numbers)) == 2 and all(first <= number <= first + 20 for number in numbers)
@@ -101,7 +97,7 @@ def test_any_port_of_a_range_of_the_host(engine: Engine, image: Image) -> None:
 
 
 def test_a_range_leads_to_a_range(engine: Engine, image: Image) -> None:
-    first = free_port()
+    first = free_port(3)
     script = "for p in 80 81 82; do httpd -p $p -h /www; done; exec sleep 60"
     container = engine.run("busybox", ["sh", "-c", f"mkdir /www; {script}"], ports=[f"{first}-{first + 2}:80-82"])
     assert container.ports == {f"8{n}/tcp": [("0.0.0.0", first + n)] for n in range(3)}

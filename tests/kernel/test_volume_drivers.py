@@ -18,6 +18,7 @@ import containerkit as ck
 from containerkit import Engine, Image, Volume
 from containerkit.linux import loopdev
 from containerkit.store.trees import remove_tree
+from tests import shelves
 
 TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=7,mode=750"}
 
@@ -58,16 +59,27 @@ def test_a_size_holds(engine: Engine, image: Image) -> None:
     assert os.listdir(engine.paths.volumes) == []
 
 
-def test_a_volume_of_a_size_takes_the_images_files(engine: Engine, image: Image) -> None:
-    made = engine.create("busybox", sh("mkdir /stock; echo x > /stock/f; chown 12:13 /stock /stock/f"))
-    made.start().wait()
-    made.commit("stocked")
-    made.remove()
+def test_a_volume_of_a_size_takes_the_images_files(engine: Engine, stocked: Image) -> None:
     Volume.create("small", options={"size": "8m"}, engine=engine)
     told = sh("stat -c '%n %u' /stock /stock/f; ls -A /stock")
     for _ in range(2):
         found = engine.call("stocked", told, volumes=["small:/stock"])
-        assert found.stdout == "/stock 12\n/stock/f 12\nf\n"
+        assert found.stdout == "/stock 1000\n/stock/f 1000\nf\n"
+
+
+def test_memory_takes_the_images_files_at_each_start(engine: Engine, stocked: Image) -> None:
+    Volume.create("memory", options={"type": "tmpfs", "device": "tmpfs"}, engine=engine)
+    told = sh("stat -c %u /stock /stock/f; ls -A /stock; touch /stock/mine; sleep 60")
+    container = engine.create("stocked", told, volumes=["memory:/stock"])
+    for number in range(2):
+        container.start().wait_for(ck.until.log("f"))
+        assert container.logs() == "1000\n1000\nf\n" * (number + 1)
+        # Who comes meanwhile finds it as it is.
+        engine.call("stocked", "rm /stock/f", volumes=["memory:/stock"], check=True)
+        assert engine.call("stocked", "ls /stock", volumes=["memory:/stock"]).stdout == "mine\n"
+        container.stop(timeout=0)
+    assert engine.call("stocked", "ls -A /stock", volumes=["memory:/stock:nocopy"]).stdout == ""
+    assert mounted(engine) == []
 
 
 def test_a_file_that_is_a_disk(engine: Engine, image: Image, tmp_path: Path) -> None:
@@ -118,6 +130,18 @@ def test_what_cannot_be_mounted(engine: Engine, image: Image) -> None:
     with pytest.raises(ck.RuntimeFailure, match="volume lost: cannot mount /nowhere: no such file") as caught:
         engine.run("busybox", "true", volumes=["lost:/x"])
     assert caught.value.exit_code == 125 and len(engine.containers) == 0
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"type": "nfs", "device": "nosuch.invalid:/srv"}, "cannot mount .*: server nosuch.invalid: name or service not"),
+    ({"type": "nfs4", "device": ":/srv", "o": "addr=no..name"}, "cannot mount :/srv: server no..name: no host name"),
+    ({"type": "nfs", "device": "/srv"}, "cannot mount /srv: it names no server"),
+    ({"type": "cifs", "device": "//::1/srv", "o": "addr=not-an-address"}, "server not-an-address: name or service not"),
+])  # fmt: skip
+def test_servers_that_are_not_found(engine: Engine, options: dict[str, str], words: str) -> None:
+    volume = Volume.create("far", options=options, engine=engine)
+    with pytest.raises(ck.RuntimeFailure, match=f"volume far: .*{words}"), volume.mounted():
+        pass
 
 
 def test_it_stays_mounted_between_two_starts(engine: Engine, image: Image) -> None:
@@ -193,57 +217,26 @@ def test_backup_and_clone(engine: Engine, image: Image, tmp_path: Path) -> None:
 
 # -- drivers of others -----------------------------------------------------------------------------------------------
 
-DRIVER = '''
-import json, pathlib
-from containerkit import VolumeDriver
-
-PLACE = pathlib.Path({place!r})
-
-class Driver(VolumeDriver):
-    """Keeps volumes in directories of a place, and a diary."""
-
-    def _write(self, *words):
-        with open(PLACE / "diary", "a") as diary:
-            print(*words, file=diary)
-
-    def create(self, name, options):
-        self._write("create", name, json.dumps(dict(options), sort_keys=True))
-        if "bad" in options:
-            raise ValueError("option bad: not in this house")
-        (PLACE / name).mkdir(exist_ok=True)
-
-    def remove(self, name):
-        self._write("remove", name)
-
-    def mount(self, name):
-        self._write("mount", name)
-        if (PLACE / "broken").exists():
-            raise OSError(5, "the shelf is broken")
-        return str(PLACE / name)
-
-    def unmount(self, name):
-        self._write("unmount", name)
-'''
-
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package with a driver is installed; where that keeps its things."""
     place, packages = tmp_path / "shelf", tmp_path / "packages"
-    info = packages / "shelf-1.0.dist-info"
-    place.mkdir()
-    info.mkdir(parents=True)
-    (packages / "shelf_driver.py").write_text(DRIVER.format(place=str(place)))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[containerkit.volume_drivers]\nshelf = shelf_driver:Driver\n")
+    shelves.install(packages, place)
     monkeypatch.syspath_prepend(packages)
     yield place
     sys.modules.pop("shelf_driver", None)
     shutil.rmtree(packages)
 
 
-def diary(shelf: Path) -> list[str]:
-    return (shelf / "diary").read_text().splitlines()
+@pytest.fixture
+def stocked(engine: Engine, image: Image) -> Image:
+    """An image with a file of its own owner at /stock."""
+    made = engine.create("busybox", sh("mkdir /stock; echo x > /stock/f; chown 1000:13 /stock /stock/f"))
+    made.start().wait()
+    stocked = made.commit("stocked")
+    made.remove()
+    return stocked
 
 
 def test_a_driver_of_a_package(engine: Engine, image: Image, shelf: Path) -> None:
@@ -253,7 +246,7 @@ def test_a_driver_of_a_package(engine: Engine, image: Image, shelf: Path) -> Non
         Path(path, "f").write_text("x")
     assert (shelf / "books" / "f").read_text() == "x"
     volume.remove()
-    assert diary(shelf) == ['create books {"color": "red"}', "mount books", "unmount books", "remove books"]
+    assert shelves.diary(shelf) == ['create books {"color": "red"}', "mount books", "unmount books", "remove books"]
 
 
 def test_its_errors_are_clear(engine: Engine, image: Image, shelf: Path) -> None:
@@ -267,6 +260,59 @@ def test_its_errors_are_clear(engine: Engine, image: Image, shelf: Path) -> None
         engine.run("busybox", "true", volumes=["books:/b"])
     assert len(engine.containers) == 0
     volume.remove()
+
+
+# -- whose files they are -------------------------------------------------------------------------------------------
+
+ANNA = 4242
+
+
+@pytest.fixture(params=["memory", "small", "shown", "books"])
+def any_volume(request: pytest.FixtureRequest, engine: Engine, shelf: Path, tmp_path: Path) -> Volume:
+    """A volume of each kind. The driver has to be there until the engine is emptied: tests ask for it first."""
+    place = tmp_path / "place"
+    place.mkdir()
+    options: dict[str, dict[str, str]] = {
+        "memory": {"type": "tmpfs", "device": "tmpfs"}, "small": {"size": "8m"}, "books": {},
+        "shown": {"type": "none", "device": str(place), "o": "bind"},
+    }  # fmt: skip
+    driver = "shelf" if request.param == "books" else "local"
+    return Volume.create(request.param, driver=driver, options=options[request.param], engine=engine)
+
+
+def owners(container: ck.Container, *paths: str) -> list[str]:
+    return container.exec(["stat", "-c", "%u:%g", *paths], user="root", check=True).stdout.split()
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("userns", ["host", "remap"])
+def test_any_is_given_to_the_user(engine: Engine, stocked: Image, any_volume: Volume, userns: str) -> None:
+    options = {"volumes": [f"{any_volume.name}:/stock:U"], "user": "1234:99", "userns": userns}
+    container = engine.create("stocked", "sleep 60", **options)  # type: ignore[arg-type]
+    for _ in range(2):
+        container.start().exec("touch /stock/mine", check=True)
+        assert owners(container, "/stock", "/stock/f", "/stock/mine") == ["1234:99"] * 3
+        assert os.stat(f"{any_volume.path}/mine").st_uid == 1234
+        container.stop(timeout=0)
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("flag", ["", ":U"])
+def test_any_is_whose_id_is_kept(
+    engine: Engine, stocked: Image, any_volume: Volume, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.setenv("SUDO_UID", str(ANNA))
+    monkeypatch.setenv("SUDO_GID", "4343")
+    group = "100" if flag else "13"
+    options = {"volumes": [f"{any_volume.name}:/stock{flag}"], "userns": "keep-id:uid=1000,gid=100"}
+    container = engine.create("stocked", "sleep 60", **options)  # type: ignore[arg-type]
+    for _ in range(2):
+        container.start().exec("touch /stock/mine", check=True)
+        assert owners(container, "/stock", "/stock/f", "/stock/mine") == [f"1000:{group}"] * 2 + ["1000:100"]
+        # What is a directory of this machine has the number that she has there.
+        outside = ANNA if any_volume.name == "shown" else 1000
+        assert {os.stat(f"{any_volume.path}/{name}").st_uid for name in ("", "f", "mine")} == {outside}
+        container.stop(timeout=0)
 
 
 # -- what must not be lost -------------------------------------------------------------------------------------------
@@ -288,6 +334,82 @@ def test_a_volume_that_somebody_has_open_is_one_file_system_all_the_time(engine:
     assert found.stdout == "by somebody of this machine\n2\n" and mounted(engine) == []
 
 
+def synced(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def test_what_another_mount_namespace_holds_is_the_same_file_system(engine: Engine, image: Image) -> None:
+    volume = Volume.create("small", options={"size": "1m"}, engine=engine)
+    with volume.mounted() as path:
+        words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo here; exec sleep 60"]
+        holder = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert holder.stdout is not None and holder.stdout.readline()
+    try:
+        assert mounted(engine) == []
+        engine.call("busybox", "touch /s/f", volumes=["small:/s"], check=True)
+        assert os.listdir(f"/proc/{holder.pid}/root{path}") == ["f"]
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@pytest.mark.parametrize("size", ["1m", "8m"])
+def test_a_power_cut_leaves_a_sound_volume(engine: Engine, image: Image, size: str) -> None:
+    """One that is too small for a journal, and one that has one."""
+    volume = Volume.create("small", options={"size": size}, engine=engine)
+    with volume.mounted() as path:
+        for number in range(20):
+            Path(path, f"d{number}").mkdir()
+            Path(path, f"d{number}", "f").write_text("on the disk\n")
+            # These files are on the disk; what else changes with them only has to be so where there is a journal.
+            for name in (f"d{number}/f", f"d{number}", ""):
+                synced(f"{path}/{name}")
+        disk = Path(path).with_name("image")
+        shutil.copyfile(disk, disk.with_name("cut"))
+    os.replace(disk.with_name("cut"), disk)
+    assert engine.call("busybox", "cat /s/d19/f", volumes=["small:/s"]).stdout == "on the disk\n"
+    subprocess.run(["e2fsck", "-f", "-n", disk], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_errors_that_the_kernel_has_found_are_repaired(engine: Engine, image: Image) -> None:
+    volume = Volume.create("small", options={"size": "8m"}, engine=engine)
+    engine.call("busybox", sh("echo 1 > /s/f"), volumes=["small:/s"], check=True)
+    disk = Path(volume.path).with_name("image")
+
+    def change(*requests: str) -> None:
+        for request in requests:
+            subprocess.run(["debugfs", "-w", "-R", request, disk], check=True, capture_output=True)
+
+    change("set_super_value state 3", "set_super_value free_blocks_count 7")
+    assert engine.call("busybox", "cat /s/f", volumes=["small:/s"]).stdout == "1\n"
+    subprocess.run(["e2fsck", "-f", "-n", disk], check=True, stdout=subprocess.DEVNULL)
+    change("set_super_value state 3", "clri <2>")
+    with pytest.raises(
+        ck.RuntimeFailure, match="volume small: its file system is damaged: e2fsck: .*RUN fsck MANUALLY"
+    ):
+        engine.call("busybox", "cat /s/f", volumes=["small:/s"])
+    assert mounted(engine) == [] and len(engine.containers) == 0
+
+
+def test_what_a_killed_monitor_had_mounted_starts_again(engine: Engine, image: Image) -> None:
+    volume = Volume.create("small", options={"size": "8m"}, engine=engine)
+    container = engine.run("busybox", sh("echo more >> /s/f; touch /s/ready; sleep 60"), volumes=["small:/s"])
+    for lines in range(1, 4):
+        container.wait_for(ck.until.file("/s/ready"))
+        assert Path(volume.path, "f").read_text() == "more\n" * lines
+        os.unlink(f"{volume.path}/ready")
+        record = engine.store.containers.read(container.id)
+        assert record is not None and record.monitor is not None
+        os.kill(record.monitor, signal.SIGKILL)
+        container.wait()
+        assert mounted(engine) == []
+        container.start()
+    container.stop(timeout=0)
+    subprocess.run(["e2fsck", "-f", "-n", Path(volume.path).with_name("image")], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_a_file_has_one_loop_device(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with open(tmp_path / name, "wb") as file:
@@ -298,20 +420,26 @@ def test_a_file_has_one_loop_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [TMPFS, {"size": "8m"}])
-def test_anonymous_ones_are_unmounted_before_they_go(engine: Engine, image: Image, options: dict[str, str]) -> None:
+def test_one_that_was_given_by_its_name_is_unmounted_and_stays(
+    engine: Engine, image: Image, options: dict[str, str]
+) -> None:
+    volume = Volume.create(options=options, engine=engine)
     for remove in (True, False):
-        volume = Volume.create(options=options, engine=engine)
         container = engine.run("busybox", "true", volumes=[f"{volume.name}:/x"], remove=remove)
         container.wait()
         if not remove:
             container.remove(volumes=True)
-        assert len(engine.volumes) == 0 and os.listdir(engine.paths.volumes) == os.listdir(engine.paths.tmp) == []
+        assert [one.name for one in engine.volumes] == [volume.name]
+    volume.remove()
+    assert os.listdir(engine.paths.volumes) == os.listdir(engine.paths.tmp) == []
 
 
-def test_a_driver_is_told_when_an_anonymous_one_goes(engine: Engine, image: Image, shelf: Path) -> None:
+def test_a_driver_is_told_when_one_without_a_name_is_pruned(engine: Engine, image: Image, shelf: Path) -> None:
     volume = Volume.create(driver="shelf", engine=engine)
     engine.call("busybox", "touch /x/f", volumes=[f"{volume.name}:/x"], check=True)
-    assert [line.split()[0] for line in diary(shelf)] == ["create", "mount", "unmount", "remove"]
+    assert volume.name in [one.name for one in engine.volumes]
+    engine.volumes.prune()
+    assert shelves.diary(shelf)[-1].split()[0] == "remove"
     assert os.listdir(shelf / volume.name) == ["f"], "what is the driver's to remove is left to it"
 
 

@@ -186,6 +186,29 @@ def test_files_are_given_to_the_user(engine: Engine, image: Image, tmp_path: Pat
     }
 
 
+def test_a_link_to_files_of_this_machine_is_given_to_the_user(engine: Engine, image: Image, tmp_path: Path) -> None:
+    place, link = tmp_path / "place", tmp_path / "link"
+    (place / "deep").mkdir(parents=True)
+    link.symlink_to("place")
+    (place / "inner").symlink_to("deep")
+    engine.call("busybox", "touch /h/mine", volumes=[f"{link}:/h:U"], user="1234:99", check=True)
+    assert {path.lstat().st_uid for path in (place, *place.iterdir())} == {1234} and link.lstat().st_uid == 0
+
+
+def test_of_a_part_only_the_part_is_given_to_the_user(engine: Engine, image: Image) -> None:
+    engine.call("busybox", sh("mkdir -p /v/a/b /v/c; touch /v/a/b/f; ln -s /../a/b /v/in"), volumes=["v:/v"],
+                check=True)  # fmt: skip
+    told = sh("stat -c %u:%g /v /v/a /v/c /v/in /v/a/b /v/a/b/f")
+    for part in ("in", "a/b/f"):
+        mounts = [Mount("/part", "v", subpath=part, chown=True)]
+        user = "1234:99" if part == "in" else "1235:98"
+        engine.call("busybox", "touch /part", mounts=mounts, user=user, check=True)
+        found = engine.call("busybox", told, volumes=["v:/v"]).stdout.split()
+        assert found == [*["0:0"] * 4, "1234:99", user]
+    with pytest.raises(ck.RuntimeFailure, match="mount /part: absent: no such file"):
+        engine.create("busybox", "true", mounts=[Mount("/part", "v", subpath="absent", chown=True)])
+
+
 @pytest.mark.parametrize(("propagation", "travels_in", "travels_out"), [
     ("rprivate", False, False), ("rslave", True, False), ("rshared", True, True),
 ])  # fmt: skip
@@ -309,6 +332,20 @@ def test_anonymous_ones_go_with_their_last_container(engine: Engine, image: Imag
     two.remove(volumes=True)
     assert [volume.name for volume in engine.volumes] == ["named"]
     assert os.listdir(engine.paths.volumes) == ["named"]
+
+
+def test_an_anonymous_one_that_another_is_given_by_its_name_stays(engine: Engine, image: Image) -> None:
+    made = Volume.create(engine=engine)
+    one = engine.create("busybox", "true", name="one", volumes=["/anonymous"])
+    (theirs,) = (volume.name for volume in engine.volumes if volume.name != made.name)
+    two = engine.create("busybox", "true", volumes=[f"{made.name}:/made", f"{theirs}:/theirs"])
+    one.remove(volumes=True)
+    two.remove(volumes=True)
+    assert {volume.name for volume in engine.volumes} == {made.name, theirs}
+    with engine.session():
+        engine.run("busybox", "sleep 60", volumes=[f"{made.name}:/made", f"{theirs}:/theirs", "/own"])
+        assert len(engine.volumes) == 3
+    assert {volume.name for volume in engine.volumes} == {made.name, theirs}
 
 
 def test_one_that_removes_itself_takes_them(engine: Engine, image: Image) -> None:

@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from containerkit import Engine
-from tests import leftovers
+from tests.notebookruns import NOTEBOOKS, check_stored, nbval, own_engine, run_twice
 
-ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PATHS = sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("course/*.ipynb")])
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An engine of the test's own, as the default of the notebook's kernel."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: run the tests as root to see it")
-    before = leftovers.look()
-    places = {"CONTAINERKIT_ROOT": str(tmp_path / "root"), "CONTAINERKIT_RUN": str(tmp_path / "run")}
-    yield {**os.environ, **places, "JUPYTER_PLATFORM_DIRS": "1"}
-    engine = Engine(root=places["CONTAINERKIT_ROOT"], run=places["CONTAINERKIT_RUN"])
-    engine.prune()  # the default network's bridge and firewall
-    engine.close()
-    found = leftovers.left(before, timeout=10)
-    assert not found, "left behind:\n" + "\n".join(found)
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_notebook_runs_twice_in_a_row(path: Path, tmp_path: Path) -> None:
+    with own_engine(tmp_path) as environment:
+        run_twice(path, environment)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_twice_in_a_row(path: Path, environment: dict[str, str]) -> None:
-    for attempt in (1, 2):
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--rootdir",
-            str(ROOT),
-            str(path),
-        ]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"run {attempt}:\n{done.stdout[-6000:]}"
+def test_a_stored_output_that_is_not_true_is_found_in_every_cell(tmp_path: Path) -> None:
+    notebook = json.loads((NOTEBOOKS / "02_rights.ipynb").read_text())
+    broken = 0
+    for cell in notebook["cells"]:
+        texts = [text for output in cell.get("outputs", ()) if (text := _text(output))]
+        for text in texts:
+            text[0] = f"not {text[0]}"
+        broken += bool(texts)
+    (tmp_path / "broken.ipynb").write_text(json.dumps(notebook))
+    with own_engine(tmp_path) as environment:
+        done = nbval(tmp_path / "broken.ipynb", environment)
+    assert broken > 3 and f"{broken} failed" in done.stdout, done.stdout[-6000:]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def _text(output: dict[str, Any]) -> list[str]:
+    """The lines of an output, to change."""
+    found: list[str] = output["text"] if output["output_type"] == "stream" else output["data"].get("text/plain", [])
+    return found
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_notebook_is_stored_with_outputs_and_little_is_ignored(path: Path) -> None:
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["execution_count"] is not None for cell in cells)
-    assert sum("NBVAL_IGNORE_OUTPUT" in "".join(cell["source"]) for cell in cells) <= len(cells) // 10
-    for cell in cells:
-        assert not any(output["output_type"] == "error" for output in cell["outputs"])
+    check_stored(path)

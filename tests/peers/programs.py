@@ -67,6 +67,9 @@ def dockerd(state: Path, *options: str) -> Iterator[Docker]:
         daemon.terminate()
         daemon.wait(timeout=60)
         for place in places:
+            # BuildKit leaves the group above its containers'.
+            for below in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
+                below.rmdir()
             place.rmdir()
     found = leftovers.left(before, timeout=10)
     assert not found, "left behind:\n" + "\n".join(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import containerkit as ck
 from containerkit import Engine
 
-SCENARIOS = ("kept", "kept_as_another", "kept_files", "kept_commit", "kept_refusals")
+SCENARIOS = ("kept", "kept_as_another", "kept_files", "kept_commit", "kept_volumes", "kept_refusals")
 
 _STAT = "stat -c %u:%g"
 
@@ -111,6 +111,39 @@ def kept_commit(engine: Engine, here: Path, users: int) -> None:
     again = image.call(["sh", "-c", look], network="none", userns="keep-id").stdout.split()
     assert again == ([f"{me}:{gid}", "0:0", "0:0"] if users > 1 else [f"{me}:{gid}"] * 3), again
     box.remove()
+    image.remove()
+
+
+def kept_volumes(engine: Engine, here: Path, users: int) -> None:
+    """Files of an image that is mounted, of volumes, and what is given to the user, are whose they say."""
+    me, other = f"{os.getuid()}:{os.getgid()}", "12:13" if users > 1 else "0:0"
+    script = f"mkdir -p /w/part/deep; touch /w/root; chown -R {other} /w/part"
+    maker = engine.run("busybox", ["sh", "-c", script], network="none")
+    maker.wait(timeout=10)
+    image = maker.commit("stocked")
+    maker.remove()
+    kept = {"userns": "keep-id", "network": "none"}
+    root, theirs = ("0:0", other) if users > 1 else (me, me)
+    for source, paths in (("stocked", ["/i/w/root", "/i/w/part", "/i/w/part/deep"]), ("busybox", ["/i", "/i/etc"])):
+        mounts = [ck.Mount("/i", source, "image")]
+        found = engine.call("busybox", ["stat", "-c", "%u:%g", *paths], mounts=mounts, check=True, **kept)  # type: ignore[arg-type]
+        assert found.stdout.split() == ([root, theirs, theirs] if source == "stocked" else [root] * 2), found
+    place = here / "out-place"
+    place.mkdir()
+    ck.Volume.create("shown", options={"type": "none", "device": str(place), "o": "bind"}, engine=engine)
+    look = ["stat", "-c", "%u:%g", "/w", "/w/root", "/w/part/deep"]
+    for name in ("ours", "shown"):
+        found = engine.call(image, look, volumes=[f"{name}:/w"], check=True, **kept)  # type: ignore[arg-type]
+        assert found.stdout.split() == [root, root, theirs], found
+        mounts = [ck.Mount("/p", name, subpath="part", chown=True)]
+        engine.call("busybox", "touch /p/deep/mine", mounts=mounts, check=True, **kept)  # type: ignore[arg-type]
+        found = engine.call(image, look, volumes=[f"{name}:/w"], check=True, **kept)  # type: ignore[arg-type]
+        assert found.stdout.split() == [root, root, me], found
+        found = engine.call(image, look, volumes=[f"{name}:/w:U"], check=True, **kept)  # type: ignore[arg-type]
+        assert found.stdout.split() == [me] * 3, found
+    assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {os.getuid()}
+    for volume in engine.volumes:
+        volume.remove()
     image.remove()
 
 

@@ -19,7 +19,7 @@ import containerkit as ck
 from containerkit import Engine
 from tests import archives as layered
 from tests.bundles import Runtime, change
-from tests.rootless import keeping, networking, volumes
+from tests.rootless import building, functions, keeping, looking, networking, volumes
 from tests.tars import info, tar
 
 
@@ -180,6 +180,7 @@ def options(engine: Engine, here: Path, users: int) -> None:
     assert result.stdout.split()[:3] == ["box", "1", "null"] and "Read-only" in result.stderr, result
     assert int(engine.call("busybox", ["sh", "-c", "ls /sys | wc -l"], network="host").stdout) > 3
     assert engine.call("busybox", "true", privileged=True) and engine.call("busybox", "true", pid="host")
+    assert engine.call("busybox", "true", ipc="host")
 
 
 def network_views(engine: Engine, here: Path, users: int) -> None:
@@ -288,6 +289,29 @@ def killed(engine: Engine, here: Path, users: int) -> None:
     assert list((here / "root/containers").iterdir()) == []
 
 
+def session(engine: Engine, here: Path, users: int) -> None:
+    """What is made in a session goes with it, and with its process, when that is killed."""
+    with engine.session():
+        engine.run("busybox", ["sh", "-c", "touch /x; chown 33 /x; exec sleep 60"], name="box", volumes=["/data"])
+        ck.Network.create("wires", engine=engine)
+        engine.run("busybox", "sleep 60", name="wired", network="wires")
+    assert not engine.containers and "wires" not in engine.networks and not engine.volumes
+    words = [sys.executable, "-m", "tests.rootless.scenarios", "_abandon", str(here)]
+    assert subprocess.run(words, check=False).returncode == -9
+    deadline = time.monotonic() + 30
+    while engine.containers or "wires" in engine.networks:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert list((here / "root/containers").iterdir()) == []
+
+
+def _abandon(engine: Engine, here: Path, users: int) -> None:
+    engine.session()
+    ck.Network.create("wires", engine=engine)
+    engine.run("busybox", "sleep 60", name="box", network="wires")
+    os.kill(os.getpid(), 9)
+
+
 def doctor(engine: Engine, here: Path, users: int) -> None:
     """What this user lacks, and how to get it."""
     found = engine.doctor()
@@ -339,7 +363,8 @@ def main(name: str, directory: str) -> None:
     from containerkit.linux import confinement
 
     users = sum(size for *_, size in confinement.id_maps()[0])
-    scenario = {**globals(), **vars(networking), **vars(keeping), **vars(volumes)}[name]
+    modules = (networking, keeping, volumes, building, functions, looking)
+    scenario = {**globals(), **{name: one for module in modules for name, one in vars(module).items()}}[name]
     if name.startswith("_"):
         scenario(engine, here, users)
         return

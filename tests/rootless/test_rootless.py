@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import busybox, leftovers
-from tests.rootless import keeping, networking, volumes
+from tests.rootless import building, functions, keeping, looking, networking, volumes
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (
@@ -30,11 +30,15 @@ SCENARIOS = (
     "implied",
     "two_processes",
     "killed",
+    "session",
     "doctor",
     "runtime",
     *networking.SCENARIOS,
     *keeping.SCENARIOS,
+    *building.SCENARIOS,
+    *functions.SCENARIOS,
     *volumes.SCENARIOS,
+    *looking.SCENARIOS,
 )
 
 #: In a mount namespace of its own, the interpreter and this tree are where the user can reach them, wherever they are.
@@ -78,7 +82,7 @@ class Person:
         }  # fmt: skip
         return subprocess.run(
             [*words, sys.executable, "-m", "tests.rootless.scenarios", scenario, str(self.home)], env=environment,
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
 

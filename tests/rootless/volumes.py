@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import containerkit as ck
 from containerkit import Backups, Engine, Mount, Volume
+from tests import shelves
 
-SCENARIOS = ("volumes", "volumes_filled", "volumes_backed_up", "volumes_refused")
+SCENARIOS = ("volumes", "volumes_filled", "volumes_backed_up", "volumes_of_a_driver", "volumes_refused")
 
 
-def _sh(text: str) -> list[str]:
-    return ["sh", "-c", text]
+def _sh(text: str, *words: str) -> list[str]:
+    return ["sh", "-c", text, *words]
 
 
 def volumes(engine: Engine, here: Path, users: int) -> None:
@@ -63,6 +65,30 @@ def volumes_backed_up(engine: Engine, here: Path, users: int) -> None:
     for one in engine.volumes:
         one.remove()
     assert os.listdir(engine.paths.volumes) == os.listdir(engine.paths.tmp) == []
+
+
+def volumes_of_a_driver(engine: Engine, here: Path, users: int) -> None:
+    """A driver of a package shows a directory of this user's; it is told when nobody needs it any more."""
+    place, packages = here / "out-shelf", here / "out-packages"
+    shelves.install(packages, place)
+    sys.path.insert(0, str(packages))
+    volume = Volume.create("books", driver="shelf", engine=engine)
+    options = {"network": "none", "volumes": ["books:/b"]}
+    for number in range(2):
+        box = engine.run("busybox", _sh("touch /b/$0; sleep 60", str(number)), name="box", stop_timeout=0, **options)  # type: ignore[arg-type]
+        box.wait_for(ck.until.file(f"/b/{number}"))
+        assert "mount books" in shelves.diary(place)[-1]
+        box.stop()
+        assert shelves.diary(place)[-1] == "unmount books" and os.listdir(volume.path) == []
+        assert box.path("/b/0").exists()
+        box.remove()
+    assert sorted(os.listdir(place / "books")) == ["0", "1"]
+    assert (place / "books" / "0").stat().st_uid == os.getuid()
+    (here / "out-backup").mkdir()
+    backup = volume.backup(here / "out-backup" / "b.tar.zst")
+    assert volume.diff(backup) == []
+    volume.remove()
+    assert shelves.diary(place)[-1] == "remove books" and sorted(os.listdir(place / "books")) == ["0", "1"]
 
 
 def volumes_refused(engine: Engine, here: Path, users: int) -> None:

@@ -208,7 +208,7 @@ def test_groups_are_those_of_the_user_alone(engine: Engine, image: Image) -> Non
     # CVE-2022-2989 and others: the groups of whoever started it, or none of those that restrict.
     assert call(engine, "id -G", user="33:33").stdout == "33\n"
     assert call(engine, "id -G", user="33:33", group_add=["50"]).stdout == "33 50\n"
-    assert call(engine, "grep Groups /proc/self/status").stdout.split() in (["Groups:"], ["Groups:", "0"])
+    assert call(engine, "grep Groups /proc/self/status").stdout.split() == ["Groups:", "0"]
     with engine.run("busybox", "sleep 60", user="33:33", group_add=["50"]) as container:
         assert container.exec("id -G").stdout == "33 50\n"
         assert container.exec("id -G", user="44:44").stdout == "44\n"

@@ -21,7 +21,7 @@ DIGEST = "ab" * 32
 
 def whole(*items: Item) -> Manifest:
     found = [Item(".", "directory", 0o755), *sorted(items, key=lambda item: manifest.order_of(item.path))]
-    return Manifest(found, "data", id=identify(found))
+    return Manifest(found, volume="data", id=identify(found))
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -125,10 +125,17 @@ def test_items_that_are_missing_too_many_or_others_are_refused() -> None:
         loads([*good[:-1], good[-1].replace(b'"b"', b'"c"')], "backup x")
 
 
+def test_a_file_of_a_terabyte_has_many_blocks() -> None:
+    one = Item("f", "file", size=1 << 40, digest="ab" * 32, blocks=("cd" * 32,) * (1 << 20))
+    with pytest.raises(InvalidArgument, match="not a line of JSON"):
+        loads(dumps(whole(one)), "backup x")
+    assert loads(dumps(whole(one)), "backup x", longest=1 << 30).items[-1] == one
+
+
 def test_a_later_format_says_so() -> None:
     head, *rest = dumps(whole())
-    with pytest.raises(Unsupported, match="written in format 2; this version reads 1"):
-        loads([head.replace(b'backup":1', b'backup":2'), *rest], "backup x")
+    with pytest.raises(Unsupported, match="written in format 3; this version reads 2"):
+        loads([head.replace(b'backup":2', b'backup":3'), *rest], "backup x")
 
 
 def test_a_manifest_of_100000_files_takes_seconds() -> None:

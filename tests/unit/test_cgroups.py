@@ -234,7 +234,10 @@ FILES_V1 = {
         "cpuacct.usage": "3000000000\n", "cpuacct.usage_user": "2000000000\n", "cpuacct.usage_sys": "1000000000\n",
         "cpuacct.usage_percpu": "1000000000 2000000000 \n",
     },
-    "cpu": {"cpu.stat": "nr_periods 10\nnr_throttled 4\nthrottled_time 500000000\nnr_bursts 0\nburst_time 0\n"},
+    "cpu": {
+        "cpu.stat": "nr_periods 10\nnr_throttled 4\nthrottled_time 500000000\nnr_bursts 0\nburst_time 0\n",
+        "cpu.cfs_quota_us": "150000\n", "cpu.cfs_period_us": "100000\n",
+    },
     "memory": {
         "memory.usage_in_bytes": "6000\n", "memory.max_usage_in_bytes": "7000\n", "memory.stat": MEMORY_V1,
         "memory.limit_in_bytes": "9223372036854771712\n",
@@ -249,7 +252,7 @@ FILES_V1 = {
 }  # fmt: skip
 FILES_V2 = {
     "cpu.stat": "usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 10\nnr_throttled 4\n"
-    "throttled_usec 500000\n",
+    "throttled_usec 500000\n", "cpu.max": "150000 100000\n",
     "memory.current": "6000\n", "memory.peak": "7000\n", "memory.max": "8192\n",
     "memory.stat": "anon 1024\nfile 4096\ninactive_file 1000\npgfault 7\npgmajfault 3\n",
     "memory.events": "low 0\nhigh 0\nmax 1\noom 3\noom_kill 2\n",
@@ -272,6 +275,7 @@ def test_stats(counted: Cgroup) -> None:
     stats = counted.stats()
     assert (stats.cpu_usage_seconds, stats.cpu_user_seconds, stats.cpu_system_seconds) == (3, 2, 1)
     assert (stats.periods, stats.throttled_periods, stats.throttled_seconds) == (10, 4, 0.5)
+    assert stats.cpus_limit == 1.5
     assert (stats.memory_usage_bytes, stats.memory_bytes, stats.memory_peak_bytes) == (6000, 5000, 7000)
     assert stats.memory_limit_bytes == 8192
     assert (stats.memory["anon"], stats.memory["file"]) == (1024, 4096)
@@ -303,7 +307,7 @@ def test_what_is_not_counted_is_zero(v1: Hierarchies, written: Writes) -> None:
     stats = cgroup.stats()
     assert (stats.cpu_usage_seconds, stats.memory_limit_bytes, stats.pids) == (0, None, 0)
     with StatsReader(cgroup) as reader:
-        assert reader.sample() == (0, 0, 0, None, 0, 0, 0)
+        assert reader.sample() == (0, 0, None, 0, None, 0, 0, 0)
 
 
 def test_stats_of_no_cgroup(v1: Hierarchies) -> None:

@@ -185,3 +185,11 @@ def test_a_rule_for_both_kinds_with_numbers_does_not_become_everything() -> None
 def test_a_device_rule_that_says_nothing_known_is_refused(rule: DeviceCgroup) -> None:
     with pytest.raises(InvalidArgument, match="limit devices"):
         devices.writes_v1(Resources(devices=(rule,)))
+
+
+def test_memory_v2_has_swap_in_a_file_of_its_own() -> None:
+    texts = {"memory.current": b"8192\n", "memory.stat": b"anon 4096\n", "memory.swap.current": b"12288\n"}
+    assert set(texts) <= set(memory.FILES_V2)
+    assert memory.stats_v2(texts)["memory"] == {"anon": 4096, "swap": 12288}
+    del texts["memory.swap.current"]  # a kernel that does not count it
+    assert memory.stats_v2(texts)["memory"] == {"anon": 4096}

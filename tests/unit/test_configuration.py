@@ -146,7 +146,7 @@ def test_a_file_is_utf_8_whatever_the_locale_is(home: Path) -> None:
         ("[log]\nsize = 1", r"log.size: unknown \(did you mean log.max_size\?\)"),
         (
             "zzz = 1",
-            r"zzz: unknown \(known are root, run, platform, bridge, bridge_address, bridge_mtu, log, registries\)",
+            r"zzz: unknown \(known are root, run, platform, bridge, bridge_address, bridge_mtu, .*, log, registries\)",
         ),
         ("root = 1", "root: expected a text, found 1"),
         ("bridge = ['x']", "bridge: expected a text, found .'x'."),

@@ -66,14 +66,14 @@ def test_wrong_types_are_named_by_their_place(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("user", "expected"),
     [
-        ("", users.Identity(0, 0, (50,), "/root")),
-        ("root", users.Identity(0, 0, (50,), "/root")),
-        ("web", users.Identity(33, 34, (50,), "/var/www")),
-        ("33", users.Identity(33, 34, (50,), "/var/www")),
-        ("web:staff", users.Identity(33, 50, (), "/var/www")),
-        ("4242", users.Identity(4242, 0, (), "/")),
-        ("4242:77", users.Identity(4242, 77, (), "/")),
-        ("1001", users.Identity(7, 7, (), "/seven")),  # a name that looks like a number is first a name
+        ("", users.Identity(0, 0, (0, 50), "/root")),
+        ("root", users.Identity(0, 0, (0, 50), "/root")),
+        ("web", users.Identity(33, 34, (34, 50), "/var/www")),
+        ("33", users.Identity(33, 34, (34, 50), "/var/www")),
+        ("web:staff", users.Identity(33, 50, (50,), "/var/www")),
+        ("4242", users.Identity(4242, 0, (0,), "/")),
+        ("4242:77", users.Identity(4242, 77, (77,), "/")),
+        ("1001", users.Identity(7, 7, (7,), "/seven")),  # a name that looks like a number is first a name
     ],
 )
 def test_users(user: str, expected: users.Identity) -> None:
@@ -87,8 +87,8 @@ def test_unknown_users(user: str) -> None:
 
 
 def test_without_passwd_and_with_more_groups() -> None:
-    assert users.resolve("", "", "") == users.Identity(0, 0, (), "/root")
-    assert users.resolve("5", "", GROUP, ("staff", "9")) == users.Identity(5, 0, (50, 9), "/")
+    assert users.resolve("", "", "") == users.Identity(0, 0, (0,), "/root")
+    assert users.resolve("5", "", GROUP, ("staff", "9")) == users.Identity(5, 0, (0, 50, 9), "/")
 
 
 # -- log -------------------------------------------------------------------------------------------------------------

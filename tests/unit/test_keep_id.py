@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from containerkit.oci.runtime_spec import IDMapping, Mount, mapped
+from containerkit.options import Settings
 from containerkit.options.users import keep_id
+from containerkit.supervise.configure import Place
 from containerkit.supervise.userns import Kept, kept
 
 ANNA = (1234, 2345)
@@ -57,7 +59,8 @@ def test_who_is_root_inside_needs_no_map() -> None:
 
 def test_a_path_of_the_host_shows_the_person_as_another() -> None:
     mount = Mount("/data", "bind", "/home/anna", ("rbind", "rprivate"))
-    assert Kept(ANNA, ANNA).shown(mount) == mount
+    assert Place(person=ANNA).swapped(Settings(userns="keep-id")) is None
+    assert Place(person=ANNA).swapped(Settings(userns="keep-id:uid=1000")) == Kept(ANNA, (1000, 2345))
     shown = Kept(ANNA, (1000, 2345)).shown(mount)
     assert shown.options == ("rbind", "rprivate", "ridmap")
     assert mapped(shown.uid_mappings, 1234) == 1000 and mapped(shown.uid_mappings, 1000) == 1234

@@ -114,6 +114,14 @@ def test_the_last_line_of_a_stream_that_began_long_ago_is_whole(tmp_path: Path) 
     assert [line.text for line in logs.lines(str(path), logs.Selection(tail=1))] == ["began ended"]
 
 
+def test_a_log_that_is_rotated_before_it_is_read_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write(path, 3)
+    with logfiles.LogFiles(str(path)) as files:
+        chunks = [chunk for reader in files.readers(block=7) for chunk in reader]
+    assert [chunk.data.split()[1] for chunk in chunks] == [b"0", b"1", b"2"]
+
+
 def test_following_goes_through_rotations(tmp_path: Path) -> None:
     path = tmp_path / "log"
     reader, writer = os.pipe()

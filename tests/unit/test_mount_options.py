@@ -20,6 +20,7 @@ from containerkit.options.mounts import mounts, volume_name, volumes, volumes_fr
     ("site:/data:rw,nocopy", Mount("/data", "site", nocopy=True)),
     ("/host:/data", Mount("/data", "/host", "bind", create=True)),
     ("/host/../x:/data:ro,rshared", Mount("/data", "/x", "bind", read_only=True, propagation="rshared", create=True)),
+    ("/host:/data:O", Mount("/data", "/host", "bind", copy_on_write=True, create=True)),
     ("/host:/data:U,noexec,z", Mount("/data", "/host", "bind", chown=True, options=("noexec",), create=True)),
 ])  # fmt: skip
 def test_short_forms_are_those_of_docker(text: str, mount: Mount) -> None:
@@ -64,6 +65,8 @@ def test_long_forms_are_those_of_docker(value: Any, mount: Mount) -> None:
     (["a:/x", "b:/x/"], "two mounts at one place"),
     (5, "expected"),
     ("site:/data:rshared", "propagation is for bind mounts"),
+    ("site:/data:O", "copy_on_write is for bind mounts"),
+    ("/host:/data:O,U", "copy_on_write: cannot be combined"),
 ])  # fmt: skip
 def test_what_cannot_be_a_volume_is_refused(value: Any, words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):

@@ -106,3 +106,23 @@ def test_every_option_is_read_and_shown() -> None:
     for function in (ck.run, ck.call, ck.Engine.create, ck.Container.create, ck.Image.run):
         assert names <= set(inspect.signature(function).parameters), function
         assert "cpuset_cpus" in (function.__doc__ or "")
+
+
+def test_every_option_of_a_build_is_shown_and_explained_in_a_line() -> None:
+    names = list(options.BuildOptions.__annotations__)
+    for function in (ck.build, ck.Engine.build, ck.Image.build, ck.Image.from_dockerfile, ck.Chain.build):
+        parameters = inspect.signature(function).parameters
+        assert [*parameters][-len(names) :] == names, function
+        assert (parameters["progress"].default, parameters["no_cache"].default, parameters["tag"].default) == (
+            "auto", False, None,
+        )  # fmt: skip
+        for name in names:
+            assert f"\n``{name}``: " in (function.__doc__ or "")
+    assert {"context", "dockerfile", "contexts"} <= set(inspect.signature(ck.build).parameters)
+    assert "dockerfile" not in inspect.signature(ck.Image.from_dockerfile).parameters
+
+
+def test_options_of_build_steps_are_those_of_run() -> None:
+    of_run = options.RunOptions.__annotations__
+    for name, hint in options.StepOptions.__annotations__.items():
+        assert of_run[name].__forward_arg__ == hint.__forward_arg__, name

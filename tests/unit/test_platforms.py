@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from containerkit import dockerfile
 from containerkit.errors import ContainerkitError, InvalidArgument, NotFound, Unsupported
-from containerkit.oci import changes, codec, platforms
+from containerkit.oci import codec, platforms
 from containerkit.oci import digest as digests
 from containerkit.oci import manifest as oci
 from containerkit.oci.image_config import ContainerConfig, HealthConfig, History, ImageConfig, RootFS, format_time
@@ -317,7 +318,7 @@ def test_our_indexes_and_layouts_meet_the_specification_s_schemas() -> None:
 def test_our_configs_meet_the_specification_s_schema() -> None:
     least = ImageConfig("amd64", "linux", RootFS("layers", (digests.of(b"x"),)), created=format_time(1))
     validate("config-schema.json", written(least))
-    config = changes.apply(
+    config = dockerfile.apply_changes(
         ContainerConfig(healthcheck=HealthConfig(("CMD", "x"), 1, 2, 3, 4, 5)),
         ['CMD ["sh"]', "ENTRYPOINT x", "ENV A=1", "USER web", "WORKDIR /srv", "LABEL a=b", "EXPOSE 80", "VOLUME /d"],
     )

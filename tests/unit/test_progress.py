@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import io
 import os
 import re
@@ -10,6 +11,7 @@ import struct
 import sys
 import termios
 import threading
+import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -191,11 +193,11 @@ def test_more_items_than_the_terminal_has_lines_are_counted(terminal: Any) -> No
         rows = screen.text
         assert rows[:2] == ["before", "pulling"] and rows[-1] == "… 15 more"
         assert [row[:7] for row in rows[2:-1]] == [f"layer{number:02d}" for number in range(5)]
-        # What is finished makes room for what is not.
+        # What is finished makes room for what is not, the earliest first.
         for number in range(18):
             bars.item(f"layer{number:02d}", ("done", "already there", "mounted from x")[number % 3], 100, 100)
             screen.feed(read())
-        assert [row[:7] for row in screen.text[2:4]] == ["layer18", "layer19"]
+        assert [row[:7] for row in screen.text[2:-1]] == [f"layer{number}" for number in range(15, 20)]
         bars.end("over")
         assert screen.feed(read()).text == ["before", "over"]
 
@@ -263,6 +265,170 @@ def test_threads_tell_at_once_and_nothing_is_lost(output: io.StringIO) -> None:
     assert {item.done for item in bars.items.values()} == {200} and len(seen(output)) == 9
 
 
+# -- parts and lines -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]  # its own time
+    return now
+
+
+def test_a_part_is_a_block_with_its_steps_and_the_last_lines_of_the_one_that_runs(
+    output: io.StringIO, clock: list[float]
+) -> None:
+    bars = Bars(output)
+    bars.begin("build app")
+    part = bars.part()
+    assert seen(output) == ["build app"]  # nobody has said what it is
+    part.begin("stage one")
+    for key, state in (("FROM base", "done"), ("1/3 COPY . .", "HIT"), ("2/3 RUN true", "MISS"), ("3/3 RUN make", "")):
+        part.item(key, "")
+        clock[0] += 0.5
+        part.item(key, state)
+    for number in range(7):
+        part.line("3/3 RUN make", f"line {number}")
+    clock[0] += 2
+    part.line("3/3 RUN make", "line 7")
+    assert seen(output) == [
+        "build app", "stage one", "            0.5 s  FROM base", "  HIT       0.5 s  1/3 COPY . .",
+        "  MISS      0.5 s  2/3 RUN true", "              2 s  3/3 RUN make",
+        *(f"    │ line {number}" for number in range(3, 8)),
+    ]  # fmt: skip
+    part.item("3/3 RUN make", "MISS")
+    assert seen(output)[-1] == "  MISS      2.5 s  3/3 RUN make"
+    assert [*part.items["3/3 RUN make"].lines] == [f"line {number}" for number in range(8)]
+    part.end("2 steps carried out")
+    assert seen(output) == ["build app", "stage one  2 steps carried out"]
+    bars.end("built app")
+    assert seen(output) == ["built app"]
+
+
+def test_what_failed_stays_on_view(output: io.StringIO, clock: list[float]) -> None:
+    bars = Bars(output)
+    bars.begin("build app")
+    good, bad, ended = bars.part(), bars.part(), bars.part()
+    for part, name in ((good, "good"), (bad, "bad"), (ended, "ended")):
+        part.begin(name)
+        part.item("1/1 RUN x", "")
+        part.line("1/1 RUN x", f"said by {name}")
+    good.item("1/1 RUN x", "MISS")
+    bad.item("1/1 RUN x", "failed")
+    for part in (good, bad, ended):
+        part.end("over")
+    bars.end("build app: failed")
+    assert seen(output) == ["bad", "  failed    0.0 s  1/1 RUN x", "    │ said by bad", "build app: failed"]
+    clock[0] += 5
+    assert ended.items["1/1 RUN x"].seconds == 0
+
+
+def test_parts_have_parts(output: io.StringIO) -> None:
+    bars = Bars(output)
+    stage = bars.part()
+    stage.begin("stage 0")
+    stage.item("FROM base", "")
+    pull = stage.part()
+    pull.begin("pulling base")
+    pull.item("abc", "downloading", 1024, 2048)
+    assert seen(output)[-2:] == [
+        "  pulling base",
+        "    abc  " + "█" * 12 + "░" * 12 + "  1.0 KiB of 2.0 KiB  downloading",
+    ]
+    pull.end("base: pulled")
+    assert seen(output)[-1] == "  pulling base  base: pulled"
+    pull.item("abc", "failed")
+    assert bars.is_failed and stage.is_failed
+    bars.end("")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("plain", "plain"), ("\x1b[1;31mred\x1b[0m", "red"), ("10%\r50%\r100%", "100%"), ("ends\r", "ends"),
+        ("\x1b]0;title\x07x\x1b[2Ky\x1b", "xy"), ("a\tb\x00c\x9b1m", "a       bc1m"), ("  in", "  in"),
+        ("y" * 9999, "y" * 500), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_steers_a_terminal_is_not_in_lines(output: io.StringIO, written: str, shown: str) -> None:
+    bars = Bars(output)
+    bars.line("x", written)
+    assert [*bars.items["x"].lines] == [shown]
+
+
+def test_a_program_that_writes_without_end_is_kept_in_part(output: io.StringIO) -> None:
+    bars = Bars(io.StringIO())
+    for number in range(5000):
+        bars.line("x", str(number))
+    assert len(bars.items["x"].lines) == 1000 and bars.items["x"].lines[-1] == "4999"
+
+
+def test_nothing_waits_to_be_drawn_when_the_work_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_INTERVAL", 600)
+    before = {*threading.enumerate()}
+    bars = Bars(io.StringIO())
+    bars.begin("work")
+    bars.item("a", "")
+    (timer,) = {*threading.enumerate()} - before
+    bars.end("")
+    timer.join(20)
+    assert not timer.is_alive()
+
+
+def test_work_that_is_forgotten_is_not_drawn_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_TICK", 0.01)
+    before = set(threading.enumerate())
+    bars = Bars(io.StringIO())
+    bars.begin("work")
+    bars.part().begin("stage")
+    assert set(threading.enumerate()) - before
+    del bars
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+
+
+def test_what_came_last_is_drawn_and_time_passes_though_nothing_is_told(
+    output: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_INTERVAL", 0.1)
+    drawn: list[str] = []
+
+    class Mine(Shown):
+        def draw(self) -> None:
+            drawn.append(
+                ",".join(f"{item.key}{item.took}" for part in [self, *self.parts] for item in part.items.values())
+            )
+
+    def drawn_until(end: str) -> bool:
+        until = time.monotonic() + 10
+        while not drawn[-1].endswith(end) and time.monotonic() < until:
+            time.sleep(0.01)
+        return drawn[-1].endswith(end)
+
+    before = {*threading.enumerate()}
+    mine = Mine()
+    mine.begin("work")
+    mine.item("a", "")
+    mine.item("b", "")
+    assert "a,b" not in drawn and drawn_until("a,b")
+    count = len(drawn)
+    time.sleep(0.4)
+    assert len(drawn) == count  # nothing happens, nothing is drawn
+    part = mine.part()
+    part.begin("stage")
+    part.item("c", "")
+    assert drawn_until(",c1 s")
+    part.end("")
+    mine.end("")
+    count = len(drawn)
+    time.sleep(0.4)
+    assert len(drawn) == count and {*threading.enumerate()} <= before
+
+
 # -- who shows it ----------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +479,8 @@ def test_a_progress_of_one_s_own_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     mine.begin("x")
     mine.item("a", "waiting")
     mine.advance("b", 7)
+    mine.line("a", "words")
+    mine.part().item("c", "waiting")
     mine.end("y")
 
 

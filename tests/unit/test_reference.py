@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from containerkit.configuration import Registries
 from containerkit.errors import InvalidArgument
-from containerkit.oci import changes, codec
+from containerkit.oci import codec
 from containerkit.oci import digest as digests
 from containerkit.oci import manifest as oci
-from containerkit.oci.image_config import ContainerConfig, ImageConfig, format_time, parse_time
+from containerkit.oci.image_config import ImageConfig, format_time, parse_time
 from containerkit.oci.reference import Reference
 from containerkit.registry.names import candidates
 
@@ -192,42 +192,3 @@ def test_a_time_is_written_and_read() -> None:
     assert parse_time(format_time(1714979289.9)).timestamp() == 1714979289
     with pytest.raises(InvalidArgument, match="^time 'yesterday'"):
         parse_time("yesterday")
-
-
-# -- changes ---------------------------------------------------------------------------------------------------------
-
-
-def test_instructions_change_a_config() -> None:
-    start = ContainerConfig(env=("PATH=/bin", "A=0"), working_dir="/srv")
-    found = changes.apply(
-        start,
-        [
-            'CMD ["sh", "-c", "x"]', "ENTRYPOINT exec top", 'env A=1 B="2 3"', "ENV C 4 5", "USER web:www",
-            "WORKDIR www",
-            "LABEL a=b 'c d'=e", "EXPOSE 80 53/udp 8000-8001", 'VOLUME ["/data", "/x y"]', "STOPSIGNAL SIGINT",
-        ],
-    )  # fmt: skip
-    assert found.cmd == ("sh", "-c", "x") and found.entrypoint == ("/bin/sh", "-c", "exec top")
-    assert found.env == ("PATH=/bin", "A=1", "B=2 3", "C=4 5")
-    assert (found.user, found.working_dir, found.stop_signal) == ("web:www", "/srv/www", "SIGINT")
-    assert found.labels == {"a": "b", "c d": "e"}
-    assert set(found.exposed_ports or ()) == {"80/tcp", "53/udp", "8000/tcp", "8001/tcp"}
-    assert set(found.volumes or ()) == {"/data", "/x y"}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("ENTRYPIONT x", "did you mean ENTRYPOINT?"),
-        ("RUN x", "expected one of CMD"),
-        ("CMD", "needs an argument"),
-        ("EXPOSE http", "not a port"),
-        ("EXPOSE 0", "not a port"),
-        ("ENV A", "expected name=value"),
-        ('LABEL a="b', "no closing quotation"),
-    ],
-)
-def test_a_wrong_instruction_is_refused_with_the_reason(change: str, words: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"^change ") as raised:
-        changes.apply(ContainerConfig(), [change])
-    assert words in str(raised.value)

@@ -11,8 +11,8 @@ from containerkit.linux.cgroups.controller import Figures, Texts, Write, chosen,
 from containerkit.oci.runtime_spec import Resources
 
 V1, V2 = "cpu", "cpu"
-FILES_V1: tuple[str, ...] = ("cpu.stat",)
-FILES_V2: tuple[str, ...] = ("cpu.stat",)
+FILES_V1: tuple[str, ...] = ("cpu.stat", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+FILES_V2: tuple[str, ...] = ("cpu.stat", "cpu.max")
 
 _PERIOD = 100_000
 
@@ -70,12 +70,25 @@ def weight(shares: int) -> int:
 
 def stats_v1(texts: Texts) -> Figures:
     found = pairs(texts.get("cpu.stat"))
-    return _periods(found, found.get("throttled_time", 0) / 1e9)
+    cores = cores_v1(texts.get("cpu.cfs_quota_us", b""), texts.get("cpu.cfs_period_us", b""))
+    return {**_periods(found, found.get("throttled_time", 0) / 1e9), "cpus_limit": cores}
 
 
 def stats_v2(texts: Texts) -> Figures:
     found = pairs(texts.get("cpu.stat"))
-    return _periods(found, found.get("throttled_usec", 0) / 1e6)
+    cores = cores_v2(texts.get("cpu.max", b""))
+    return {**_periods(found, found.get("throttled_usec", 0) / 1e6), "cpus_limit": cores}
+
+
+def cores_v1(quota: bytes, period: bytes) -> float | None:
+    """The quota in cores, from what its two files say; None for no limit."""
+    return int(quota) / int(period) if quota and period and not quota.startswith(b"-") else None
+
+
+def cores_v2(text: bytes) -> float | None:
+    """The quota in cores, from ``cpu.max``; None for no limit."""
+    quota, _, period = text.partition(b" ")
+    return cores_v1(quota, period) if quota != b"max" else None
 
 
 def _periods(found: dict[str, int], throttled: float) -> Figures:

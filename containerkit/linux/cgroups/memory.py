@@ -15,7 +15,9 @@ V1, V2 = "memory", "memory"
 FILES_V1: tuple[str, ...] = (
     "memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes", "memory.stat", "memory.oom_control",
 )  # fmt: skip
-FILES_V2: tuple[str, ...] = ("memory.current", "memory.peak", "memory.max", "memory.stat", "memory.events")
+FILES_V2: tuple[str, ...] = (
+    "memory.current", "memory.peak", "memory.max", "memory.stat", "memory.events", "memory.swap.current",
+)  # fmt: skip
 
 #: Names of the breakdown: ours → (v1's, v2's).
 _BREAKDOWN = {
@@ -30,7 +32,7 @@ _BREAKDOWN = {
     "inactive_file": ("total_inactive_file", "inactive_file"),
     "active_file": ("total_active_file", "active_file"),
     "unevictable": ("total_unevictable", "unevictable"),
-    "swap": ("total_swap", ""),
+    "swap": ("total_swap", "swap"),
     "kernel": ("", "kernel"),
     "slab": ("", "slab"),
     "sock": ("", "sock"),
@@ -121,6 +123,8 @@ def stats_v1(texts: Texts) -> Figures:
 
 def stats_v2(texts: Texts) -> Figures:
     found = pairs(texts.get("memory.stat"))
+    if "memory.swap.current" in texts:
+        found["swap"] = number(texts["memory.swap.current"])  # v2's memory.stat does not have it
     usage = number(texts.get("memory.current"))
     return {
         **_common(found, 1, usage),

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from containerkit.linux.cgroups import blkio
+from containerkit.linux.cgroups import cpu as quotas
 from containerkit.linux.cgroups.controller import limit
 
 Read = Callable[[str], bytes]
-CpuPart = Callable[[Read], tuple[int, float]]
+CpuPart = Callable[[Read], tuple[int, float, "float | None"]]
 MemoryPart = Callable[[Read], tuple[int, "int | None"]]
 PidsPart = Callable[[Read], int]
 IoPart = Callable[[Read], tuple[int, int]]
@@ -41,22 +42,25 @@ def value(text: bytes, key: bytes) -> int:
 
 def _cpu_v1(cpuacct: str, cpu: str | None) -> CpuPart:
     usage, stat = f"{cpuacct}/cpuacct.usage", f"{cpu}/cpu.stat"
+    quota, period = f"{cpu}/cpu.cfs_quota_us", f"{cpu}/cpu.cfs_period_us"
 
-    def part(read: Read) -> tuple[int, float]:
-        throttled = value(read(stat), b"throttled_time ") / 1e9 if cpu else 0.0
-        return int(read(usage) or 0), throttled
+    def part(read: Read) -> tuple[int, float, float | None]:
+        if cpu is None:
+            return int(read(usage) or 0), 0.0, None
+        throttled = value(read(stat), b"throttled_time ") / 1e9
+        return int(read(usage) or 0), throttled, quotas.cores_v1(read(quota), read(period))
 
     return part
 
 
 def _cpu_v2(directory: str | None) -> CpuPart:
     if directory is None:
-        return lambda read: (0, 0.0)
-    path = f"{directory}/cpu.stat"
+        return lambda read: (0, 0.0, None)
+    path, quota = f"{directory}/cpu.stat", f"{directory}/cpu.max"
 
-    def part(read: Read) -> tuple[int, float]:
+    def part(read: Read) -> tuple[int, float, float | None]:
         text = read(path)
-        return value(text, b"usage_usec ") * 1000, value(text, b"throttled_usec ") / 1e6
+        return value(text, b"usage_usec ") * 1000, value(text, b"throttled_usec ") / 1e6, quotas.cores_v2(read(quota))
 
     return part
 

@@ -12,6 +12,7 @@ class CgroupStats:
     """Counters since the cgroup was made, and levels of now; what the machine does not count is 0, None or empty.
 
     Args:
+        cpus_limit: the quota in cores; None for no limit.
         memory_bytes: as ``docker stats`` counts: usage without the file pages that nobody has touched for a while.
         memory_usage_bytes: everything, page cache included; ``memory_peak_bytes`` is its highest.
         memory_limit_bytes: None for no limit.
@@ -29,6 +30,7 @@ class CgroupStats:
     periods: int = 0
     throttled_periods: int = 0
     throttled_seconds: float = 0.0
+    cpus_limit: float | None = None
     memory_bytes: int = 0
     memory_usage_bytes: int = 0
     memory_peak_bytes: int = 0
@@ -51,6 +53,7 @@ class Sample(NamedTuple):
 
     cpu_usage_ns: int
     throttled_seconds: float
+    cpus_limit: float | None
     memory_bytes: int
     memory_limit_bytes: int | None
     pids: int

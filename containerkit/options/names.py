@@ -1,0 +1,43 @@
+"""Options by their names: those that a function shows, and which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from containerkit.errors import InvalidArgument
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shows_options(options: type, defaults: Mapping[str, Any] | None = None) -> Callable[[F], F]:
+    """Give a function that takes ``**options`` a signature that names them, for ``help()`` and for completion.
+
+    Args:
+        options: a TypedDict; what it says of its options goes below the function's own documentation.
+        defaults: of those whose default is not None.
+    """
+    named = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=(defaults or {}).get(name),
+            annotation=getattr(hint, "__forward_arg__", hint),
+        )
+        for name, hint in options.__annotations__.items()
+    ]  # fmt: skip
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        given = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        function.__signature__ = signature.replace(parameters=[*given, *named])  # type: ignore[attr-defined]  # PEP 362
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{inspect.cleandoc(options.__doc__ or '')}"
+        return function
+
+    return show
+
+
+def unknown_option(name: str, known: Iterable[str]) -> InvalidArgument:
+    """The error for an option that there is not, with the nearest of those that there are."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return InvalidArgument(f"option {name}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
