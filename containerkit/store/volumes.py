@@ -9,6 +9,7 @@ container has been made with it, running or not. A *driver* says where the conte
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import sqlite3
 import time
@@ -48,17 +49,25 @@ class Volumes:
         return volumerows.directory(self.database, name)
 
     def make(self, name: str) -> str:
-        """The directory of the volume's content, made when it is not there."""
+        """The directory of the volume's content, made when it is not there.
+
+        Raises:
+            NotFound: the volume is gone, maybe since the caller has read of it.
+        """
         path = f"{self.directory(name)}/data"
-        try:
-            for directory, mode in ((os.path.dirname(path), 0o711), (path, 0o755)):
-                try:
-                    os.mkdir(directory)
-                    os.chmod(directory, mode)  # whatever the umask is
-                except FileExistsError:
-                    pass
-        except OSError as error:
-            raise from_os_error(error, f"volume {name}") from error
+        if os.path.isdir(path):
+            return path
+        # Within a transaction, as it is taken away: whoever comes late makes no empty volume of one that is gone.
+        with self.database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM volumes WHERE name = ?", (name,)).fetchone() is None:
+                raise NotFound(f"volume {name}: not found (removed)")
+            try:
+                for directory, mode in ((os.path.dirname(path), 0o711), (path, 0o755)):
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(directory)
+                        os.chmod(directory, mode)  # whatever the umask is
+            except OSError as error:
+                raise from_os_error(error, f"volume {name}") from error
         return path
 
     def read(self, name: str) -> VolumeRecord | None:

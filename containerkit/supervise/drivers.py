@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from errno import EBUSY
 from typing import TYPE_CHECKING
 
-from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, RuntimeFailure
+from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound, RuntimeFailure
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.files import locked
@@ -188,7 +188,7 @@ def _unmount(volumes: Volumes, name: str) -> bool:
         # The driver first: where this process cannot, whoever opens the store next tries again.
         if record is None or _tell(record):
             os.unlink(target)
-            volumes.make(name)
+            os.mkdir(target, 0o755)
         return True
     if not _is_mount(target):
         return True
@@ -252,7 +252,10 @@ def held(store: Store, name: str) -> Iterator[str]:
         yield take(store.volumes, record)
         return
     store.volumes.make(record.name)
-    descriptor = os.open(f"{store.volumes.directory(name)}/held", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(f"{store.volumes.directory(name)}/held", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise NotFound(f"volume {name}: not found (removed)") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield take(store.volumes, record)

@@ -155,11 +155,12 @@ def test_no_more_processes_than_the_limit(cgroup: Cgroup) -> None:
 def test_a_quota_throttles(cgroup: Cgroup) -> None:
     needs(cgroup, "cpu", "cpuacct" if cgroup.hierarchies.v1 else "cpu")
     cgroup.apply(Resources(cpu=CPU(quota=20_000, period=100_000)))
-    assert Child(cgroup, lambda: spin(0.6)).wait() == 0
+    assert Child(cgroup, lambda: spin(1.5)).wait() == 0
     stats = cgroup.stats()
-    assert 0.05 < stats.cpu_usage_seconds < 0.25
-    assert stats.throttled_periods >= 3
-    assert stats.throttled_seconds > 0.2
+    # A fifth of the time; an emulated machine's clock ticks late, by a period now and then.
+    assert 0.05 < stats.cpu_usage_seconds < 0.75
+    assert stats.throttled_periods >= 5
+    assert stats.throttled_seconds > 0.5
 
 
 def test_shares_reach_the_kernel(cgroup: Cgroup) -> None:

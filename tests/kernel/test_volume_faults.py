@@ -135,6 +135,14 @@ def test_a_volume_that_goes_meanwhile_gives_no_half_a_backup(
     assert what == "restored" or ck.InvalidState in seen or ck.NotFound in seen
 
 
+def test_who_comes_late_makes_no_empty_volume_of_one_that_is_gone(engine: Engine, volume: Volume) -> None:
+    path = Path(volume.path)
+    volume.remove()
+    with pytest.raises(ck.NotFound, match="many"):
+        engine.store.volumes.make("many")
+    assert not path.parent.exists()
+
+
 def test_several_back_up_and_restore_at_once(engine: Engine, volume: Volume, tmp_path: Path) -> None:
     whole = volume.backup(tmp_path / "whole")
     threads = [threading.Thread(target=volume.backup, args=(f"{tmp_path}/d/",)) for _ in range(3)]
