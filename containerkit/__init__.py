@@ -8,23 +8,21 @@
 A map of this tree, from what a user holds to the kernel; imports go downward only:
 
 ================================  ==================================================================
-``notebook/`` ``testing/``        widgets and magics (public names only); pytest fixtures for users
-``image`` ``container``           the nouns; ``process``, ``event``, ``files`` … are what they give
-``network`` ``volume`` ``backups``
-``imagefacts``                    what is to be read of an image …
-``containerfacts`` ``inspection`` … and of a container; ``mountinfo``, ``netinfo``, ``top``, ``connections`` are parts
-``backupdirectory`` ``moving``    many backups; volumes to backups and back
-``xray/`` ``stepping/``           what a container is to the kernel; a start, one operation at a time
-``chain``                         an image that is said and not built yet: a ``recipe``, by ``fluent``'s ``with_…``
-``measuring/``                    what containers use: stats, recordings, comparisons, metrics
+``notebook/`` ``testing/``        widgets and magics; pytest fixtures for users
+``verbs`` ``engine``              the verbs: of the module, of one root directory
+``image`` ``container``           the nouns; what is to be read of an image, and of a container, is in
+``network`` ``volume``            ``imagefacts`` and ``containerfacts``
+``collection``                    an engine's containers, images … as collections and tables
+``recipes/``                      an image that is said with ``with_…`` and not built yet
+``volumebackups/``                a backup, a directory of them, and the way there and back
+``sessions/``                     what ends with a block, or with its process
 ``functions/``                    Python functions that run in containers
-``module`` ``engine``             the verbs: of the module, of one root directory
-``collection`` ``listing``        an engine's collections as tables
-``starting`` ``execution``        options become a container that runs, or one more process in it
-``lifetimes`` ``watchdog``        sessions: what ends with a block, or with its process
-``diagnosis`` ``damage``          what this machine lacks; what a store has lost
-``remote``                        registries, as an engine asks them
-``building`` ``builder/``         a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
+``measuring/``                    what containers use: stats, recordings, comparisons, metrics
+``xray/`` ``stepping/``           what a container is to the kernel; a start, one operation at a time
+``running/``                      a container made and started; more processes in it, its files, conditions
+``reading/``                      what is to be known of containers: logs, events, processes, ``inspect()``
+``diagnosis/``                    what this machine lacks; what a store has lost
+``builder/``                      a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
 ``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``net/``                          bridges, addresses, published ports, names
@@ -42,8 +40,8 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``views/`` ``errors``             how values look; what can go wrong
 ================================  ==================================================================
 
-Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files, from ``module``, ``engine``
-and ``starting`` on.
+Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files, from ``verbs``, ``engine``
+and ``running/starting`` on.
 """
 
 from __future__ import annotations
@@ -51,13 +49,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from containerkit.backupdirectory import Backups
-    from containerkit.backups import Backup, Changes
-    from containerkit.buildcache import BuildCache, CachedStep
+    from containerkit.builder.buildcache import BuildCache, CachedStep
     from containerkit.builder.report import BuildReport, BuildStep
-    from containerkit.chain import Chain
-    from containerkit.conditions import Condition, until
-    from containerkit.connections import Endpoint
     from containerkit.container import Container
     from containerkit.engine import Engine, default_engine, set_default_engine
     from containerkit.errors import (
@@ -77,19 +70,43 @@ if TYPE_CHECKING:
         Timeout,
         Unsupported,
     )
-    from containerkit.event import Event
     from containerkit.functions.function import Function
     from containerkit.image import Image
     from containerkit.layers.diff import Change
     from containerkit.layers.listing import LayerEntry
-    from containerkit.lifetimes import Session
     from containerkit.linux.netview import Interface, Neighbour, Route
     from containerkit.measuring.comparison import ImageComparison, RecordingComparison, compare
     from containerkit.measuring.metrics import MetricsServer
     from containerkit.measuring.recording import Recording
     from containerkit.measuring.recordings import Recordings
     from containerkit.measuring.stats import Stats
-    from containerkit.module import (
+    from containerkit.network import Network
+    from containerkit.options import Healthcheck, Mount, PortMapping
+    from containerkit.progress import Progress
+    from containerkit.reading.connections import Endpoint
+    from containerkit.reading.event import Event
+    from containerkit.reading.netgraph import NetworkGraph
+    from containerkit.reading.top import ProcessInfo
+    from containerkit.recipes.chain import Chain
+    from containerkit.results import (
+        Doctor,
+        Finding,
+        LayerDetails,
+        LogLine,
+        Plan,
+        PruneReport,
+        Result,
+        SearchResult,
+        SearchResults,
+    )
+    from containerkit.running.conditions import Condition, until
+    from containerkit.running.process import Process
+    from containerkit.sessions.session import Session
+    from containerkit.stepping.stepper import Stepper
+    from containerkit.stepping.values import Stepped
+    from containerkit.store.usage import Usage
+    from containerkit.supervise.volumes.drivers import VolumeDriver
+    from containerkit.verbs import (
         boot,
         build,
         build_cache,
@@ -116,65 +133,57 @@ if TYPE_CHECKING:
         version,
         volumes,
     )
-    from containerkit.netgraph import NetworkGraph
-    from containerkit.network import Network
-    from containerkit.options import Healthcheck, Mount, PortMapping
-    from containerkit.process import Process
-    from containerkit.progress import Progress
-    from containerkit.results import (
-        Doctor,
-        Finding,
-        LayerDetails,
-        LogLine,
-        Plan,
-        PruneReport,
-        Result,
-        SearchResult,
-        SearchResults,
-    )
-    from containerkit.stepping.stepper import Stepper
-    from containerkit.stepping.values import Stepped
-    from containerkit.store.usage import Usage
-    from containerkit.supervise.drivers import VolumeDriver
-    from containerkit.top import ProcessInfo
     from containerkit.volume import Volume
+    from containerkit.volumebackups.backup import Backup, Changes
+    from containerkit.volumebackups.collection import Backups
     from containerkit.xray.values import XRay
 
 __version__ = "0.1.0"
 
-# name → the module that has it: imported at the first use, so that `import containerkit` costs next to nothing.
-_HOMES = {
-    **dict.fromkeys(
-        ("AlreadyExists", "BuildError", "ContainerkitError", "InvalidArgument", "InvalidState", "MapFailed",
-         "NotFound", "OutOfMemory", "PermissionDenied", "ProcessFailed", "RegistryError", "RuntimeFailure",
-         "StorageError", "Timeout", "Unsupported"),
-        "errors",
-    ),
-    **dict.fromkeys(
-        ("boot", "build", "build_cache", "call", "containers", "dashboard", "doctor", "events", "function", "images",
-         "info", "login", "logout", "networks", "prune", "pull", "record", "run", "run_form", "search", "serve_metrics",
-         "session", "step", "version", "volumes"),
-        "module",
-    ),
-    **dict.fromkeys(("Engine", "default_engine", "set_default_engine"), "engine"),
-    **dict.fromkeys(
-        ("Doctor", "Finding", "LayerDetails", "LogLine", "Plan", "PruneReport", "Result", "SearchResult",
-         "SearchResults"),
-        "results",
-    ),
-    **dict.fromkeys(("ImageComparison", "RecordingComparison", "compare"), "measuring.comparison"),
-    **dict.fromkeys(("Interface", "Neighbour", "Route"), "linux.netview"),
-    "Backup": "backups", "Backups": "backupdirectory", "BuildCache": "buildcache", "BuildReport": "builder.report",
-    "BuildStep": "builder.report", "CachedStep": "buildcache", "Chain": "chain", "Change": "layers.diff",
-    "Changes": "backups",
-    "Condition": "conditions", "Container": "container", "Endpoint": "connections", "Event": "event",
-    "Function": "functions.function", "Healthcheck": "options", "Image": "image", "LayerEntry": "layers.listing",
-    "MetricsServer": "measuring.metrics", "Mount": "options", "Network": "network", "NetworkGraph": "netgraph",
-    "PortMapping": "options", "Process": "process", "ProcessInfo": "top", "Progress": "progress",
-    "Recording": "measuring.recording", "Recordings": "measuring.recordings", "Session": "lifetimes",
-    "Stats": "measuring.stats", "Stepped": "stepping.values", "Stepper": "stepping.stepper", "Usage": "store.usage",
-    "Volume": "volume", "VolumeDriver": "supervise.drivers", "XRay": "xray.values", "until": "conditions",
+# Where public names are: imported at the first use, so that `import containerkit` costs next to nothing.
+_MODULES = {
+    "container": "Container",
+    "engine": "Engine default_engine set_default_engine",
+    "errors":
+        "AlreadyExists BuildError ContainerkitError InvalidArgument InvalidState MapFailed NotFound OutOfMemory "
+        "PermissionDenied ProcessFailed RegistryError RuntimeFailure StorageError Timeout Unsupported",
+    "image": "Image",
+    "network": "Network",
+    "options": "Healthcheck Mount PortMapping",
+    "progress": "Progress",
+    "results": "Doctor Finding LayerDetails LogLine Plan PruneReport Result SearchResult SearchResults",
+    "verbs":
+        "boot build build_cache call containers dashboard doctor events function images info login logout networks "
+        "prune pull record run run_form search serve_metrics session step version volumes",
+    "volume": "Volume",
+    "builder.buildcache": "BuildCache CachedStep",
+    "builder.report": "BuildReport BuildStep",
+    "functions.function": "Function",
+    "layers.diff": "Change",
+    "layers.listing": "LayerEntry",
+    "linux.netview": "Interface Neighbour Route",
+    "measuring.comparison": "ImageComparison RecordingComparison compare",
+    "measuring.metrics": "MetricsServer",
+    "measuring.recording": "Recording",
+    "measuring.recordings": "Recordings",
+    "measuring.stats": "Stats",
+    "reading.connections": "Endpoint",
+    "reading.event": "Event",
+    "reading.netgraph": "NetworkGraph",
+    "reading.top": "ProcessInfo",
+    "recipes.chain": "Chain",
+    "running.conditions": "Condition until",
+    "running.process": "Process",
+    "sessions.session": "Session",
+    "stepping.stepper": "Stepper",
+    "stepping.values": "Stepped",
+    "store.usage": "Usage",
+    "supervise.volumes.drivers": "VolumeDriver",
+    "volumebackups.backup": "Backup Changes",
+    "volumebackups.collection": "Backups",
+    "xray.values": "XRay",
 }  # fmt: skip
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "AlreadyExists",

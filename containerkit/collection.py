@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from containerkit.errors import ContainerkitError, InvalidState, NotFound
 from containerkit.results import PruneReport
-from containerkit.supervise import drivers
+from containerkit.supervise.volumes import drivers
 from containerkit.views import frames, html, text
 from containerkit.views.shown import Shown
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
     from containerkit.image import Image
-    from containerkit.netgraph import NetworkGraph
     from containerkit.network import Network
     from containerkit.progress import Choice
+    from containerkit.reading.netgraph import NetworkGraph
     from containerkit.volume import Volume
 
 
@@ -137,7 +137,7 @@ class ContainerCollection(_Collection):
         return iter(Container.list(all=True, engine=self._engine))
 
     def __len__(self) -> int:
-        from containerkit import listing
+        from containerkit.reading import listing
 
         return len(listing.records(self._engine.store, all=True))
 
@@ -151,7 +151,7 @@ class ContainerCollection(_Collection):
 
     def rows(self, *, all: bool = True, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """A row per container, sorted by name; without ``all``, of those that run."""
-        from containerkit import listing
+        from containerkit.reading import listing
 
         found = listing.records(self._engine.store, all=all, filters=filters)
         return sorted(map(listing.row, found), key=lambda row: str(row["name"]))
@@ -214,7 +214,7 @@ class NetworkCollection(_Collection):
 
     def graph(self) -> NetworkGraph:
         """A picture of all networks and containers, each with a line to every network that it is on."""
-        from containerkit import netgraph
+        from containerkit.reading import netgraph
 
         return netgraph.draw(self._engine.store, list(self))
 
@@ -224,9 +224,9 @@ class NetworkCollection(_Collection):
         Raises:
             RuntimeFailure: the kernel refuses.
         """
-        from containerkit.supervise import networks
+        from containerkit.supervise.networks import membership
 
-        networks.restore(self._engine.store)
+        membership.restore(self._engine.store)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per network."""

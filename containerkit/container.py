@@ -10,12 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from containerkit import conditions, files, inspection, listing, logs, starting
 from containerkit import engine as engines
 from containerkit.containerfacts import ContainerFacts
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
-from containerkit.execution import Execution
-from containerkit.files import ContainerPath
 from containerkit.options import (
     Command,
     Duration,
@@ -27,27 +24,25 @@ from containerkit.options import (
     shows_options,
     signal_number,
 )
-from containerkit.process import Process
+from containerkit.reading import inspection, listing, logs
 from containerkit.results import LogLine, Plan, Result
+from containerkit.running import conditions, files, starting
+from containerkit.running.execution import Execution
+from containerkit.running.files import ContainerPath
+from containerkit.running.process import Process
 from containerkit.store.containers import ALIVE
-from containerkit.supervise import (
-    attachments,
-    ending,
-    networks,
-    pausing,
-    recover,
-    rootfs,
-    updating,
-)
+from containerkit.supervise import ending, pausing, recover, rootfs, updating
+from containerkit.supervise.networks import membership
+from containerkit.supervise.output import attachments
 
 if TYPE_CHECKING:
-    from containerkit.conditions import Condition
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.layers.diff import Change
     from containerkit.measuring.recording import Recording
     from containerkit.measuring.stats import Stats
-    from containerkit.top import ProcessInfo
+    from containerkit.reading.top import ProcessInfo
+    from containerkit.running.conditions import Condition
     from containerkit.xray.values import XRay
 
 
@@ -175,7 +170,7 @@ class Container(ContainerFacts):
         """
         record = self._record()
         self._engine.store.containers.rename(record.id, container_name(name))
-        networks.tell_linked(self._engine.store, record._replace(name=name))
+        membership.tell_linked(self._engine.store, record._replace(name=name))
         self._last_name = name
         return self
 
@@ -480,7 +475,7 @@ class Container(ContainerFacts):
         Raises:
             InvalidState: it does not run.
         """
-        from containerkit.top import processes
+        from containerkit.reading.top import processes
 
         record = self._running("list processes", ALIVE - {"restarting"})
         return processes(self._spec().linux.cgroups_path, record.pid)

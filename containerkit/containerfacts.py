@@ -6,21 +6,21 @@ import os
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, overload
 
-from containerkit import connections, inspection, mountinfo, template
 from containerkit.errors import InvalidState, NotFound
 from containerkit.oci.runtime_spec import Spec
 from containerkit.options import Mount, Settings
+from containerkit.reading import connections, inspection, mountinfo, template
 from containerkit.store.containers import ALIVE
-from containerkit.supervise import configure, ending, specs
+from containerkit.supervise import configjson, configure, ending
 from containerkit.supervise.health import Health
 from containerkit.views import html
 from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
-    from containerkit.connections import Endpoint
     from containerkit.engine import Engine
     from containerkit.image import Image
     from containerkit.linux.netview import Interface, Neighbour, Route
+    from containerkit.reading.connections import Endpoint
     from containerkit.store.containers import ContainerRecord
 
 
@@ -46,7 +46,7 @@ class ContainerFacts(Shown):
         return os.path.join(self._engine.store.paths.containers, self._id, name)
 
     def _spec(self) -> Spec:
-        return specs.read(self._engine.store, self._id)
+        return configjson.read(self._engine.store, self._id)
 
     def _running(self, verb: str, states: frozenset[str] = frozenset({"running"})) -> ContainerRecord:
         record = self._record()
@@ -144,19 +144,19 @@ class ContainerFacts(Shown):
         Raises:
             InvalidState: it does not run.
         """
-        from containerkit import netinfo
+        from containerkit.reading import netinfo
 
         return netinfo.interfaces(self._running("look at its network", ALIVE - {"restarting"}))
 
     def routes(self) -> list[Route]:
         """The ways that it knows, as ``ip route`` in it would show them. As :meth:`interfaces`."""
-        from containerkit import netinfo
+        from containerkit.reading import netinfo
 
         return netinfo.routes(self._running("look at its network", ALIVE - {"restarting"}))
 
     def neighbours(self) -> list[Neighbour]:
         """Whom it has spoken to of late, as ``ip neighbour`` in it would show it. As :meth:`interfaces`."""
-        from containerkit import netinfo
+        from containerkit.reading import netinfo
 
         return netinfo.neighbours(self._running("look at its network", ALIVE - {"restarting"}))
 

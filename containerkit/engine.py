@@ -30,16 +30,16 @@ from containerkit.views import html
 from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
-    from containerkit.buildcache import BuildCache
+    from containerkit.builder.buildcache import BuildCache
     from containerkit.builder.context import Source
     from containerkit.container import Container
-    from containerkit.event import Event, Filters
     from containerkit.functions.function import Function
     from containerkit.image import Image
-    from containerkit.lifetimes import Session
     from containerkit.measuring.metrics import MetricsServer
     from containerkit.measuring.recordings import Recordings
     from containerkit.progress import Choice
+    from containerkit.reading.event import Event, Filters
+    from containerkit.sessions.session import Session
     from containerkit.stepping.stepper import Stepper
     from containerkit.store.store import Store
 
@@ -142,7 +142,7 @@ class Engine(Shown):
     @property
     def build_cache(self) -> BuildCache:
         """What builds keep from one time to the next."""
-        from containerkit.buildcache import BuildCache
+        from containerkit.builder.buildcache import BuildCache
 
         return BuildCache(self)
 
@@ -166,8 +166,8 @@ class Engine(Shown):
             RuntimeFailure: it could not be started; nothing of it is left.
         """
         found = self._image(image, options)
-        from containerkit import starting
         from containerkit.container import Container
+        from containerkit.running import starting
 
         record = starting.run(self, found, command, options)
         return Container(self, record.id, record.name)
@@ -184,8 +184,8 @@ class Engine(Shown):
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container without starting it; otherwise as :meth:`run`."""
         found = self._image(image, options)
-        from containerkit import starting
         from containerkit.container import Container
+        from containerkit.running import starting
 
         record = starting.create(self, found, command, options)
         return Container(self, record.id, record.name)
@@ -215,7 +215,7 @@ class Engine(Shown):
             ProcessFailed: with ``check``; ``result`` has everything.
         """
         found = self._image(image, options)
-        from containerkit import starting
+        from containerkit.running import starting
 
         return starting.call(self, found, command, options, input=input, timeout=timeout, check=check)
 
@@ -318,15 +318,15 @@ class Engine(Shown):
         Raises:
             RegistryError: the registry refuses, or cannot be reached; nothing is kept then.
         """
-        from containerkit import remote
+        from containerkit.registry import client
 
-        return remote.login(registry, username, password, remote.session(self.configuration, tls_verify, timeout))
+        return client.login(registry, username, password, client.session(self.configuration, tls_verify, timeout))
 
     def logout(self, registry: str = "docker.io") -> bool:
         """Forget the login at a registry, in docker's file and podman's; whether there was one."""
-        from containerkit import remote
+        from containerkit.registry import client
 
-        return remote.logout(registry)
+        return client.logout(registry)
 
     def search(
         self, term: str, *, limit: int = 25, tls_verify: bool | None = None, timeout: opts.Duration | None = 60
@@ -342,9 +342,9 @@ class Engine(Shown):
         Raises:
             RegistryError: it cannot be reached, or has no catalogue.
         """
-        from containerkit import remote
+        from containerkit.registry import client
 
-        found = remote.search(term, limit, remote.session(self.configuration, tls_verify, timeout))
+        found = client.search(term, limit, client.session(self.configuration, tls_verify, timeout))
         return SearchResults(tuple(found))
 
     def events(
@@ -363,7 +363,7 @@ class Engine(Shown):
                 value, or a list of which one has to match.
             follow: go on with what happens from now on (or from ``since``), until ``until``.
         """
-        from containerkit.event import events
+        from containerkit.reading.event import events
 
         return events(self.store, since=since, until=until, filters=filters, follow=follow)
 
@@ -404,11 +404,11 @@ class Engine(Shown):
             volumes: anonymous volumes that no container uses, too (``ck.volumes.prune(all=True)``: others as well).
             filters: only containers like that, as for ``Container.list``, and no images, networks or volumes.
         """
-        from containerkit import listing
         from containerkit.container import Container
+        from containerkit.reading import listing
         from containerkit.store import downloads, rights, trees
         from containerkit.store.containers import OWNED
-        from containerkit.supervise import networks
+        from containerkit.supervise.networks import membership
 
         names, freed = [], 0
         for record in listing.records(self.store, all=True, filters=filters):
@@ -428,7 +428,7 @@ class Engine(Shown):
             if volumes:
                 report = self.volumes.prune()
                 gone, freed = [*report.volumes], freed + report.space_reclaimed
-            unused = networks.prune(self.store)
+            unused = membership.prune(self.store)
             images, space = self.store.images.prune(all=all)
             freed += space
             if all:
@@ -444,8 +444,8 @@ class Engine(Shown):
         Returns:
             The containers that were started.
         """
-        from containerkit import listing
         from containerkit.container import Container
+        from containerkit.reading import listing
         from containerkit.supervise import linking
 
         started = []
@@ -459,7 +459,7 @@ class Engine(Shown):
     @property
     def _session(self) -> str:
         """The id of the session that what is made now belongs to; empty for none."""
-        from containerkit.lifetimes import current
+        from containerkit.sessions.session import current
 
         return current(self)
 
@@ -504,7 +504,7 @@ class Engine(Shown):
         ``with ck.session(): …`` holds for the block; ``session = ck.session()`` for a whole notebook or script, until
         ``session.close()`` or its end. See :class:`Session` for what belongs to it.
         """
-        from containerkit.lifetimes import Session
+        from containerkit.sessions.session import Session
 
         return Session(self)
 
@@ -516,9 +516,9 @@ class Engine(Shown):
                 is taken away, so that a pull fetches it and a start unpacks it anew; the finding says of what images
                 it is.
         """
-        from containerkit import diagnosis
+        from containerkit.diagnosis import checks
 
-        return diagnosis.examine(self.store, verify=verify)
+        return checks.examine(self.store, verify=verify)
 
     def version(self) -> dict[str, str]:
         """Versions of containerkit, the specification it executes, Python and the kernel."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, TypeVar, Un
 
 from containerkit import engine as engines
 from containerkit.errors import InvalidArgument
-from containerkit.fluent import Fluent
 from containerkit.imagefacts import ImageFacts
 from containerkit.options import (
     BUILD_DEFAULTS,
@@ -20,16 +19,17 @@ from containerkit.options import (
     duration,
     shows_options,
 )
+from containerkit.recipes.instructions import Fluent
 
 if TYPE_CHECKING:
     from containerkit.builder.context import Source
-    from containerkit.chain import Chain
     from containerkit.container import Container
     from containerkit.dockerfile import Dockerfile, Instruction
     from containerkit.engine import Engine
     from containerkit.layers.diff import Change
     from containerkit.progress import Choice
-    from containerkit.recipe import NamedImage, Origin, Recipe
+    from containerkit.recipes.chain import Chain
+    from containerkit.recipes.recipe import NamedImage, Origin, Recipe
     from containerkit.results import Result, SearchResults
 
 P = ParamSpec("P")
@@ -53,10 +53,10 @@ class Image(ImageFacts, Fluent):
             NotFound: there is none.
             InvalidArgument: neither a reference nor an id.
         """
-        from containerkit import remote
+        from containerkit.registry import client
 
         engine = engine or engines.default_engine()
-        name, record = remote.lookup(engine.store, engine.configuration, reference)
+        name, record = client.lookup(engine.store, engine.configuration, reference)
         return Image(engine, record.id, name)
 
     @classmethod
@@ -96,9 +96,9 @@ class Image(ImageFacts, Fluent):
 
     @classmethod
     def _obtain(cls, engine: Engine, reference: str, policy: str, platform: str | None, **how: Any) -> Image:
-        from containerkit import remote
+        from containerkit.registry import client
 
-        name, record = remote.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
+        name, record = client.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
         return Image(engine, record.id, name)
 
     @staticmethod
@@ -175,13 +175,13 @@ class Image(ImageFacts, Fluent):
 
     @classmethod
     def _build(cls, engine: Engine | None, context: Source, options: BuildOptions, **what: Any) -> Image:
-        from containerkit import building
+        from containerkit.builder import request
         from containerkit.supervise.client import spawner
 
         engine = engine or engines.default_engine()
         spawner.ensure()  # it imports what it needs while this process does the same
-        made = building.build(engine, context, options, **what, failed=lambda record: Image(engine, record.id))
-        return Image(engine, made.image.id, next(iter(building.several(options.get("tag"))), ""), made.report)
+        made = request.build(engine, context, options, **what, failed=lambda record: Image(engine, record.id))
+        return Image(engine, made.image.id, next(iter(request.several(options.get("tag"))), ""), made.report)
 
     @classmethod
     def import_(
@@ -389,9 +389,9 @@ class Image(ImageFacts, Fluent):
             StorageError: a blob is damaged.
             Timeout: time was up.
         """
-        from containerkit import remote
+        from containerkit.registry import client
 
-        remote.send(
+        client.send(
             self._engine.store, self._engine.configuration, self._record, reference or self._reference,
             tls_verify=tls_verify, progress=progress, timeout=timeout, compression=compression,
         )  # fmt: skip
@@ -448,13 +448,13 @@ class Image(ImageFacts, Fluent):
         return Function(function, self, None, {}, self._engine)(*args, **kwargs)
 
     def _with(self, instruction: Instruction, origins: Sequence[Origin | None] = ()) -> Chain:
-        from containerkit.chain import Chain
-        from containerkit.recipe import NamedImage, Part, Recipe
+        from containerkit.recipes.chain import Chain
+        from containerkit.recipes.recipe import NamedImage, Part, Recipe
 
         recipe = Recipe(NamedImage(self, self._reference))
         return Chain(self._engine, recipe.with_part(Part(instruction, tuple(origins))))
 
     def _as_origin(self) -> NamedImage | Recipe:
-        from containerkit.recipe import NamedImage
+        from containerkit.recipes.recipe import NamedImage
 
         return NamedImage(self, self._reference)

@@ -103,7 +103,7 @@ class ImageFacts(Shown):
 
     def inspect(self) -> dict[str, Any]:
         """What ``docker image inspect`` gives, under the same names."""
-        from containerkit import inspection
+        from containerkit.reading import inspection
 
         return inspection.image(self._record)
 
@@ -117,16 +117,16 @@ class ImageFacts(Shown):
         """
         if self._report is not None:
             return self._report
-        from containerkit import building
+        from containerkit.builder import request
 
-        found = building.report(self._engine, self.id)
+        found = request.report(self._engine, self.id)
         if found is None:
             raise NotFound(f"image {self._reference}: was not built here (history() says how it was made)")
         return found
 
     def layer_details(self) -> list[LayerDetails]:
         """Its layers, the lowest first: digests, sizes, and the step that made each."""
-        from containerkit import inspection
+        from containerkit.reading import inspection
 
         return inspection.layers(self._record, self._layer_sizes())
 
@@ -155,7 +155,7 @@ class ImageFacts(Shown):
 
     def history(self) -> list[dict[str, Any]]:
         """How it was made, the last step first: ``created``, ``created_by``, ``comment``, ``empty_layer``, ``size``."""
-        from containerkit import inspection
+        from containerkit.reading import inspection
 
         return inspection.history(self._record, self._layer_sizes())
 
@@ -172,7 +172,7 @@ class ImageFacts(Shown):
         from is not known; it begins with the image here, with a name, that it has most layers from. Of a chain, it is
         that chain's: :meth:`from_dockerfile` gives the same image again.
         """
-        from containerkit import inspection
+        from containerkit.reading import inspection
 
         return inspection.dockerfile(self._record, self._engine.store.images.list(dangling=False))
 

@@ -8,19 +8,19 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
-from containerkit import lifetimes
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
 from containerkit.options import network_name
 from containerkit.options.networks import aliases as read_aliases
+from containerkit.sessions import session
 from containerkit.store.netrows import DEFAULT_NETWORK
-from containerkit.supervise import netdesign, networks
+from containerkit.supervise.networks import design, membership
 from containerkit.views import html
 from containerkit.views.shown import Shown
 
 if TYPE_CHECKING:
     from containerkit.container import Container
     from containerkit.engine import Engine
-    from containerkit.netgraph import NetworkGraph
+    from containerkit.reading.netgraph import NetworkGraph
     from containerkit.store.netrows import NetworkRecord
 
 #: Networks that are no rows: the host's own, and none at all.
@@ -54,7 +54,7 @@ class Network(Shown):
         if name_or_id in _MODES:
             return cls(engine, name_or_id, name_or_id)
         if name_or_id == DEFAULT_NETWORK:
-            record = networks.default(engine.store, engine.configuration)
+            record = membership.default(engine.store, engine.configuration)
         else:
             record = engine.store.networks.find(name_or_id)
         return cls(engine, record.id, record.name)
@@ -107,9 +107,9 @@ class Network(Shown):
         try:
             if name in (*_MODES, DEFAULT_NETWORK):
                 raise AlreadyExists(f"network {name}: is built in")
-            wanted = netdesign.row(
+            wanted = design.row(
                 engine.store, name, driver=driver, subnets=_texts(subnet), gateways=_texts(gateway),
-                ranges=_texts(ip_range), internal=internal, ipv6=ipv6, labels=lifetimes.labelled(engine, labels),
+                ranges=_texts(ip_range), internal=internal, ipv6=ipv6, labels=session.labelled(engine, labels),
                 options=options,
             )  # fmt: skip
             record = engine.store.networks.insert(wanted)
@@ -220,7 +220,7 @@ class Network(Shown):
 
     def inspect(self) -> dict[str, Any]:
         """Everything about it, shaped as ``docker network inspect``."""
-        from containerkit import inspection
+        from containerkit.reading import inspection
 
         return inspection.network(self._engine.store, self._record(), self._id, self.driver)
 
@@ -239,8 +239,8 @@ class Network(Shown):
             InvalidArgument: an address that is not of the network.
             InvalidState: the address is somebody else's; the container has no networks of its own.
         """
-        wish = networks.wish(self._own("connect"), _texts(ip), read_aliases(aliases, "aliases"))
-        networks.connect(self._engine.store, self._container(container), wish)
+        wish = membership.wish(self._own("connect"), _texts(ip), read_aliases(aliases, "aliases"))
+        membership.connect(self._engine.store, self._container(container), wish)
         return self
 
     def disconnect(self, container: Container | str) -> Network:
@@ -249,7 +249,7 @@ class Network(Shown):
         Raises:
             NotFound: it is not there.
         """
-        networks.disconnect(self._engine.store, self._container(container), self._own("disconnect"))
+        membership.disconnect(self._engine.store, self._container(container), self._own("disconnect"))
         return self
 
     def _own(self, verb: str) -> NetworkRecord:
@@ -270,7 +270,7 @@ class Network(Shown):
         Raises:
             InvalidState: a container has an address there; it is built in.
         """
-        networks.remove(self._engine.store, self._own("remove"))
+        membership.remove(self._engine.store, self._own("remove"))
         return self
 
     def graph(self) -> NetworkGraph:
@@ -278,7 +278,7 @@ class Network(Shown):
 
         ``ck.networks.graph()`` has all networks in one.
         """
-        from containerkit import netgraph
+        from containerkit.reading import netgraph
 
         return netgraph.draw(self._engine.store, [self])
 

@@ -11,20 +11,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
-from containerkit import lifetimes, moving
 from containerkit.backup.destinations import Destination
 from containerkit.backup.items import Item
 from containerkit.backup.place import Place
 from containerkit.backup.sources import Source
-from containerkit.backups import Backup, Changes, difference
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
 from containerkit.options import volume_name
 from containerkit.progress import Choice
+from containerkit.sessions import session
 from containerkit.store import rights
-from containerkit.supervise import drivers, names, saving
-from containerkit.supervise.saving import Wishes
+from containerkit.supervise import names
+from containerkit.supervise.volumes import drivers, saving
+from containerkit.supervise.volumes.saving import Wishes
 from containerkit.views import html, text
 from containerkit.views.shown import Shown
+from containerkit.volumebackups import transfer
+from containerkit.volumebackups.backup import Backup, Changes, difference
 
 if TYPE_CHECKING:
     from containerkit.container import Container
@@ -98,7 +100,7 @@ class Volume(Shown):
             if engine.store.volumes.read(chosen) is not None:
                 raise AlreadyExists(f"volume {chosen}: exists already (exist_ok=True takes it as it is)")
             drivers.create(chosen, driver, given)
-            marks = lifetimes.labelled(engine, labels) if name is None else dict(labels or {})
+            marks = session.labelled(engine, labels) if name is None else dict(labels or {})
             engine.store.volumes.insert(chosen, driver, given, marks, anonymous=name is None)
         except AlreadyExists:
             if not exist_ok:
@@ -169,7 +171,7 @@ class Volume(Shown):
 
     def files(self) -> builtins.list[Item]:
         """What is in it, in order: path, kind, size, mode, uid, gid … of each name, itself (``"."``) left out."""
-        return moving.items_of(self._engine, self._record().name, digests=False)[1:]
+        return transfer.items_of(self._engine, self._record().name, digests=False)[1:]
 
     @property
     def containers(self) -> builtins.list[Container]:
@@ -233,7 +235,7 @@ class Volume(Shown):
             compression, consistency, by_content=by_content, passphrase=passphrase, labels=dict(labels or {})
         )
         base = None if incremental_from is None else _place(incremental_from, passphrase)
-        place, said = moving.backup(self._engine, self._record().name, destination, base, wishes, progress)
+        place, said = transfer.backup(self._engine, self._record().name, destination, base, wishes, progress)
         return Backup(place, said, self._engine)
 
     def verify(self, backup: Backup | Source, *, passphrase: str | None = None, progress: Choice = "auto") -> Backup:
@@ -266,7 +268,7 @@ class Volume(Shown):
             StorageError: the disk is full. The volume is as it was.
         """
         engine = engine or engines.default_engine()
-        moving.restore(
+        transfer.restore(
             engine, _place(source, passphrase), volume_name(name), paths=paths, verify=verify, base=base,
             labels=labels or {}, progress=progress,
         )  # fmt: skip
@@ -284,7 +286,7 @@ class Volume(Shown):
         Raises:
             AlreadyExists: the name is taken.
         """
-        moving.copy(
+        transfer.copy(
             self._engine, self._record().name, volume_name(name), consistency=consistency, labels=labels or {},
             progress=progress,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """A tree of files becomes a backup, and a tree again. Of volumes it knows names, of containers nothing.
 
-What people hold is above: ``backups`` and ``backupdirectory``; ``moving`` (called by ``volume``) has supervise/saving
-run this package where the files' rights are.
+What people hold is above, in ``volumebackups``: its ``transfer`` (called by ``volume``) has
+supervise/volumes/saving run this package where the files' rights are.
 
 Words: *item* (one name of the tree with all that is said of it), *manifest* (the items, and what is said of the whole),
 *id* (the digest of the whole: trees with equal ids are equal), *base* (the backup that an incremental one leaves

@@ -5,8 +5,9 @@ stage, expanded), *state* (what a step starts from and what it gives: a config a
 (the digest of all that a step's result depends on), *inputs* (the named parts of a key, kept, so that a step that was
 not found in the cache can say which of them is another one now), *trigger* (an ONBUILD instruction of a base image).
 
-One build, from the one who asks (building.py, above this package) on::
+One build, from the one who asks on::
 
+    request               what the caller says, read; how it goes, told; what went wrong, in the caller's words
     context.open_context  a directory, an archive, a stream or nothing (tree, archived), without what ignore.py hides
     dockerfile.parse      (the package beside this one) text → stages of typed instructions; a recipe has them already
     build.Build           all of it, from what the caller wishes (wishes) to the image or the error
@@ -16,14 +17,15 @@ One build, from the one who asks (building.py, above this package) on::
         inputs                what an instruction depends on; then what it does:
         dockerfile.config       ENV, CMD, USER …: another config, no layer
         copying                 COPY, ADD: files of the context, a stage, an image, a URL (fetch) → a layer
-          pieces, matching        which files the sources are (Go's rules)
+          sources, matching       which files the sources are (Go's rules)
           placing, modes          where they go: links, directories that are missing; what --chmod says
         running                 RUN: a container of the state; what it has changed → a layer
           mounting                its mounts: caches, binds, secrets, files in memory
-        making                  WORKDIR: a directory that is not there → a layer
+        workdir                 WORKDIR: a directory that is not there → a layer
         cache.Cache           by key: the layer that came out of it once, and its inputs; inline: one that images carry
     result.write          the last state becomes an image with its history, at once or not at all
     report                how it went: each step, HIT or MISS, and because of what
+    buildcache            ``ck.build_cache``: what builds keep, to be looked at and emptied
 
 A step's key is made of contents, never of names: the chain id of the layers below, the instruction after expansion,
 of RUN its environment, user, directory and mounts, of COPY the digests, modes and owners of the files. What a stage is

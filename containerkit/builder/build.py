@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from containerkit.builder import inline, making, result
+from containerkit.builder import inline, result, workdir
 from containerkit.builder.bases import Bases
 from containerkit.builder.cache import Cache
 from containerkit.builder.context import Context
 from containerkit.builder.copying import Copying, plan
-from containerkit.builder.pieces import Request
 from containerkit.builder.planning import Plan
 from containerkit.builder.report import BuildReport, BuildStep, counted
 from containerkit.builder.running import Runner
+from containerkit.builder.sources import Request
 from containerkit.builder.stagerun import Built, NotKnown, StageRun, StepFailed
 from containerkit.builder.state import State
 from containerkit.builder.tree import Layers, Tree
@@ -348,12 +348,12 @@ class Build:
     def directory(self, state: State, path: str) -> Written | None:
         """A layer with a directory that is not there; None when it is."""
         layers = self.layers(state)
-        is_there = bool(layers) and bool(rights.call(making.is_there, [*layers], path))
+        is_there = bool(layers) and bool(rights.call(workdir.is_there, [*layers], path))
         if is_there:
             return None
         moment = self.wishes.epoch
         return self.written(
-            partial(making.add, layers=layers, path=path, owner=self._owner(state, layers),
+            partial(workdir.add, layers=layers, path=path, owner=self._owner(state, layers),
                     moment=time.time_ns() if moment is None else moment * 10**9)
         )  # fmt: skip
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.builder import modes
-from containerkit.builder.pieces import Piece, Placed, Request, gather
 from containerkit.builder.placing import Item, Target, owner_of
+from containerkit.builder.sources import Piece, Placed, Request, gather
 from containerkit.builder.tree import File, Tree
 from containerkit.errors import InvalidArgument, NotFound
 from containerkit.layers.pack import Archive

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerkit.builder.inputs import key
-from containerkit.builder.pieces import Request
+from containerkit.builder.sources import Request
 from containerkit.dockerfile import RunMount, Stage
 from containerkit.errors import InvalidArgument, NotFound, Unsupported
 from containerkit.options import Mount

@@ -30,7 +30,9 @@ from containerkit.options import LogOptions, settings
 from containerkit.results import Chunk
 from containerkit.store.ingest import Ingest, Written
 from containerkit.store.store import Store
-from containerkit.supervise import follow, launch, networks, sessions, specs
+from containerkit.supervise import configjson, launch, processes
+from containerkit.supervise.networks import membership
+from containerkit.supervise.output import follow
 
 #: Seconds between two looks at a step's output.
 _GLANCE = 0.1
@@ -119,7 +121,7 @@ class Runner:
                 running.channel.shutdown(socket.SHUT_WR)
         try:
             self._wait(running, told)
-            mounted = [mount.destination for mount in specs.read(self._store, running.record.id).mounts]
+            mounted = [mount.destination for mount in configjson.read(self._store, running.record.id).mounts]
             written = self._store.snapshots.pack(running.record.id, image, mounted, self._ingest, self._epoch)
             if process.readable(running.channel.fileno(), 0):
                 # Its monitor was killed: whoever looked may have removed what was being read.
@@ -132,18 +134,18 @@ class Runner:
         always = {"name": name, "env": {**program.env}, "remove": True, "log_options": _LOG}
         chosen = settings(list(program.command), {**program.options, **always})
         if program.options.get("network") is None:
-            chosen = networks.possible(chosen)
-        wishes = networks.wishes(self._store, self._configuration, chosen)
+            chosen = membership.possible(chosen)
+        wishes = membership.wishes(self._store, self._configuration, chosen)
         hidden = [f"{name}={value}" for name, value in program.hidden.items()]
         self._store.layers.ensure(image.chain_ids, image.layers, self._ingest)
-        null = sessions.stdin_of(None)
+        null = processes.stdin_of(None)
         try:
             return launch.run(self._store, image, "build", chosen, wishes, null, tied=True, hidden=hidden)
         finally:
             os.close(null)
 
     def _wait(self, running: launch.Running, told: Told) -> None:
-        log = os.path.join(specs.directory(self._store, running.record.id), "log")
+        log = os.path.join(configjson.directory(self._store, running.record.id), "log")
         with _Listener(log, told) as listener:
             started = running.wait_started(self._store, self._left())
             ended = running.wait_ended(self._store, self._left()) if started else None

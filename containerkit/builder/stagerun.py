@@ -14,9 +14,9 @@ from containerkit.builder import history
 from containerkit.builder.fetch import is_url
 from containerkit.builder.inputs import Inputs, digest, key
 from containerkit.builder.mounting import Mounted, Mounter
-from containerkit.builder.pieces import Request
 from containerkit.builder.report import BuildStep, Outcome
 from containerkit.builder.running import Failed, Program
+from containerkit.builder.sources import Request
 from containerkit.builder.state import State
 from containerkit.dockerfile import Instruction, Scope
 from containerkit.dockerfile.config import DEFAULT_SHELL, apply, environment

@@ -32,9 +32,10 @@ from containerkit.results import Chunk, Result
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
-from containerkit.supervise import ending, launch, messages, networks, sessions
-from containerkit.supervise.logfiles import Reader
-from containerkit.supervise.output import Output
+from containerkit.supervise import ending, launch, messages, processes
+from containerkit.supervise.networks import membership
+from containerkit.supervise.output.collected import Output
+from containerkit.supervise.output.logfiles import Reader
 
 #: Where the exchange is in the container.
 _EXCHANGE = "/run/containerkit"
@@ -135,8 +136,8 @@ class Call:
             command=(f"{_EXCHANGE}/inside.py",), mounts=(*place.settings.mounts, *self._mounts()),
             log_options=LogOptions(max_size=-1, max_file=1),  # what is shown is read from it
         )  # fmt: skip
-        wishes = networks.wishes(place.store, place.configuration, settings)
-        null = sessions.stdin_of(None)
+        wishes = membership.wishes(place.store, place.configuration, settings)
+        null = processes.stdin_of(None)
         self._stack.callback(os.close, null)
         running = launch.run(
             place.store, place.image, place.reference, settings, wishes, null, with_log=True, tied=True,

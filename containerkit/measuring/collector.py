@@ -11,11 +11,11 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
-from containerkit import listing
 from containerkit.errors import ContainerkitError
 from containerkit.measuring.gauge import Gauge, Reading, rates
 from containerkit.measuring.stats import has_links
 from containerkit.options import Settings
+from containerkit.reading import listing
 from containerkit.supervise.health import Health
 
 if TYPE_CHECKING:

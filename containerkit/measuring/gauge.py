@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from containerkit.errors import NotFound
 from containerkit.linux.cgroups import Cgroup, Sample, StatsReader
 from containerkit.measuring.stats import has_links, network_bytes
-from containerkit.supervise import specs
+from containerkit.supervise import configjson
 
 if TYPE_CHECKING:
     from containerkit.store.containers import ContainerRecord
@@ -85,7 +85,7 @@ class Gauge:
         self.pid = record.pid
         self.last: Reading | None = None
         self._has_links = has_links(record)
-        self._reader = StatsReader(Cgroup(specs.cgroup(store, record.id)))
+        self._reader = StatsReader(Cgroup(configjson.cgroup(store, record.id)))
 
     def read(self) -> Reading:
         """Everything, now.

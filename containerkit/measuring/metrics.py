@@ -17,7 +17,7 @@ from containerkit.container import Container
 from containerkit.errors import ContainerkitError, RuntimeFailure, Unsupported
 from containerkit.measuring.stats import Stats, read_stats
 from containerkit.options import Settings
-from containerkit.supervise import specs
+from containerkit.supervise import configjson
 from containerkit.views import html
 
 if TYPE_CHECKING:
@@ -206,5 +206,5 @@ def _labels(engine: Engine, look: _Look) -> dict[str, str]:
     """As cAdvisor has them: the cgroup's path, the name, the image, and what the container is labelled with."""
     own = {f"container_label_{re.sub('[^a-zA-Z0-9_]', '_', key)}": str(value)
            for key, value in (look.settings.labels or {}).items()}  # fmt: skip
-    cgroup = specs.cgroup(engine.store, look.record.id)
+    cgroup = configjson.cgroup(engine.store, look.record.id)
     return {"id": cgroup, "name": look.record.name, "image": look.record.image_reference, **own}

@@ -8,16 +8,16 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from containerkit import event
 from containerkit.errors import ContainerkitError, InvalidArgument
 from containerkit.measuring.gauge import Gauge, Reading, is_end, rates
 from containerkit.measuring.sampler import Sampler
+from containerkit.reading import event
 from containerkit.views import frames, html, plots, text
 
 if TYPE_CHECKING:
     import pandas
 
-    from containerkit.event import Event
+    from containerkit.reading.event import Event
     from containerkit.store.containers import ContainerRecord
     from containerkit.store.store import Store
 

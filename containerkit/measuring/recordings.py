@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from containerkit import listing
 from containerkit.errors import NotFound
 from containerkit.measuring.recording import COLUMNS, UNITS, Recording, warn
 from containerkit.measuring.sampler import Sampler
+from containerkit.reading import listing
 from containerkit.views import frames, html, plots, text
 
 if TYPE_CHECKING:

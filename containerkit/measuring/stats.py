@@ -12,7 +12,7 @@ from containerkit.errors import InvalidState, NotFound
 from containerkit.linux.cgroups import Cgroup, CgroupStats
 from containerkit.linux.cgroups.pressure import Pressure
 from containerkit.options import Settings
-from containerkit.supervise import specs
+from containerkit.supervise import configjson
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_stats(store: Store, record: ContainerRecord) -> tuple[Stats, dict[str, 
     Raises:
         InvalidState: it has ended meanwhile.
     """
-    cgroup = Cgroup(specs.cgroup(store, record.id))
+    cgroup = Cgroup(configjson.cgroup(store, record.id))
     try:
         counted, waited = cgroup.stats(), cgroup.pressure()
         links = network_counters(record.pid) if has_links(record) else {}

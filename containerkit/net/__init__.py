@@ -6,8 +6,8 @@ its names there. A *veth* pair is the cable: one end in the container (``eth0``)
 port* is a port of the host that leads to one of a container. The *firewall* is one nftables table of ours per engine.
 
 Of rows these modules know nothing but the values they are given; the kernel they reach through ``linux/``. They are
-called by supervise/networking (for one container), and by supervise/bridging. One start walks through the files like
-this::
+called by supervise/networks: its networking (for one container), and its bridging. One start walks through the files
+like this::
 
     etcfiles.py     (in the SDK's process) /etc/hosts, /etc/resolv.conf, /etc/hostname, as texts
     publishing.py   (in the monitor, from here on) sockets bound to the host's ports: what is taken is known at once,
@@ -16,8 +16,8 @@ this::
                     container: addresses, routes. The bridge is made when it is not there.
     firewall.py     one transaction: an element for each published port; obstacles.py finds other firewalls in the way
     relay.py        what the firewall cannot translate (IPv6 to a container without) comes to the bound sockets, and is
-                    passed on; connection.py is one connection, datagrams.py the clients that have none; room.py bounds
-                    them all, so that nobody outside takes the monitor's last descriptors
+                    passed on; connection.py is one connection, datagrams.py the clients that have none; budget.py
+                    bounds them all, so that nobody outside takes the monitor's last descriptors
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
                     forwarding.py passes on what others know
 

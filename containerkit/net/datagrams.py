@@ -9,8 +9,8 @@ import struct
 from typing import Any, NamedTuple
 
 from containerkit.linux.loop import Loop
+from containerkit.net.budget import CLIENTS
 from containerkit.net.expiry import Expiry
-from containerkit.net.room import CLIENTS
 
 #: The largest datagram that there is.
 _SIZE = 65535

@@ -10,12 +10,12 @@ import errno
 import socket
 
 from containerkit.linux.loop import Loop, Timer
+from containerkit.net.budget import CONNECTIONS
 from containerkit.net.connection import Connection
 from containerkit.net.datagrams import Datagrams
 from containerkit.net.expiry import Expiry
-from containerkit.net.room import CONNECTIONS
 
-#: Connections, or clients, at once; room.py bounds those of all relays together.
+#: Connections, or clients, at once; budget.py bounds those of all relays together.
 LIMIT = 1024
 #: Seconds that the target has to answer a connection.
 PATIENCE = 10.0

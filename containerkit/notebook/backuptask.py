@@ -15,9 +15,9 @@ from containerkit.progress import Shown
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
-    from containerkit.backups import Backup, Changes
     from containerkit.engine import Engine
     from containerkit.progress import Progress
+    from containerkit.volumebackups.backup import Backup, Changes
 
 #: What a row says, and how wide that is.
 _COLUMNS = {"created": 19, "files": 7, "size": 10, "added": 10, "changes": 14, "id": 12}

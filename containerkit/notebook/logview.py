@@ -1,6 +1,6 @@
 """A container's log in a notebook: followed, gone through and searched, however large it is.
 
-:class:`LogView` has the lines that are shown (a window over the log, see :mod:`containerkit.logpages`) and the
+:class:`LogView` has the lines that are shown (a window over the log, see :mod:`containerkit.reading.logpages`) and the
 controls; :class:`LogText` is the part of the page that has the lines, drawn by ``static/log.js``, which asks for older
 and newer ones as it is scrolled.
 """
@@ -16,10 +16,10 @@ import anywidget
 import ipywidgets as widgets
 
 from containerkit.errors import ContainerkitError, NotFound
-from containerkit.logpages import LogPages, Place, Window
 from containerkit.notebook import assets, cells
 from containerkit.notebook.aside import aside
 from containerkit.notebook.timer import Timer
+from containerkit.reading.logpages import LogPages, Place, Window
 from containerkit.results import LogLine
 from containerkit.views import html
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ipywidgets as widgets
 
 from containerkit.errors import InvalidState, NotFound
-from containerkit.logpages import LogPages
 from containerkit.notebook import cells, limits
 from containerkit.notebook.aside import Button, words
 from containerkit.notebook.looking import Looking
 from containerkit.notebook.timer import Timer
+from containerkit.reading.logpages import LogPages
 from containerkit.views import html, text
 from containerkit.views.timeline import Chart, Line, Mark, timeline
 

@@ -20,7 +20,7 @@ from containerkit.linux.process import readable
 from containerkit.notebook import assets, cells
 
 if TYPE_CHECKING:
-    from containerkit.process import Process
+    from containerkit.running.process import Process
 
 #: Bytes of output that are kept, that may be under way to the page, and that are read at once.
 _KEPT, _AHEAD, _READ = 128 * 1024, 512 * 1024, 65536

@@ -22,9 +22,9 @@ from containerkit.views import html, text
 
 if TYPE_CHECKING:
     from containerkit.backup.items import Item
-    from containerkit.backups import Backup, Changes
     from containerkit.engine import Engine
     from containerkit.volume import Volume
+    from containerkit.volumebackups.backup import Backup, Changes
 
 #: Rows of a long list that are shown.
 _ROWS = 200
@@ -156,7 +156,7 @@ class VolumePanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no type
         self.volumes = names
 
     def _list_backups(self) -> None:
-        from containerkit.backupdirectory import Backups
+        from containerkit.volumebackups.collection import Backups
 
         directory = self.controls.directory.value
         try:

@@ -255,7 +255,7 @@ class Settings:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     session: str = ""  # whose it is: supervise/abandoned.py
-    anonymous: tuple[str, ...] = ()  # the volumes that go with it: nobody has named them: supervise/volumes.py
+    anonymous: tuple[str, ...] = ()  # the volumes that go with it: nobody has named them: supervise/volumes/settling.py
 
     @property
     def volumes(self) -> tuple[str, ...]:

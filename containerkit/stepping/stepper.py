@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from containerkit import starting
 from containerkit.container import Container
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, RuntimeFailure, Timeout
 from containerkit.options import Command, Duration, duration
 from containerkit.results import Plan, Step
+from containerkit.running import starting
 from containerkit.runtime.gate import GO
 from containerkit.stepping.values import Stepped, World
 from containerkit.stepping.worlds import Viewer
-from containerkit.supervise import networks, specs
+from containerkit.supervise import configjson
+from containerkit.supervise.networks import membership
 from containerkit.views import steps as drawing
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Stepper:
             works = (_CONNECT, _WRITE_DOWN, _PUBLISH) if self._running.networked else (_WRITE_DOWN,)
             self._works = tuple(work.operation for work in works)
             self.plan = Plan(tuple(_order(self.container.explain(), works)))
-            spec = specs.read(engine.store, record.id)
-            rootfs = os.path.join(specs.directory(engine.store, record.id), spec.root.path)
+            spec = configjson.read(engine.store, record.id)
+            rootfs = os.path.join(configjson.directory(engine.store, record.id), spec.root.path)
             self._viewer = Viewer(engine.store, record.id, spec, rootfs)
             self._hear(0, None)
             self.world = self._look()
@@ -238,7 +239,7 @@ class Stepper:
             self._running.wait_started(self._engine.store)
         finally:
             self._running.channel.close()
-        networks.tell_linked(self._engine.store, self._running.record)
+        membership.tell_linked(self._engine.store, self._running.record)
         self._is_started = True
 
     def _look(self) -> World:

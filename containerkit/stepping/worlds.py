@@ -18,7 +18,7 @@ from containerkit.linux.cgroups import Cgroup
 from containerkit.oci.runtime_spec import Spec
 from containerkit.stepping.values import Sight, World
 from containerkit.store.store import Store
-from containerkit.supervise import segments
+from containerkit.supervise.networks import segments
 from containerkit.xray.reading import namespaces
 
 _HIDDEN = "hidden from this user"

@@ -13,7 +13,7 @@
             config.json              the runtime-spec configuration
             rootfs/                  where overlayfs is mounted, in the container's own mount namespace
             upper/  work/            the writable layer
-            log  log.1 …             output (supervise/log.py)
+            log  log.1 …             output (supervise/output/log.py)
             timings.json             what each operation of the last start cost
         volumes/<name>/data          what a volume holds (store/volumes.py); filling, filled: on its way there
         cache/seccomp/<hex>.bpf      compiled filters

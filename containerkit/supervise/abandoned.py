@@ -1,4 +1,4 @@
-"""What belongs to a session (lifetimes.py): found by its id, and removed when the session is over.
+"""What belongs to a session (the package sessions): found by its id, and removed when the session is over.
 
 A container has the session's id among its options; a network, and a volume without a name, as a label. While the
 session lasts somebody holds the lease of that id: its process, and its watchdog.
@@ -13,7 +13,9 @@ from itertools import chain
 
 from containerkit.errors import ContainerkitError, NotFound, from_os_error
 from containerkit.store.store import Store
-from containerkit.supervise import drivers, ending, networks
+from containerkit.supervise import ending
+from containerkit.supervise.networks import membership
+from containerkit.supervise.volumes import drivers
 
 #: The label of what is no container.
 LABEL = "containerkit.session"
@@ -71,7 +73,7 @@ def _remove(store: Store, id: str) -> None:
 def _networks(store: Store, session: str) -> Iterator[partial[None]]:
     for network in store.networks.list():
         if network.labels.get(LABEL) == session:
-            yield partial(networks.remove, store, network)
+            yield partial(membership.remove, store, network)
 
 
 def _volumes(store: Store, session: str) -> Iterator[partial[None]]:

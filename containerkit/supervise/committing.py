@@ -27,7 +27,7 @@ from containerkit.options import Settings
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
-from containerkit.supervise import ending, pausing, specs
+from containerkit.supervise import configjson, ending, pausing
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def commit(store: Store, record: ContainerRecord, image: ImageRecord, wishes: Wi
         Reference.parse(wishes.tag)
     changes = (wishes.changes,) if isinstance(wishes.changes, str) else wishes.changes
     config = dockerfile.apply_changes(_as_run(image.config.config, Settings.read(record.options)), changes)
-    mounted = [mount.destination for mount in specs.read(store, record.id).mounts]
+    mounted = [mount.destination for mount in configjson.read(store, record.id).mounts]
     try:
         with store.ingest() as ingest:
             with _undisturbed(store, record, pause=pause):

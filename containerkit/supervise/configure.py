@@ -122,7 +122,7 @@ def configure(
         id: the container's id.
         hostname: its host name; default: the first 12 digits of the id.
         files: what of the host's is mounted where in the container: path there → path here.
-        mounts: volumes and what else the caller wants (supervise/volumes.py).
+        mounts: volumes and what else the caller wants (volumes/settling.py).
         settings: the caller's options.
         image: the image's config.
         who: the user, resolved against the container's files.

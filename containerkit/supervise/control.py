@@ -26,7 +26,7 @@ from containerkit.supervise.messages import (
     receive_reply,
     send_reply,
 )
-from containerkit.supervise.streams import Client, Streams
+from containerkit.supervise.output.streams import Client, Streams
 
 if TYPE_CHECKING:
     from containerkit.supervise.pausing import Holds

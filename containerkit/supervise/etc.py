@@ -18,7 +18,8 @@ from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint
 from containerkit.store.store import Store
-from containerkit.supervise import segments, specs
+from containerkit.supervise import configjson
+from containerkit.supervise.networks import segments
 
 #: In the bundle → in the container.
 FILES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
@@ -102,7 +103,7 @@ def write(store: Store, record: ContainerRecord, settings: Settings) -> None:
     """Write the files of a container, as its rows say."""
     endpoints = store.networks.of_container(record.id)
     found = texts(store, record, settings, endpoints)
-    rights.call(_write, specs.directory(store, record.id), found)
+    rights.call(_write, configjson.directory(store, record.id), found)
 
 
 def _write(directory: str, found: dict[str, str]) -> None:

@@ -39,21 +39,10 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import (
-    configure,
-    drivers,
-    ending,
-    etc,
-    linking,
-    messages,
-    names,
-    networks,
-    recover,
-    sharing,
-    specs,
-    volumes,
-)
+from containerkit.supervise import configjson, configure, ending, etc, linking, messages, names, recover
 from containerkit.supervise.client import spawner
+from containerkit.supervise.networks import membership, sharing
+from containerkit.supervise.volumes import drivers, settling
 
 
 @dataclass
@@ -143,7 +132,7 @@ def reserve(
         NotFound: a container that it shall have the volumes of is not there.
     """
     settings = configure.inherit(settings, image.config.config)
-    settings, uses = volumes.settle(store, settings, image.config.config)
+    settings, uses = settling.settle(store, settings, image.config.config)
     command = configure.command_of(settings, image.config.config)
     id = names.random_id()
     # The owner before the row: a row without an owner is one to clean up.
@@ -199,10 +188,10 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
         exchange, kept = place.exchange(settings), place.swapped(settings)
         store.snapshots.prepare(record.id, image, exchange)
         who = _identity(store, record, image, settings, place)
-        volumes.prepare(store, record, image, settings, place.on_disk(settings, who), kept)
+        settling.prepare(store, record, image, settings, place.on_disk(settings, who), kept)
         if place.cgroup is None and configure.asks_for_limits(settings):
             _warn_of_limits()
-        path = specs.directory(store, record.id)
+        path = configjson.directory(store, record.id)
         spec = bundle.validate(
             configure.configure(
                 record.id,
@@ -211,13 +200,13 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
                 who,
                 place,
                 hostname=etc.hostname_of(settings, record.id),
-                mounts=volumes.entries(
+                mounts=settling.entries(
                     store, settings, mapped=settings.userns == "remap", exchange=exchange, kept=kept
                 ),
                 files={there: f"{path}/{name}" for name, there in etc.FILES.items()},
             )
         )
-        specs.write(store, record.id, spec)
+        configjson.write(store, record.id, spec)
         # There from the beginning, so that it can be followed before the first start.
         os.close(os.open(f"{path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
         if spec.linux.seccomp is not None:
@@ -318,7 +307,7 @@ def run(
         for name, target in (links or {}).items():
             os.symlink(target, store.snapshots.upper(record.id) / name)
         if with_log:
-            path = os.path.join(specs.directory(store, record.id), "log")
+            path = os.path.join(configjson.directory(store, record.id), "log")
             log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         running = _request(store, record, image, lease, stdin, fresh=True, tied=tied, hidden=hidden, gates=gates)
         running.log = log
@@ -367,10 +356,10 @@ def _request(
     gates: Sequence[int] = (),
 ) -> Running:
     settings = Settings.read(record.options)
-    volumes.take(store, record, image, settings)
+    settling.take(store, record, image, settings)
     joined = _join(store, record, settings)
     endpoints = _name(store, record, image, settings)
-    directory = specs.directory(store, record.id)
+    directory = configjson.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     others = drivers.others(store.volumes, settings.volumes)
     caller = (os.getpid(), process.start_time(os.getpid()) or 0)
@@ -394,7 +383,7 @@ def _request(
         owner=caller if tied else None,
         hidden=tuple(hidden),
         stepper=caller if gates else None,
-        networked=networks.networked(store, settings, image.config.config, endpoints),
+        networked=membership.networked(store, settings, image.config.config, endpoints),
     )
     with contextlib.ExitStack() as stack:
         place = _place(stack, store, record, request, joined)
@@ -432,14 +421,14 @@ def _place(
 def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings) -> list[Endpoint]:
     """Write down what it is called and who it knows; where it is."""
     endpoints = store.networks.of_container(record.id)
-    networks.check(record, settings, endpoints)
+    membership.check(record, settings, endpoints)
     if settings.network.startswith("container:"):
         return endpoints  # it has the other's files
     links = linking.targets(store, record, settings)
-    spec = specs.read(store, record.id)
+    spec = configjson.read(store, record.id)
     if links and any(one.network is not None and one.network.name == DEFAULT_NETWORK for one in endpoints):
         found = linking.environment(store, record, links)
-        specs.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
+        configjson.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
     etc.write(store, record, settings)
     return endpoints
 
@@ -462,7 +451,7 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
                 raise InvalidState(f"container {record.name}: cannot join the {kind} namespace: {choice} does not run")
             pid = other.pid or 0
             paths[kind] = f"/proc/{pid}/ns/{KINDS[kind][1]}"
-            theirs = specs.read(store, other.id).linux
+            theirs = configjson.read(store, other.id).linux
             if theirs.uid_mappings and rights.is_needed:
                 raise InvalidArgument(
                     f"container {record.name}: cannot join the {kind} namespace: {choice} keeps the id of who runs it"
@@ -475,18 +464,18 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
             if kind == "user":
                 users = theirs
             if kind == "network":
-                hostname = specs.read(store, other.id).hostname
-                files = {there: f"{specs.directory(store, other.id)}/{name}" for name, there in etc.FILES.items()}
+                hostname = configjson.read(store, other.id).hostname
+                files = {there: f"{configjson.directory(store, other.id)}/{name}" for name, there in etc.FILES.items()}
     if paths:
-        spec = configure.join(specs.read(store, record.id), paths, users, settings)
-        specs.write(store, record.id, configure.share_names(spec, hostname, files))
+        spec = configure.join(configjson.read(store, record.id), paths, users, settings)
+        configjson.write(store, record.id, configure.share_names(spec, hostname, files))
     return pid
 
 
 def _discard(store: Store, record: ContainerRecord) -> None:
     """Undo what :func:`reserve` and :func:`write_bundle` made, as far as the disk lets us."""
     try:
-        remove_tree(specs.directory(store, record.id))
+        remove_tree(configjson.directory(store, record.id))
         store.containers.delete(record.id, volumes=True)
         _release(store, record)
     except (OSError, ContainerkitError):

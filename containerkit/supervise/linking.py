@@ -12,7 +12,7 @@ from containerkit.oci.image_config import ContainerConfig
 from containerkit.options import Settings
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import recover, specs
+from containerkit.supervise import configjson, recover
 
 #: Of the other's variables, those that mean nothing elsewhere.
 _OWN = ("PATH", "HOME", "HOSTNAME", "TERM")
@@ -66,7 +66,7 @@ def _of_one(
         yield f"{name}_PORT", str(port)
         yield f"{name}_PROTO", protocol
     yield f"{prefix}_NAME", f"/{record.name}/{alias}"
-    for pair in specs.read(store, other.id).process.env:
+    for pair in configjson.read(store, other.id).process.env:
         variable, _, value = pair.partition("=")
         if variable not in _OWN:
             yield f"{prefix}_ENV_{variable}", value

@@ -18,7 +18,7 @@ terminal, where it has one.
 
 An ordinary user's requests may bring more: the user namespace to be in, and after it the network namespace; Start also
 the connection to their keeper. The keeper answers with ``kept`` and both namespaces, and whoever connects to its socket
-gets that answer, too (sharing.py).
+gets that answer, too (networks/sharing.py).
 
 Whoever wants something of a running container speaks to its monitor's control socket, from any process::
 
@@ -92,10 +92,10 @@ class Start:
 
     ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
     by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
-    ``remove``: it goes when it ends; ``volumes``: those of its that are no plain directories of ours (drivers.py);
-    ``path``: where Python finds their drivers; ``owner``: the process (pid, start time) that it is tied to: it ends
-    when that one hangs up or is gone, and what it leaves stays until then; ``hidden``: more of its environment, which
-    is written down nowhere; ``stepper``: the process (pid, start time) that walks through it, at
+    ``remove``: it goes when it ends; ``volumes``: those of its that are no plain directories of ours
+    (volumes/drivers.py); ``path``: where Python finds their drivers; ``owner``: the process (pid, start time) that it
+    is tied to: it ends when that one hangs up or is gone, and what it leaves stays until then; ``hidden``: more of its
+    environment, which is written down nowhere; ``stepper``: the process (pid, start time) that walks through it, at
     gates (runtime/gate.py).
     """
 

@@ -36,12 +36,12 @@ from containerkit.store.trees import remove_tree
 from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
 from containerkit.supervise.health import Health, Prober
-from containerkit.supervise.inside import Inside
-from containerkit.supervise.log import LogWriter
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
-from containerkit.supervise.networking import Networking
+from containerkit.supervise.networks.inside import Inside
+from containerkit.supervise.networks.networking import Networking
+from containerkit.supervise.output.log import LogWriter
+from containerkit.supervise.output.streams import Streams
 from containerkit.supervise.pausing import Holds
-from containerkit.supervise.streams import Streams
 
 #: Seconds that those who are attached have to read the rest of the output of a container that has ended.
 _FOR_CLIENTS = 30.0
@@ -408,7 +408,7 @@ class Monitor:
         if not self.request.volumes:
             return
         # Not at the top: few containers have such volumes.
-        from containerkit.supervise import drivers
+        from containerkit.supervise.volumes import drivers
 
         sys.path[:] = self.request.path
         try:

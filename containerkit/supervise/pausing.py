@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from containerkit.errors import ContainerkitError, InvalidState, NotFound, Unsupported
 from containerkit.linux.cgroups import Cgroup
 from containerkit.store.containers import ContainerRecord, Containers
-from containerkit.supervise import control, messages, specs
+from containerkit.supervise import configjson, control, messages
 
 if TYPE_CHECKING:
     from containerkit.store.store import Store
@@ -28,7 +28,7 @@ def pause(store: Store, record: ContainerRecord) -> None:
         InvalidState: it does not run, or is paused already.
         Timeout: a process could not be stopped; all run again.
     """
-    _stop(store.containers, record.id, Cgroup(specs.cgroup(store, record.id)))
+    _stop(store.containers, record.id, Cgroup(configjson.cgroup(store, record.id)))
 
 
 def _stop(containers: Containers, id: str, cgroup: Cgroup) -> None:
@@ -49,7 +49,7 @@ def unpause(store: Store, record: ContainerRecord) -> None:
         InvalidState: it is not paused.
     """
     if record.state == "paused":
-        Cgroup(specs.cgroup(store, record.id)).thaw()
+        Cgroup(configjson.cgroup(store, record.id)).thaw()
     store.containers.move(record.id, "unpause")
 
 
@@ -69,7 +69,7 @@ def still(store: Store, record: ContainerRecord) -> Iterator[None]:
         Unsupported: it has no cgroup to stop it by.
         RuntimeFailure: a process could not be stopped; all run again.
     """
-    specs.cgroup(store, record.id)
+    configjson.cgroup(store, record.id)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             channel = stack.enter_context(control.connect(store.paths.control(record.id)))

@@ -19,7 +19,8 @@ from containerkit.store import workspace
 from containerkit.store.containers import ALIVE, OWNED, ContainerRecord
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import bridging, drivers, sharing
+from containerkit.supervise.networks import bridging, sharing
+from containerkit.supervise.volumes import drivers
 
 
 def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:

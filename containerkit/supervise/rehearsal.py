@@ -28,8 +28,8 @@ from containerkit.runtime import bundle, plan
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.supervise import messages
-from containerkit.supervise.log import LogWriter
-from containerkit.supervise.streams import Streams
+from containerkit.supervise.output.log import LogWriter
+from containerkit.supervise.output.streams import Streams
 
 _SPEC = Spec(
     Root("rootfs"),

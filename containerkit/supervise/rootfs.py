@@ -24,7 +24,8 @@ from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.paths import Paths
 from containerkit.store.store import Store
-from containerkit.supervise import drivers, ending, specs, worker
+from containerkit.supervise import configjson, ending, worker
+from containerkit.supervise.volumes import drivers
 
 
 class Root:
@@ -90,7 +91,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
     """
     while True:
         if record.state in ALIVE and (root := _of_process(record)) is not None:
-            view = _seen(root, specs.read(store, record.id).linux)
+            view = _seen(root, configjson.read(store, record.id).linux)
             try:
                 with process.filesystem_ids(*view.maker):
                     yield view
@@ -106,7 +107,7 @@ def opened(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
             raise InvalidState(f"container {record.name}: its files cannot be reached: it is being started or removed")
         record = now
     try:
-        linux = specs.read(store, record.id).linux
+        linux = configjson.read(store, record.id).linux
         if linux.uid_mappings and confinement.is_confined():
             # A worker, which is here for this alone: it stays.
             _enter_anew(linux)
@@ -127,7 +128,7 @@ def _whole(store: Store, record: ContainerRecord, image: ImageRecord) -> Iterato
                 if one.type == "volume":
                     stack.enter_context(drivers.held(store, one.source))
             targets = {one.target for one in found}
-            binds = tuple(one for one in specs.read(store, record.id).mounts if one.destination in targets)
+            binds = tuple(one for one in configjson.read(store, record.id).mounts if one.destination in targets)
             (mount,) = store.snapshots.mounts(record.id, image)
             root: int = worker.call(stacked_apart, (str(store.paths.tmp), mount, binds), {})
         else:

@@ -180,7 +180,7 @@ def _become(request: messages.Request, reply: socket.socket, descriptors: list[i
 
         worker.run(request, reply, descriptors)
     elif isinstance(request, messages.Keep):
-        from containerkit.supervise import keeping
+        from containerkit.supervise.networks import keeping
 
         keeping.run(request, reply, descriptors)
     else:

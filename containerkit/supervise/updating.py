@@ -14,7 +14,7 @@ from containerkit.options import Settings
 from containerkit.options import update as updated
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import configure, specs
+from containerkit.supervise import configjson, configure
 
 
 def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) -> None:
@@ -24,16 +24,16 @@ def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) ->
         InvalidArgument: an option that cannot change, or a value that the kernel refuses; nothing has changed then.
     """
     settings = updated(Settings.read(record.options), options)
-    spec = specs.read(store, record.id)
+    spec = configjson.read(store, record.id)
     limits = configure.resources(settings)
     changed = replace(spec, linux=replace(spec.linux, resources=limits))
     if record.state in ("running", "paused"):
-        cgroup = Cgroup(specs.cgroup(store, record.id))
+        cgroup = Cgroup(configjson.cgroup(store, record.id))
         try:
             cgroup.apply(replace(limits, devices=()))
         except ContainerkitError:
             with contextlib.suppress(ContainerkitError):
                 cgroup.apply(replace(spec.linux.resources, devices=()))
             raise
-    specs.write(store, record.id, changed)
+    configjson.write(store, record.id, changed)
     store.containers.amend(record.id, "update", spec=json.dumps(settings.written()))

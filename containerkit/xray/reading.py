@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from containerkit import mountinfo, netinfo
 from containerkit.errors import ContainerkitError, InvalidState, NotFound, Unsupported
 from containerkit.linux import capabilities, netlink, procfs, seccomp_compiler
 from containerkit.linux.cgroups import Cgroup, files
@@ -15,9 +14,10 @@ from containerkit.linux.cgroups.controller import Controller
 from containerkit.linux.cgroups.controllers import CONTROLLERS
 from containerkit.oci.runtime_spec import Resources, Seccomp, Spec
 from containerkit.options import Settings
+from containerkit.reading import mountinfo, netinfo
+from containerkit.reading.top import processes
 from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.store import Store
-from containerkit.top import processes
 from containerkit.xray.values import (
     CapabilityView,
     CgroupView,

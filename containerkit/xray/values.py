@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from containerkit.errors import InvalidArgument, InvalidState
-from containerkit.top import ProcessInfo
+from containerkit.reading.top import ProcessInfo
 from containerkit.views import frames, text
 from containerkit.views import xray as drawing
 from containerkit.views.shown import Shown

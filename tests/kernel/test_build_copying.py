@@ -22,7 +22,7 @@ import zstandard
 
 from containerkit.builder.context import Source, open_context
 from containerkit.builder.copying import Copying, plan
-from containerkit.builder.pieces import Request
+from containerkit.builder.sources import Request
 from containerkit.builder.tree import Layers, Tree
 from containerkit.errors import BuildError, ContainerkitError, InvalidArgument, InvalidState, NotFound, Unsupported
 from containerkit.layers import tar as ours

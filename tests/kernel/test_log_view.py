@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from containerkit import Container, Engine, Image
-from containerkit.logpages import LogPages
 from containerkit.notebook.logview import COUNT, LogView
-from containerkit.supervise.log import LogWriter
+from containerkit.reading.logpages import LogPages
+from containerkit.supervise.output.log import LogWriter
 from tests.kernel.test_dashboard import eventually
 
 
@@ -199,7 +199,7 @@ def test_what_a_log_ends_with_is_read_of_its_last_blocks(tmp_path: Path, monkeyp
     write(tmp_path / "log", [(1, b"a\n"), *[(1, b"." * 65536)] * 40, (1, b" 99 %")])
     write(tmp_path / "lines", [(1, f"line {n}\n".encode()) for n in range(10_000)])
     read: list[int] = []
-    monkeypatch.setattr("containerkit.supervise.logfiles.os.pread", _counting(read))
+    monkeypatch.setattr("containerkit.supervise.output.logfiles.os.pread", _counting(read))
     with LogPages(str(tmp_path / "log")) as pages:
         (end,) = pages.ends(8)
     assert end.endswith(". 99 %") and sum(read) < 512 * 1024
@@ -220,7 +220,7 @@ def test_of_a_gigabyte_only_what_is_shown_is_read(
     writer.close()
     assert (tmp_path / "log").stat().st_size > 1 << 30
     read: list[int] = []
-    monkeypatch.setattr("containerkit.supervise.logfiles.os.pread", _counting(read))
+    monkeypatch.setattr("containerkit.supervise.output.logfiles.os.pread", _counting(read))
     with LogPages(str(tmp_path / "log")) as pages:
         for window in (pages.last(COUNT), pages.at(0.5, COUNT), pages.at(0, COUNT)):
             assert len(window.lines) == COUNT

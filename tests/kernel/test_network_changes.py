@@ -11,7 +11,7 @@ import pytest
 import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from containerkit.linux import nftables
-from containerkit.supervise import bridging
+from containerkit.supervise.networks import bridging
 from tests.hosts import elements, get, web
 
 

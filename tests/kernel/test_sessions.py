@@ -63,7 +63,7 @@ def watchdogs(root: Path) -> list[int]:
             command = Path(f"/proc/{pid}/cmdline").read_text()
         except OSError:
             continue
-        if "containerkit.watchdog" in command and str(root) in command:
+        if "containerkit.sessions.watchdog" in command and str(root) in command:
             found.append(int(pid))
     return found
 

@@ -17,10 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from containerkit import remote
 from containerkit.configuration import Registries
 from containerkit.errors import ContainerkitError, InvalidArgument, RegistryError
-from containerkit.registry import credentials, transport
+from containerkit.registry import client, credentials, transport
 from containerkit.registry.authorization import Authorization, is_same_site
 from containerkit.registry.connections import Body, Response
 from containerkit.registry.credentials import Credentials
@@ -403,23 +402,23 @@ def test_a_login_is_kept_once_the_registry_knows_it(web: Web, home: Path, realm:
     name = guarded(web, {"ada": SECRET}, realm)
     session = Session(Registries(certs=()))
     with pytest.raises(RegistryError, match=f"^registry {name}: the login of eve is refused") as raised:
-        remote.login(name, "eve", SECRET, session)
+        client.login(name, "eve", SECRET, session)
     assert SECRET not in "".join(traceback.format_exception(raised.value))
     assert credentials.find(name) is None
-    assert remote.login(name, "ada", SECRET, session) == str(home / ".docker/config.json")
+    assert client.login(name, "ada", SECRET, session) == str(home / ".docker/config.json")
     assert credentials.find(name) == ADA
     # What is kept does not stand in for what is given.
     with pytest.raises(RegistryError, match="the login of ada is refused"):
-        remote.login(name, "ada", "wrong", session)
+        client.login(name, "ada", "wrong", session)
     assert credentials.find(name) == ADA
-    assert remote.logout(name) and not remote.logout(name)
+    assert client.logout(name) and not client.logout(name)
 
 
 def test_what_is_not_given_is_asked_for(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     name = guarded(web, {"ada": SECRET})
     monkeypatch.setattr("builtins.input", lambda prompt: "ada" if name in prompt else "")
     monkeypatch.setattr("getpass.getpass", lambda prompt: SECRET if "ada" in prompt else "")
-    remote.login(name, "", None, Session(Registries(certs=())))
+    client.login(name, "", None, Session(Registries(certs=())))
     assert credentials.find(name) == ADA
 
 
@@ -429,24 +428,24 @@ def test_a_user_name_that_cannot_be_one_is_refused_without_repeating_it(
 ) -> None:
     monkeypatch.setattr("builtins.input", lambda prompt: user)
     with pytest.raises(InvalidArgument, match="a user name is needed") as raised:
-        remote.login(web.authority, user, SECRET, Session(Registries(certs=())))
+        client.login(web.authority, user, SECRET, Session(Registries(certs=())))
     assert SECRET not in str(raised.value) and web.requests == []
 
 
 def test_a_registry_can_be_named_by_its_address(web: Web) -> None:
     name = guarded(web, {"ada": SECRET})
-    remote.login(f"http://{name}/v2/", "ada", SECRET, Session(Registries(certs=())))
-    assert credentials.find(name) == ADA and remote.logout(f"http://{name}/")
+    client.login(f"http://{name}/v2/", "ada", SECRET, Session(Registries(certs=())))
+    assert credentials.find(name) == ADA and client.logout(f"http://{name}/")
     credentials.store("docker.io", ADA)
-    assert remote.logout("https://index.docker.io/v1/") and credentials.find("docker.io") is None
+    assert client.logout("https://index.docker.io/v1/") and credentials.find("docker.io") is None
 
 
 @pytest.mark.parametrize("name", ["", "registry", "registry.lan/team", "a b", "https://", "ada", "-x.lan"])
 def test_what_is_no_registry_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^registry '{name}': expected a host"):
-        remote.login(name, "ada", SECRET, Session(Registries()))
+        client.login(name, "ada", SECRET, Session(Registries()))
     with pytest.raises(InvalidArgument, match=f"^registry '{name}': expected a host"):
-        remote.logout(name)
+        client.logout(name)
 
 
 def test_words_of_a_registry_are_free_of_secrets(web: Web) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from containerkit import remote
 from containerkit.configuration import Registries
 from containerkit.errors import ContainerkitError, InvalidArgument, RegistryError
-from containerkit.registry import credentials
+from containerkit.registry import client, credentials
 from containerkit.registry.credentials import Credentials, erase, find, store
 from containerkit.registry.sessions import Session
 
@@ -460,11 +459,11 @@ def _leaks_place(docker: Path) -> None:
 
 
 def _leaks_login(docker: Path) -> None:
-    remote.login("no registry", "ada", SECRET, Session(Registries()))
+    client.login("no registry", "ada", SECRET, Session(Registries()))
 
 
 def _leaks_name(docker: Path) -> None:
-    remote.login("registry.lan", f"ada:{SECRET}", SECRET, Session(Registries()))
+    client.login("registry.lan", f"ada:{SECRET}", SECRET, Session(Registries()))
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.events import Events
 from containerkit.store.leases import Leases
-from containerkit.supervise import log, messages
-from containerkit.supervise.logfiles import Reader
-from containerkit.supervise.output import Output
+from containerkit.supervise import messages
+from containerkit.supervise.output import log
+from containerkit.supervise.output.collected import Output
+from containerkit.supervise.output.logfiles import Reader
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n#junk\n1001:x:7:7::/seven:\n"
 GROUP = "root:x:0:\nweb:x:34:\nstaff:x:50:web,root\n"

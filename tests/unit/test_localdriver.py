@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from containerkit.supervise.localdriver import addressed
+from containerkit.supervise.volumes.local import addressed
 
 
 @pytest.mark.parametrize(("kind", "device", "options", "told"), [

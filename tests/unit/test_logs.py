@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from containerkit import logs
-from containerkit.supervise import log, logfiles
+from containerkit.reading import logs
+from containerkit.supervise.output import log, logfiles
 
 
 @pytest.fixture

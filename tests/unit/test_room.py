@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from containerkit.net.room import Room
+from containerkit.net.budget import Room
 
 
 @pytest.mark.parametrize(("limit", "count"), [(256, 16), (1256, 250), (100_000, 1024)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from containerkit.errors import InvalidArgument
-from containerkit.template import render
+from containerkit.reading.template import render
 
 DATA = {
     "Name": "/web",

@@ -1,0 +1,116 @@
+"""Containers made and started: what ``create``, ``run``, ``call`` and ``start`` have the supervision do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from containerkit.errors import InvalidArgument, Timeout
+from containerkit.options import Command, Duration, LogOptions, Settings, duration, settings
+from containerkit.results import Result
+from containerkit.store.containers import ContainerRecord
+from containerkit.store.images import ImageRecord
+from containerkit.store.store import Store
+from containerkit.supervise import launch, messages, processes
+from containerkit.supervise.networks import membership
+from containerkit.supervise.output.collected import Output
+
+if TYPE_CHECKING:
+    from containerkit.engine import Engine
+    from containerkit.image import Image
+
+
+def create(engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> ContainerRecord:
+    """A container that does not run yet."""
+    chosen = _settle(engine, command, options)
+    wishes = membership.wishes(engine.store, engine.configuration, chosen)
+    return launch.create(
+        engine.store, image._record, image._reference, chosen, wishes, replace=bool(options.get("replace"))
+    )
+
+
+def run(engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> ContainerRecord:
+    """A container that has started."""
+    chosen = _settle(engine, command, options)
+    running = _launch(engine, image, chosen, options, None)
+    running.wait_started(engine.store)
+    running.channel.close()
+    if chosen.name:  # it may follow another one that others are linked to
+        membership.tell_linked(engine.store, running.record)
+    return running.record
+
+
+def walk(
+    engine: Engine, image: Image, command: Command, options: Mapping[str, Any], gates: Sequence[int]
+) -> launch.Running:
+    """A start that waits at two gates, before each of its operations (runtime/gate.py)."""
+    chosen = _settle(engine, command, options)
+    return _launch(engine, image, chosen, options, None, gates=gates)
+
+
+def call(
+    engine: Engine, image: Image, command: Command, options: Mapping[str, Any], *,
+    input: bytes | str | None, timeout: Duration | None, check: bool,
+) -> Result:  # fmt: skip
+    """What came of a container that ran to its end, and is gone."""
+    seconds = None if timeout is None else duration(timeout, "timeout")
+    # Its output is the result: all of it.
+    whole = LogOptions(max_size=-1, max_file=1)
+    chosen = _settle(engine, command, {**options, "remove": True, "log_options": whole})
+    running = _launch(engine, image, chosen, options, input, with_log=True)
+    began = time.monotonic()
+    with running.channel:
+        try:
+            started = running.wait_started(engine.store, seconds)
+            ended = running.wait_ended(engine.store, seconds) if started else None
+        except BaseException:
+            os.close(running.log)
+            raise
+    last = ended or messages.Exited(-1, time.monotonic() - began)
+    output = Output.of_log(running.log)
+    result = Result(last.exit_code, last.duration, last.oom_killed, running.record.command, output)
+    if ended is None:
+        raise Timeout(f"container {running.record.name}: still running after {seconds} s; ended", result=result)
+    return result.check() if check else result
+
+
+def start(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
+    """Start a container that does not run."""
+    with _stdin(None) as stdin:
+        running = launch.start(store, record, image, stdin)
+    running.wait_started(store)
+    running.channel.close()
+    membership.tell_linked(store, record)
+
+
+def _settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
+    bounds = engine.configuration.log.options(options.get("log_options"))
+    chosen = replace(settings(command, {**options, "log_options": bounds}), session=engine._session)
+    if options.get("replace") and not chosen.name:
+        raise InvalidArgument("replace: needs a name: it removes the container of that name first")
+    return chosen if options.get("network") is not None else membership.possible(chosen)
+
+
+def _launch(
+    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], input: bytes | str | None, *,
+    with_log: bool = False, gates: Sequence[int] = (),
+) -> launch.Running:  # fmt: skip
+    wishes = membership.wishes(engine.store, engine.configuration, chosen)
+    with _stdin(input) as stdin:
+        return launch.run(
+            engine.store, image._record, image._reference, chosen, wishes, stdin,
+            replace=bool(options.get("replace")), with_log=with_log, gates=gates,
+        )  # fmt: skip
+
+
+@contextmanager
+def _stdin(input: bytes | str | None) -> Iterator[int]:
+    descriptor = processes.stdin_of(input)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
