@@ -11,7 +11,8 @@ from containerkit.oci.runtime_spec import Spec
 from containerkit.options import Mount, Settings
 from containerkit.reading import connections, inspection, mountinfo, template
 from containerkit.store.containers import ALIVE
-from containerkit.supervise import configjson, configure, ending
+from containerkit.supervise import configjson, ending
+from containerkit.supervise.configure.process import describe_command
 from containerkit.supervise.health import Health
 from containerkit.views import html
 from containerkit.views.shown import Shown
@@ -224,7 +225,7 @@ class ContainerFacts(Shown):
             return html.note(f"container {self._last_name}: removed")
         rows = {
             "image": record.image_reference,
-            "command": configure.describe_command(record.command),
+            "command": describe_command(record.command),
             "status": record.status if record.exit_code is None else f"{record.status} ({record.exit_code})",
         }
         addresses = {name: one.ip_address or one.ip6_address for name, one in self.networks.items()}

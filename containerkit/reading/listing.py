@@ -9,7 +9,8 @@ from typing import Any
 from containerkit.errors import InvalidArgument
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import configure, recover
+from containerkit.supervise import recover
+from containerkit.supervise.configure.process import describe_command
 
 STATUSES = ("created", "running", "paused", "restarting", "exited", "dead")
 _FILTERS = ("image", "label", "name", "status")
@@ -62,7 +63,7 @@ def row(record: ContainerRecord) -> dict[str, Any]:
     return {
         "name": record.name,
         "image": record.image_reference,
-        "command": configure.describe_command(record.command),
+        "command": describe_command(record.command),
         "status": record.status,
         "exit_code": record.exit_code,
         "created": datetime.fromtimestamp(record.created, timezone.utc),

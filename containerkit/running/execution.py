@@ -15,7 +15,8 @@ from containerkit.options import command as split_command
 from containerkit.results import Result
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import configure, launch, processes
+from containerkit.supervise import launch, processes
+from containerkit.supervise.configure.process import describe_command, exec_process
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Execution:
             raise InvalidArgument(f"workdir {workdir!r}: must be an absolute path")
         root = f"/proc/{record.pid}/root"
         who = None if user is None else launch.identity_in([root], str(user), record.name)
-        process = configure.exec_process(spec, arguments, who, environment(env or {}), workdir or "", tty)
+        process = exec_process(spec, arguments, who, environment(env or {}), workdir or "", tty)
         return cls(store, record, spec, process)
 
     def open(self, streams: tuple[int, int, int]) -> processes.Session:
@@ -79,7 +80,7 @@ class Execution:
         code, oom_killed = (-1, False) if exited is None else (exited.exit_code, exited.oom_killed)
         result = Result(code, time.monotonic() - began, oom_killed, arguments, output)
         if exited is None:
-            what = configure.describe_command(arguments)
+            what = describe_command(arguments)
             raise Timeout(
                 f"container {self.record.name}: {what}: still running after {timeout} s; ended", result=result
             )

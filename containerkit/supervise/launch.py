@@ -39,8 +39,14 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, Wish
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
-from containerkit.supervise import configjson, configure, ending, etc, linking, messages, names, recover
+from containerkit.supervise import configjson, ending, etc, linking, messages, names, recover
 from containerkit.supervise.client import spawner
+from containerkit.supervise.configure.image import inherit, probe
+from containerkit.supervise.configure.limits import asks_for_limits
+from containerkit.supervise.configure.machine import Machine
+from containerkit.supervise.configure.namespaces import choices, join, share_names
+from containerkit.supervise.configure.process import command_of, with_environment
+from containerkit.supervise.configure.spec import configure
 from containerkit.supervise.networks import membership, sharing
 from containerkit.supervise.volumes import drivers, settling
 
@@ -131,9 +137,9 @@ def reserve(
         InvalidArgument: there is no command to run.
         NotFound: a container that it shall have the volumes of is not there.
     """
-    settings = configure.inherit(settings, image.config.config)
+    settings = inherit(settings, image.config.config)
     settings, uses = settling.settle(store, settings, image.config.config)
-    command = configure.command_of(settings, image.config.config)
+    command = command_of(settings, image.config.config)
     id = names.random_id()
     # The owner before the row: a row without an owner is one to clean up.
     lease = store.leases.take(id)
@@ -184,16 +190,16 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
     """Make the container's directory, with its configuration, and what it is mounted with."""
     settings = Settings.read(record.options)
     try:
-        place = configure.Place.here()
+        place = Machine.here()
         exchange, kept = place.exchange(settings), place.swapped(settings)
         store.snapshots.prepare(record.id, image, exchange)
         who = _identity(store, record, image, settings, place)
         settling.prepare(store, record, image, settings, place.on_disk(settings, who), kept)
-        if place.cgroup is None and configure.asks_for_limits(settings):
+        if place.cgroup is None and asks_for_limits(settings):
             _warn_of_limits()
         path = configjson.directory(store, record.id)
         spec = bundle.validate(
-            configure.configure(
+            configure(
                 record.id,
                 settings,
                 image.config.config,
@@ -227,7 +233,7 @@ def _warn_of_limits() -> None:
 
 
 def _identity(
-    store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings, place: configure.Place
+    store: Store, record: ContainerRecord, image: ImageRecord, settings: Settings, place: Machine
 ) -> accounts.Identity:
     kept = place.kept(settings)
     user = settings.user or (kept.user if kept is not None else image.config.config.user or "")
@@ -377,7 +383,7 @@ def _request(
         has_run=record.started is not None,
         remove=bool(record.auto_remove),
         stdin_open=settings.stdin_open,
-        health=configure.probe(settings.healthcheck),
+        health=probe(settings.healthcheck),
         volumes=others,
         path=tuple(sys.path) if others else (),
         owner=caller if tied else None,
@@ -428,7 +434,7 @@ def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: S
     spec = configjson.read(store, record.id)
     if links and any(one.network is not None and one.network.name == DEFAULT_NETWORK for one in endpoints):
         found = linking.environment(store, record, links)
-        configjson.write(store, record.id, configure.with_environment(spec, settings, image.config.config, found))
+        configjson.write(store, record.id, with_environment(spec, settings, image.config.config, found))
     etc.write(store, record, settings)
     return endpoints
 
@@ -444,7 +450,7 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
     paths, files, pid = {}, {}, 0
     users: Linux | None = None
     hostname = ""
-    for kind, choice in configure.choices(settings).items():
+    for kind, choice in choices(settings).items():
         if choice.startswith("container:"):
             other = recover.truth(store, store.containers.find(choice.partition(":")[2]))
             if other is None or other.state != "running":
@@ -467,8 +473,8 @@ def _join(store: Store, record: ContainerRecord, settings: Settings) -> int:
                 hostname = configjson.read(store, other.id).hostname
                 files = {there: f"{configjson.directory(store, other.id)}/{name}" for name, there in etc.FILES.items()}
     if paths:
-        spec = configure.join(configjson.read(store, record.id), paths, users, settings)
-        configjson.write(store, record.id, configure.share_names(spec, hostname, files))
+        spec = join(configjson.read(store, record.id), paths, users, settings)
+        configjson.write(store, record.id, share_names(spec, hostname, files))
     return pid
 
 

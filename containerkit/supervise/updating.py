@@ -14,7 +14,8 @@ from containerkit.options import Settings
 from containerkit.options import update as updated
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import configjson, configure
+from containerkit.supervise import configjson
+from containerkit.supervise.configure.limits import resources
 
 
 def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) -> None:
@@ -25,7 +26,7 @@ def update(store: Store, record: ContainerRecord, options: Mapping[str, Any]) ->
     """
     settings = updated(Settings.read(record.options), options)
     spec = configjson.read(store, record.id)
-    limits = configure.resources(settings)
+    limits = resources(settings)
     changed = replace(spec, linux=replace(spec.linux, resources=limits))
     if record.state in ("running", "paused"):
         cgroup = Cgroup(configjson.cgroup(store, record.id))

@@ -7,7 +7,7 @@ import pytest
 from containerkit.oci.runtime_spec import IDMapping, Mount, mapped
 from containerkit.options import Settings
 from containerkit.options.users import keep_id
-from containerkit.supervise.configure import Place
+from containerkit.supervise.configure.machine import Machine
 from containerkit.supervise.userns import Kept, kept
 
 ANNA = (1234, 2345)
@@ -59,8 +59,8 @@ def test_who_is_root_inside_needs_no_map() -> None:
 
 def test_a_path_of_the_host_shows_the_person_as_another() -> None:
     mount = Mount("/data", "bind", "/home/anna", ("rbind", "rprivate"))
-    assert Place(person=ANNA).swapped(Settings(userns="keep-id")) is None
-    assert Place(person=ANNA).swapped(Settings(userns="keep-id:uid=1000")) == Kept(ANNA, (1000, 2345))
+    assert Machine(person=ANNA).swapped(Settings(userns="keep-id")) is None
+    assert Machine(person=ANNA).swapped(Settings(userns="keep-id:uid=1000")) == Kept(ANNA, (1000, 2345))
     shown = Kept(ANNA, (1000, 2345)).shown(mount)
     assert shown.options == ("rbind", "rprivate", "ridmap")
     assert mapped(shown.uid_mappings, 1234) == 1000 and mapped(shown.uid_mappings, 1000) == 1234

@@ -37,7 +37,7 @@ from containerkit.oci.runtime_spec import (
 from containerkit.oci.users import Identity
 from containerkit.options import settings
 from containerkit.runtime import affinity, bundle, mount_options, namespaces, places, plan, program
-from containerkit.supervise.configure import configure
+from containerkit.supervise.configure.spec import configure
 
 MOUNT = (Namespace("mount"),)
 NOTIFY = Seccomp("SCMP_ACT_ALLOW", syscalls=(SeccompSyscall(("mkdir",), "SCMP_ACT_NOTIFY"),))
