@@ -223,14 +223,15 @@ def test_a_device_rate_holds_and_bytes_are_counted(cgroup: Cgroup, disk: tuple[i
     cgroup.apply(Resources(block_io=limit))
     began = time.monotonic()
     assert Child(cgroup, lambda: write_direct(path, 2 * MIB)).wait() == 0
-    assert 0.7 < time.monotonic() - began < 5
+    held = time.monotonic() - began
+    assert held > 0.7
     stats = cgroup.stats()
     assert 2 * MIB <= stats.io_write_bytes < 3 * MIB
     assert stats.io_write_ops >= 2
     cgroup.apply(Resources(block_io=BlockIO(throttle_write_bps_device=(ThrottleDevice(major, minor, 0),))))
     began = time.monotonic()
     assert Child(cgroup, lambda: write_direct(path, 2 * MIB)).wait() == 0
-    assert time.monotonic() - began < 0.7
+    assert time.monotonic() - began < held
 
 
 def refused(path: str, flags: int) -> bool:
@@ -259,6 +260,13 @@ def test_device_rules_can_be_changed_and_tell_reading_from_writing(cgroup: Cgrou
     assert Child(cgroup, lambda: refused("/dev/kmsg", os.O_WRONLY)).wait() == 0
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 class Clock:
     """Memory that a child counts up in."""
 
@@ -278,15 +286,14 @@ class Clock:
 def test_frozen_processes_stand_still_until_they_are_thawed(cgroup: Cgroup) -> None:
     clock = Clock()
     child = Child(cgroup, clock.run)
-    time.sleep(0.05)
-    assert clock.moves()
+    wait_for(clock.moves)
     cgroup.freeze()
     cgroup.freeze()
     assert cgroup.is_frozen()
     assert not clock.moves()
     cgroup.thaw()
     assert not cgroup.is_frozen()
-    assert clock.moves()
+    wait_for(clock.moves)
     cgroup.kill()
     child.wait()
 
@@ -310,13 +317,6 @@ def fork_tree() -> None:
                 os._exit(0)
             sleep()
     sleep()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_kill_ends_the_whole_tree(cgroup: Cgroup) -> None:
@@ -425,16 +425,23 @@ def test_a_clone_is_born_in_the_v2_hierarchy(cgroup: Cgroup) -> None:
 def test_stats_tell_of_the_work_done(cgroup: Cgroup) -> None:
     def work() -> None:
         touch(8 * MIB)
-        spin(0.2)
+        while time.process_time() < 0.2:
+            pass
         sleep()
+
+    def used() -> int:
+        return reader.sample().cpu_usage_ns
+
+    def has_worked() -> bool:
+        before = used()
+        time.sleep(0.1)
+        return before == used() > 150_000_000
 
     child = Child(cgroup, work)
     with StatsReader(cgroup) as reader:
-        first = reader.sample()
-        time.sleep(0.5)
+        wait_for(has_worked)
         last, stats = reader.sample(), reader.stats()
-    worked = (last.cpu_usage_ns - first.cpu_usage_ns) / 1e9
-    assert 0.1 < worked < 0.45
+    assert last.cpu_usage_ns < 600_000_000
     assert stats.cpu_usage_seconds == pytest.approx(last.cpu_usage_ns / 1e9, abs=0.01)
     # How the time is shared out is sampled: on a slow machine one of them may have all of it.
     parts = stats.cpu_user_seconds + stats.cpu_system_seconds
