@@ -21,12 +21,14 @@ One backup::
 
 Or into a directory of many (directory, which draws it), where what several have is kept once::
 
-    directory.Directory.add     a backup is a file of its own; retention says which stay
+    directory.Directory.add     a backup is a file of its own; retention.py says which stay
       cutting.Cutter              contents become blocks, hashed and compressed by several threads
       snapshots.shelve            so does the manifest, in groups of lines: those that have not changed are there
-      packs.Writer                blocks become packs; secrecy keeps them from those without the passphrase
+      packs.Writer                blocks become packs; secrecy.py keeps them from those without the passphrase
 
-``place.Place`` says where a backup is, whatever form it has; ``opened.Opened`` is what is read of it.
+``place.Place`` says where a backup is, whatever form it has; ``opened.Opened`` is what is read of it. A tree and its
+names are ``items``, all that is said of one ``manifest``; ``staging`` keeps a tree as it was at one moment; ``compare``
+says what two trees differ in; ``sources`` opens a file, a URL or an open file so that it can be sought in.
 
 One restore::
 

@@ -23,7 +23,7 @@ One build, from the one who asks on::
           mounting                its mounts: caches, binds, secrets, files in memory
         workdir                 WORKDIR: a directory that is not there → a layer
         cache.Cache           by key: the layer that came out of it once, and its inputs; inline: one that images carry
-    result.write          the last state becomes an image with its history, at once or not at all
+    result.write          the last state becomes an image with its history (history), at once or not at all
     report                how it went: each step, HIT or MISS, and because of what
     buildcache            ``ck.build_cache``: what builds keep, to be looked at and emptied
 

@@ -30,7 +30,9 @@ A build then asks, instruction by instruction::
     config.apply                what it changes of the image's config, where it changes that
 
 ``config.apply_changes`` is that walk for the ``changes=`` of an import or a commit. ``dump`` writes instructions down
-so that parsing gives the same again; ``dump.from_config`` says an image's config in instructions.
+so that parsing gives the same again; ``dump.from_config`` says an image's config in instructions. ``literal`` makes
+instructions of values, in which everything is meant as it is (``quoting``); ``recovering`` makes a Dockerfile of an
+image's history and config.
 
 Source: the Dockerfile reference of Docker, and what its builder BuildKit does where that is silent.
 """

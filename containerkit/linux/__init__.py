@@ -13,13 +13,19 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``scheduling``     turns on processors and disks
 ``sealed``         the interpreter as a file that nobody can write to
 ``capabilities``   names, sets, capset
-``seccomp``        profiles to filters, filters to the kernel
+``seccomp``        a program becomes this process's filter; ``seccomp_compiler`` makes it of a profile, with
+                   libseccomp, and ``seccomp_cache`` keeps it on disk
 ``cgroups``        v1, v2 and hybrid behind one interface
 ``loopback``       lo up
 ``netlink``        links, addresses, routes: rtnetlink, by hand
 ``netview``        links, routes and neighbours are shown: pyroute2
 ``routes``         where there are ways to: proc_net
 ``nftables``       libnftables: commands, each one transaction
+``conntrack``      what the kernel remembers of translated datagrams: ctnetlink, by hand
+``procfs``         what ``/proc/PID`` tells of a process
+``files``          syncfs, renameat2, flock, copies with their holes, files that appear when they are whole
+``loopdev``        a file as a block device
+``bpf``            bpf(2): a program decides on devices, as cgroup v2 wants it
 ``inotify``        a file has grown
 ``loop``           poll: descriptors and moments, with what to do then
 =================  ==========================================================================

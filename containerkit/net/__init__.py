@@ -19,7 +19,8 @@ like this::
                     passed on; connection.py is one connection, datagrams.py the clients that have none; budget.py
                     bounds them all, so that nobody outside takes the monitor's last descriptors
     resolver.py     answers the container's questions at 127.0.0.11, on networks that have names; dns.py is the grammar,
-                    forwarding.py passes on what others know
+                    forwarding.py passes on what others know, conversation.py is DNS over one TCP connection
+    waiting.py      what waits for an answer, all for the same time; expiry.py ends what was silent for a while
 
 The monitor is the container's resolver and its relay: both go with it, and there is no other process to lose. A network
 namespace takes the cable with it; addresses and elements go in the monitor's last steps, or in those of whoever finds

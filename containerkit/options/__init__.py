@@ -3,9 +3,9 @@
 Options are written as a person writes them (:class:`RunOptions`) and kept as the machine needs them
 (:class:`Settings`): bytes, seconds, lists. Whatever cannot be right is refused here, before anything is touched.
 
-``values`` has the grammar of single values, ``policies``, ``devices``, ``ports`` and ``networks`` that of the larger
-ones, ``readers`` the table of which option is read how. ``builds`` has the options of builds; ``names`` is about what
-options are called.
+``values`` has the grammar of single values, ``policies``, ``devices``, ``mounts``, ``ports``, ``networks`` and
+``users`` that of the larger ones, ``readers`` the table of which option is read how. ``builds`` has the options of
+builds; ``names`` is about what options are called.
 """
 
 from __future__ import annotations

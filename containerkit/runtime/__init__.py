@@ -12,6 +12,7 @@ One start, file by file::
 
     bundle.py        config.json is read and validated                        -> Spec
     plan.py          the Spec becomes a Plan: pure, no kernel, no root        -> Plan(outside, inside)
+      operation.py     what operations, plans and contexts are; affinity.py reads lists of processors
     create.py        outside operations: cgroup, mapped mounts, clone3; the parent gets a Child ...
     init.py          ... and the child executes the inside operations:
       rootfs.py        the root file system, and pivot_root into it

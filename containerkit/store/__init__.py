@@ -31,6 +31,23 @@ One run::
 
 An ordinary user's trees hold files of other users: who touches them there says so with :mod:`rights`.
 
+All files by what they keep (:mod:`paths` draws the tree on disk):
+
+===========================================  =========================================================
+``store`` ``database``                       all of it; the SQLite file, which many processes write
+``blobs`` ``ingest`` ``imports``             bytes by digest; on their way in; from a directory or tar
+``downloads`` ``workspace``                  what comes from afar; private directories for work
+``images`` ``imagerows`` ``layout``          images and their names; their rows; index.json for others
+``layers`` ``snapshots`` ``owners``          unpacked layers; containers' roots; layers with other owners
+``containers`` ``leases`` ``events``         containers' rows and states; who is alive; what happened
+``networks`` ``netrows``                     networks' rows, and these as values
+``addresses`` ``leasing``                    subnets and what is free in them; who has which address
+``volumes`` ``volumerows``                   volumes and their directories; their rows and users
+``buildsteps`` ``filedigests``               the build cache; digests of files that were read before
+``trees`` ``usage`` ``verify`` ``rights``    trees of strangers; room on the disk; damage; whose files
+``debian``                                   Debian systems from this machine's apt sources
+===========================================  =========================================================
+
 What keeps garbage and haste apart is one rule: **a blob gets its name inside the transaction that writes the rows that
 use it.** So whoever holds the write lock knows that a blob without a row is garbage, whoever is at work meanwhile, and
 a process that is killed leaves files in tmp/ only, whose lock the kernel has dropped: the next ingest sweeps them. What

@@ -17,6 +17,7 @@ One ``run`` comes from ``engine`` and ``starting``, which have read its options,
 
     networks/membership.py   which networks it wants to be on (the default one is made when it is not there)
     launch.py                lease, row (state creating, addresses leased), bundle on disk, then one Start message
+      names.py                 a name for a container that was given none
       configure/               options and image config become a runtime-spec configuration; devices.py helps
       volumes/settling.py      what is mounted: volumes get their names before the row, their first content after it
       etc.py                   /etc/hosts, /etc/resolv.conf, /etc/hostname

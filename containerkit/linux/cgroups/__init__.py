@@ -30,8 +30,10 @@ One start, walked through
 ``exec_group``     the child cgroup of one exec'd process
 ``oom``            being told that memory has run out
 ``files``          reading and writing the kernel's files, and the errors that come of it
-``controller``     what a controller's file has to offer; ``controllers`` has all of them in a list
-``cpu`` … ``perf_event``   one file per controller: writes of v1 and v2, and what its statistics say
+``controller``     what a controller's file has to offer: its writes of v1 and v2, and what its statistics say;
+                   ``controllers`` has all of them in a list: ``cpu``, ``cpuacct``, ``cpuset``, ``memory``, ``pids``,
+                   ``blkio``, ``devices``, ``hugetlb``, ``net_cls``, ``perf_event``
+``pressure``       how long processes have waited for a resource
 ``device_filter``  device rules as an eBPF program, for v2 has no files for them
 ``freezer``        freeze and thaw
 ``processes``      list and kill
