@@ -284,10 +284,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'containerkit' has no attribute {name!r}")
-    from importlib import import_module
+        raise import_module("containerkit.options.foreign").no_such_name(name)
 
     value = getattr(import_module(f"containerkit.{home}"), name)
     # Collections depend on the default engine, which can change: they are asked for each time.

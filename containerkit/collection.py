@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from containerkit.errors import ContainerkitError, InvalidState, NotFound
+from containerkit.options import foreign
 from containerkit.results import PruneReport
 from containerkit.supervise.volumes import drivers
 from containerkit.views import frames, html, text
@@ -38,6 +39,7 @@ class _Collection(Shown):
         return sorted(one.name for one in self)
 
 
+@foreign.answers
 class ImageCollection(_Collection):
     """The local images: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``save()``."""
 
@@ -126,6 +128,7 @@ class ImageCollection(_Collection):
         return html.table(self.rows(), ("image", "id", "size", "created"), empty="no images")
 
 
+@foreign.answers
 class ContainerCollection(_Collection):
     """The containers, newest first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``."""
 
@@ -191,6 +194,7 @@ class ContainerCollection(_Collection):
         return html.table(self.rows(), self._COLUMNS, empty="no containers")
 
 
+@foreign.answers
 class NetworkCollection(_Collection):
     """The networks, the built-in ones first: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``graph()``."""
 
@@ -249,6 +253,7 @@ class NetworkCollection(_Collection):
         return html.table(self.rows(), self._COLUMNS, empty="no networks")
 
 
+@foreign.answers
 class VolumeCollection(_Collection):
     """The volumes, by name: iterable, ``len``, ``["name"]``, ``in``, ``frame()``, ``prune()``."""
 

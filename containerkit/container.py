@@ -21,6 +21,7 @@ from containerkit.options import (
     Settings,
     container_name,
     duration,
+    foreign,
     shows_options,
     signal_number,
 )
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from containerkit.xray.values import XRay
 
 
+@foreign.answers
 class Container(ContainerFacts):
     """A container. Made by ``run``, ``create``, ``get`` and ``list``; reads its current state when asked."""
 
@@ -122,6 +124,7 @@ class Container(ContainerFacts):
             ending.send(record, number)
         return self
 
+    @foreign.knows_keywords
     def stop(self, timeout: Duration | None = None) -> Container:
         """Ask it to end with its stop signal; kill it when it has not after ``timeout``. An ended one stays ended.
 
@@ -186,6 +189,7 @@ class Container(ContainerFacts):
         updating.update(self._engine.store, self._record(), resources)
         return self
 
+    @foreign.knows_keywords
     def wait(self, timeout: Duration | None = None) -> int:
         """Wait until it has ended; its exit code.
 
@@ -222,6 +226,7 @@ class Container(ContainerFacts):
         conditions.wait(self, condition, duration(timeout, "timeout"))
         return self
 
+    @foreign.knows_keywords
     def remove(self, *, force: bool = False, volumes: bool = False) -> Container:
         """Remove it, its log and its writable layer.
 
@@ -244,6 +249,7 @@ class Container(ContainerFacts):
 
     # -- processes in it ---------------------------------------------------------------------------------------------
 
+    @foreign.knows_keywords
     def exec(
         self,
         command: Command,
@@ -276,6 +282,7 @@ class Container(ContainerFacts):
         result = self._execution(command, env, user, workdir, tty=False).run(input, seconds)
         return result.check() if check else result
 
+    @foreign.knows_keywords
     def popen(
         self,
         command: Command,
@@ -328,6 +335,7 @@ class Container(ContainerFacts):
 
     # -- output ------------------------------------------------------------------------------------------------------
 
+    @foreign.knows_keywords
     def logs(
         self,
         *,
@@ -414,6 +422,7 @@ class Container(ContainerFacts):
         files.export(self._root(), files.absolute(path))
         return self
 
+    @foreign.knows_keywords
     def commit(
         self,
         tag: str | None = None,
@@ -458,6 +467,7 @@ class Container(ContainerFacts):
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
+    @foreign.knows_keywords
     def stats(self) -> Stats:
         """What it uses now.
 

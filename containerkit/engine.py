@@ -23,7 +23,7 @@ from containerkit.errors import (
     from_os_error,
 )
 from containerkit.oci import platforms
-from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, RunOptions, shows_options
+from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, RunOptions, foreign, shows_options
 from containerkit.results import Doctor, PruneReport, Result, SearchResults
 from containerkit.store.paths import Paths
 from containerkit.views import html
@@ -288,6 +288,7 @@ class Engine(Shown):
 
         return Image.build(context, dockerfile=dockerfile, contexts=contexts, engine=self, **options)
 
+    @foreign.knows_keywords
     def pull(
         self, reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
         progress: Choice = "auto", timeout: opts.Duration | None = None,

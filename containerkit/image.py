@@ -17,6 +17,7 @@ from containerkit.options import (
     Duration,
     RunOptions,
     duration,
+    foreign,
     shows_options,
 )
 from containerkit.recipes.instructions import Fluent
@@ -36,6 +37,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@foreign.answers
 class Image(ImageFacts, Fluent):
     """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
 
@@ -60,6 +62,7 @@ class Image(ImageFacts, Fluent):
         return Image(engine, record.id, name)
 
     @classmethod
+    @foreign.knows_keywords
     def pull(
         cls,
         reference: str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from containerkit import engine as engines
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
-from containerkit.options import network_name
+from containerkit.options import foreign, network_name
 from containerkit.options.networks import aliases as read_aliases
 from containerkit.sessions import session
 from containerkit.store.netrows import DEFAULT_NETWORK
@@ -28,6 +28,7 @@ _MODES = ("host", "none")
 Texts = str | Sequence[str] | None
 
 
+@foreign.answers
 class Network(Shown):
     """A network that containers are on. Made by ``create``, ``get`` and ``list``; reads its current state when asked.
 
@@ -67,6 +68,7 @@ class Network(Shown):
         return [cls.get(name, engine=engine) for name in (DEFAULT_NETWORK, *_MODES, *others)]
 
     @classmethod
+    @foreign.knows_keywords
     def create(
         cls,
         name: str,

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from containerkit.errors import NotFound, ProcessFailed
+from containerkit.options import foreign
 from containerkit.views import frames, html, text
 from containerkit.views import steps as drawing
 from containerkit.views.shown import Shown
@@ -39,6 +40,7 @@ class LogLine:
         return self.text
 
 
+@foreign.answers
 @dataclass(frozen=True, eq=False)
 class Result(Shown):
     """How a process ended, and what it wrote.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
 from containerkit.engine import default_engine
-from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, Duration, RunOptions, shows_options
+from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, Duration, RunOptions, foreign, shows_options
 
 if TYPE_CHECKING:
     from containerkit.builder.buildcache import BuildCache
@@ -177,6 +177,7 @@ def prune(*, all: bool = False, volumes: bool = False, filters: Mapping[str, str
     return default_engine().prune(all=all, volumes=volumes, filters=filters)
 
 
+@foreign.knows_keywords
 def pull(
     reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
     progress: Choice = "auto", timeout: Duration | None = None,

@@ -16,7 +16,7 @@ from containerkit.backup.items import Item
 from containerkit.backup.place import Place
 from containerkit.backup.sources import Source
 from containerkit.errors import AlreadyExists, InvalidArgument, NotFound
-from containerkit.options import volume_name
+from containerkit.options import foreign, volume_name
 from containerkit.progress import Choice
 from containerkit.sessions import session
 from containerkit.store import rights
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from containerkit.store.volumerows import VolumeRecord
 
 
+@foreign.answers
 class Volume(Shown):
     """Files that outlive containers. Made by ``create``, ``get`` and ``list``, and for a container that names it."""
 
@@ -67,6 +68,7 @@ class Volume(Shown):
         return [cls(engine, record.name) for record in _filtered(engine, filters or {})]
 
     @classmethod
+    @foreign.knows_keywords
     def create(
         cls,
         name: str | None = None,

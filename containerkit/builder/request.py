@@ -23,7 +23,15 @@ from containerkit.dockerfile.reading import stage_name
 from containerkit.errors import BuildError, ContainerkitError, InvalidArgument, NotFound, Timeout, from_os_error
 from containerkit.oci import platforms
 from containerkit.oci.reference import Reference
-from containerkit.options import BUILD_DEFAULTS, BuildOptions, RunOptions, StepOptions, duration, unknown_option
+from containerkit.options import (
+    BUILD_DEFAULTS,
+    BuildOptions,
+    RunOptions,
+    StepOptions,
+    duration,
+    foreign,
+    unknown_option,
+)
 from containerkit.progress import choose
 from containerkit.store.images import ImageRecord
 from containerkit.store.workspace import Workspace
@@ -80,7 +88,8 @@ def _refuse_unknown(options: BuildOptions, *, with_file: bool) -> None:
     for name in sorted(options.keys() - BuildOptions.__annotations__.keys()):
         if name in RunOptions.__annotations__:
             raise InvalidArgument(f"option {name}: builds take {', '.join(sorted(StepOptions.__annotations__))}")
-        raise unknown_option(name, (*BuildOptions.__annotations__, "contexts", *["dockerfile"] * with_file))
+        known = (*BuildOptions.__annotations__, "contexts", *["dockerfile"] * with_file)
+        raise unknown_option(name, known, foreign.OF_BUILDS)
 
 
 def several(said: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Options are written as a person writes them (:class:`RunOptions`) and kept as th
 
 ``values`` has the grammar of single values, ``policies``, ``devices``, ``mounts``, ``ports``, ``networks`` and
 ``users`` that of the larger ones, ``readers`` the table of which option is read how. ``builds`` has the options of
-builds; ``names`` is about what options are called.
+builds; ``names`` is about what options are called, and ``foreign`` about what others call them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from containerkit.errors import InvalidArgument
-from containerkit.options import networks, readers
+from containerkit.options import foreign, networks, readers
 from containerkit.options.builds import BUILD_DEFAULTS, BuildOptions, StepOptions
 from containerkit.options.devices import DeviceMapping, Rates
 from containerkit.options.mounts import Mount, refuse_twice, volume_name
@@ -316,7 +316,7 @@ def settings(command_: Command, options: Mapping[str, Any]) -> Settings:
 def _reader(name: str) -> Callable[[Any, str], Any]:
     reader = readers.READERS.get(name)
     if reader is None:
-        raise unknown_option(name, (*readers.READERS, *_OF_THE_CALL))
+        raise unknown_option(name, (*readers.READERS, *_OF_THE_CALL), foreign.OPTIONS)
     return reader
 
 

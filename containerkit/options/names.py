@@ -37,7 +37,24 @@ def shows_options(options: type, defaults: Mapping[str, Any] | None = None) -> C
     return show
 
 
-def unknown_option(name: str, known: Iterable[str]) -> InvalidArgument:
-    """The error for an option that there is not, with the nearest of those that there are."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return InvalidArgument(f"option {name}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
+def unknown_option(name: str, known: Iterable[str], foreign: Mapping[str, str]) -> InvalidArgument:
+    """The error for an option that there is not, with what to write instead.
+
+    Args:
+        known: those that there are.
+        foreign: what others call them, and what to write (see :mod:`containerkit.options.foreign`).
+    """
+    meant = name if name in foreign else near(name, [*known, *foreign])
+    if meant in foreign:
+        return InvalidArgument(f"option {name}: {foreign[meant]}")
+    return InvalidArgument(f"option {name}: unknown{did_you_mean(meant)}")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Which of those that there are was most likely meant; ``""`` when none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.7)), "")
+
+
+def did_you_mean(name: str) -> str:
+    """The end of a message; empty for an empty name."""
+    return f"; did you mean {name}?" if name else ""
