@@ -33,14 +33,13 @@ Lists in the environment are separated by commas.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.errors import InvalidArgument, from_os_error, suggestion
 from containerkit.oci import platforms
 from containerkit.options.policies import log_options
 from containerkit.options.values import duration, size
@@ -138,9 +137,8 @@ def _updated(value: Any, given: Mapping[str, Any], where: str, prefix: str) -> A
     changed = {}
     for name, wanted in given.items():
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else "known are " + ", ".join(prefix + n for n in known)
-            raise InvalidArgument(f"{where}: {prefix}{name}: unknown ({hint})")
+            hint = suggestion(str(name), known, before=prefix) or f" (known are {', '.join(prefix + n for n in known)})"
+            raise InvalidArgument(f"{where}: {prefix}{name}: unknown{hint}")
         changed[name] = _member(known[name], wanted, where, prefix + name)
     return replace(value, **changed)
 

@@ -165,29 +165,37 @@ class Engine(Shown):
             InvalidArgument: an option that cannot be right.
             RuntimeFailure: it could not be started; nothing of it is left.
         """
-        found = self._image(image, options)
-        from containerkit.container import Container
+        _call_spawner()
         from containerkit.running import starting
 
-        record = starting.run(self, found, command, options)
+        chosen = starting.settle(self, command, options)
+        record = starting.run(self, self._image(image, options), chosen, options)
+        from containerkit.container import Container
+
         return Container(self, record.id, record.name)
 
     @shows_options(RunOptions)
     def step(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Stepper:
         """A start as :meth:`run` makes it, one operation at a time; see :class:`~containerkit.Stepper`."""
+        _call_spawner()
+        from containerkit.running import starting
+
+        chosen = starting.settle(self, command, options)
         found = self._image(image, options)
         from containerkit.stepping.stepper import Stepper
 
-        return Stepper(self, found, command, options)
+        return Stepper(self, found, chosen, options)
 
     @shows_options(RunOptions)
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Make a container without starting it; otherwise as :meth:`run`."""
-        found = self._image(image, options)
-        from containerkit.container import Container
+        _call_spawner()
         from containerkit.running import starting
 
-        record = starting.create(self, found, command, options)
+        chosen = starting.settle(self, command, options)
+        record = starting.create(self, self._image(image, options), chosen, options)
+        from containerkit.container import Container
+
         return Container(self, record.id, record.name)
 
     @shows_options(RunOptions)
@@ -214,10 +222,13 @@ class Engine(Shown):
             Timeout: time was up; ``result`` has the output so far.
             ProcessFailed: with ``check``; ``result`` has everything.
         """
-        found = self._image(image, options)
+        _call_spawner()
         from containerkit.running import starting
 
-        return starting.call(self, found, command, options, input=input, timeout=timeout, check=check)
+        chosen = starting.settle(self, command, {**options, **starting.OF_A_CALL})
+        seconds = None if timeout is None else opts.duration(timeout, "timeout")
+        found = self._image(image, options)
+        return starting.call(self, found, chosen, options, input=input, seconds=seconds, check=check)
 
     @overload
     def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
@@ -257,10 +268,6 @@ class Engine(Shown):
         return decorated(function, image, timeout, options, self)
 
     def _image(self, image: str | Image, options: Mapping[str, Any]) -> Image:
-        from containerkit.supervise.client import spawner
-
-        # It imports what it needs while this process does the same.
-        spawner.ensure()
         from containerkit.image import Image
 
         if isinstance(image, Image):
@@ -551,6 +558,13 @@ class Engine(Shown):
             "architecture": platform.machine(),
             "cpus": os.cpu_count(),
         }
+
+
+def _call_spawner() -> None:
+    """Have it begin: it imports what it needs while this process does the same."""
+    from containerkit.supervise.client import spawner
+
+    spawner.ensure()
 
 
 _default: Engine | None = None

@@ -28,7 +28,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from containerkit.builder.report import BuildReport
     from containerkit.dockerfile.problems import Problem
@@ -154,6 +154,19 @@ def start_exit_code(error: ContainerkitError) -> int:
 def reason(error: OSError) -> str:
     """Why, in the kernel's words, as part of a message."""
     return (error.strerror or str(error)).lower()
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Which of those that there are was most likely meant; ``""`` when none is near."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word[:100], list(known), 1)), "")
+
+
+def suggestion(word: str, known: Iterable[str], *, before: str = "") -> str:
+    """The end of a message: `` (did you mean …?)``, or nothing where nothing known is near."""
+    meant = near(word, known)
+    return f" (did you mean {before}{meant}?)" if meant else ""
 
 
 def from_os_error(error: OSError, subject: str) -> ContainerkitError:

@@ -29,5 +29,6 @@ One load::
       Images.add_all              everything becomes visible, or nothing: one transaction
 
 A layout is preferred where both are there: it keeps the manifests, so that digests stay. Which name an entry of an
-index has, and why there are three ways to say it, is :mod:`names`; how far all this is, :mod:`telling` tells; the documents as values are in :mod:`values`.
+index has, and why there are three ways to say it, is :mod:`names`; how far all this is, :mod:`telling` tells;
+what both formats share is in :mod:`values`.
 """

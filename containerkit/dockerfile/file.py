@@ -10,9 +10,9 @@ from containerkit.dockerfile.directives import Directives
 from containerkit.dockerfile.instruction import Instruction
 from containerkit.dockerfile.lines import Line
 from containerkit.dockerfile.making import Arg
-from containerkit.dockerfile.problems import Location, Problem, Warning, excerpt, failure, shown, suggestion
+from containerkit.dockerfile.problems import Location, Problem, Warning, excerpt, failure, shown
 from containerkit.dockerfile.stages import Stage
-from containerkit.errors import InvalidArgument, NotFound
+from containerkit.errors import InvalidArgument, NotFound, suggestion
 
 _OWN_SYNTAX = ("docker/dockerfile", "docker/dockerfile-upstream")
 

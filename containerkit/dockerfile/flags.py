@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from containerkit.dockerfile.problems import shown, suggestion
-from containerkit.errors import InvalidArgument
+from containerkit.dockerfile.problems import shown
+from containerkit.errors import InvalidArgument, suggestion
 
 #: ``text`` once, ``truth`` with or without a value, ``list`` as often as one likes.
 Kind = Literal["text", "truth", "list"]

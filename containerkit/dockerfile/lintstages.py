@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from containerkit.dockerfile import jsonform
 from containerkit.dockerfile.instruction import Instruction
 from containerkit.dockerfile.making import Arg
-from containerkit.dockerfile.problems import Warning, suggestion
+from containerkit.dockerfile.problems import Warning
 from containerkit.dockerfile.scope import PROXIES, SOURCE_DATE_EPOCH, Scope, platform_arguments
 from containerkit.dockerfile.setting import Cmd, Entrypoint, Env, Healthcheck, OnBuild, Shell, Workdir
 from containerkit.dockerfile.stages import SCRATCH, Stage, base_of, source_of
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, suggestion
 from containerkit.oci.manifest import Platform
 from containerkit.oci.reference import Reference
 

@@ -13,8 +13,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from containerkit.dockerfile.problems import shown, suggestion
-from containerkit.errors import InvalidArgument
+from containerkit.dockerfile.problems import shown
+from containerkit.errors import InvalidArgument, suggestion
 from containerkit.options.values import size
 
 Fields = tuple[tuple[str, str], ...]

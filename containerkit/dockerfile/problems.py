@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from containerkit.errors import BuildError
@@ -72,12 +71,6 @@ def _cut(line: str) -> str:
 def failure(problems: Sequence[Problem]) -> BuildError:
     """The error that says them all."""
     return BuildError("\n\n".join(map(str, problems)), problems=tuple(problems))
-
-
-def suggestion(word: str, known: Iterable[str], *, before: str = "") -> str:
-    """`` (did you mean …?)``, or nothing where nothing known is near."""
-    near = difflib.get_close_matches(word[:100], list(known), 1)
-    return f" (did you mean {before}{near[0]}?)" if near else ""
 
 
 def shown(text: str) -> str:

@@ -12,7 +12,7 @@ from containerkit.dockerfile.heredoc import Heredoc
 from containerkit.dockerfile.instruction import Command, Instruction, Pairs
 from containerkit.dockerfile.lines import Line
 from containerkit.dockerfile.making import Add, Arg, Copy, From, Run
-from containerkit.dockerfile.problems import NOWHERE, Location, shown, suggestion
+from containerkit.dockerfile.problems import NOWHERE, Location, shown
 from containerkit.dockerfile.setting import (
     Cmd,
     Entrypoint,
@@ -28,7 +28,7 @@ from containerkit.dockerfile.setting import (
     Volume,
     Workdir,
 )
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, suggestion
 from containerkit.options.values import duration
 
 #: White space of ASCII is what separates words.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, near
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,14 +46,4 @@ def unknown_option(name: str, known: Iterable[str], foreign: Mapping[str, str]) 
     meant = name if name in foreign else near(name, [*known, *foreign])
     if meant in foreign:
         return InvalidArgument(f"option {name}: {foreign[meant]}")
-    return InvalidArgument(f"option {name}: unknown{did_you_mean(meant)}")
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Which of those that there are was most likely meant; ``""`` when none is near."""
-    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.7)), "")
-
-
-def did_you_mean(name: str) -> str:
-    """The end of a message; empty for an empty name."""
-    return f"; did you mean {name}?" if name else ""
+    return InvalidArgument(f"option {name}: unknown" + (f" (did you mean {meant}?)" if meant else ""))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from containerkit.errors import InvalidArgument, Timeout
-from containerkit.options import Command, Duration, LogOptions, Settings, duration, settings
+from containerkit.options import Command, LogOptions, Settings, settings
 from containerkit.results import Result
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
@@ -24,18 +24,29 @@ if TYPE_CHECKING:
     from containerkit.image import Image
 
 
-def create(engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> ContainerRecord:
+#: Of ``call``: its output is the result, all of it.
+OF_A_CALL: Mapping[str, Any] = {"remove": True, "log_options": LogOptions(max_size=-1, max_file=1)}
+
+
+def settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
+    """What the options come to. What cannot be right is refused here, before an image is looked for, or pulled."""
+    bounds = engine.configuration.log.options(options.get("log_options"))
+    chosen = replace(settings(command, {**options, "log_options": bounds}), session=engine._session)
+    if options.get("replace") and not chosen.name:
+        raise InvalidArgument("replace: needs a name: it removes the container of that name first")
+    return chosen if options.get("network") is not None else membership.possible(chosen)
+
+
+def create(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> ContainerRecord:
     """A container that does not run yet."""
-    chosen = _settle(engine, command, options)
     wishes = membership.wishes(engine.store, engine.configuration, chosen)
     return launch.create(
         engine.store, image._record, image._reference, chosen, wishes, replace=bool(options.get("replace"))
     )
 
 
-def run(engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> ContainerRecord:
+def run(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> ContainerRecord:
     """A container that has started."""
-    chosen = _settle(engine, command, options)
     running = _launch(engine, image, chosen, options, None)
     running.wait_started(engine.store)
     running.channel.close()
@@ -45,22 +56,17 @@ def run(engine: Engine, image: Image, command: Command, options: Mapping[str, An
 
 
 def walk(
-    engine: Engine, image: Image, command: Command, options: Mapping[str, Any], gates: Sequence[int]
+    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], gates: Sequence[int]
 ) -> launch.Running:
     """A start that waits at two gates, before each of its operations (runtime/gate.py)."""
-    chosen = _settle(engine, command, options)
     return _launch(engine, image, chosen, options, None, gates=gates)
 
 
 def call(
-    engine: Engine, image: Image, command: Command, options: Mapping[str, Any], *,
-    input: bytes | str | None, timeout: Duration | None, check: bool,
+    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], *,
+    input: bytes | str | None, seconds: float | None, check: bool,
 ) -> Result:  # fmt: skip
     """What came of a container that ran to its end, and is gone."""
-    seconds = None if timeout is None else duration(timeout, "timeout")
-    # Its output is the result: all of it.
-    whole = LogOptions(max_size=-1, max_file=1)
-    chosen = _settle(engine, command, {**options, "remove": True, "log_options": whole})
     running = _launch(engine, image, chosen, options, input, with_log=True)
     began = time.monotonic()
     with running.channel:
@@ -85,14 +91,6 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
     running.wait_started(store)
     running.channel.close()
     membership.tell_linked(store, record)
-
-
-def _settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Settings:
-    bounds = engine.configuration.log.options(options.get("log_options"))
-    chosen = replace(settings(command, {**options, "log_options": bounds}), session=engine._session)
-    if options.get("replace") and not chosen.name:
-        raise InvalidArgument("replace: needs a name: it removes the container of that name first")
-    return chosen if options.get("network") is not None else membership.possible(chosen)
 
 
 def _launch(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from containerkit.container import Container
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, RuntimeFailure, Timeout
-from containerkit.options import Command, Duration, duration
+from containerkit.options import Duration, Settings, duration
 from containerkit.results import Plan, Step
 from containerkit.running import starting
 from containerkit.runtime.gate import GO
@@ -57,7 +57,7 @@ class Stepper:
     ``world``: how things are now.
     """
 
-    def __init__(self, engine: Engine, image: Image, command: Command, options: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> None:
         self._engine = engine
         self.done: list[Stepped] = []
         self._pid: int | None = None
@@ -70,7 +70,7 @@ class Stepper:
         self._hang_up = weakref.finalize(self, _close, self._gates)
         try:
             gates = [theirs.fileno() for _, theirs in pairs]
-            self._running = starting.walk(engine, image, command, options, gates)
+            self._running = starting.walk(engine, image, chosen, options, gates)
         except BaseException:
             self._hang_up()
             raise

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from containerkit.errors import AlreadyExists, InvalidState, NotFound
+from containerkit.errors import AlreadyExists, InvalidState, NotFound, suggestion
 from containerkit.linux.process import boot_id
 from containerkit.store import events, leasing, volumerows
 from containerkit.store.database import Database
@@ -183,7 +183,8 @@ class Containers:
                 return ContainerRecord._make(rows[0])
             if rows:
                 raise NotFound(f"container {name_or_id}: several ids begin like this")
-        raise NotFound(f"container {name_or_id}: not found")
+        names = (row["name"] for row in connection.execute("SELECT name FROM containers"))
+        raise NotFound(f"container {name_or_id}: not found{suggestion(name_or_id, names)}")
 
     def read(self, id: str) -> ContainerRecord | None:
         """The row of that full id, or None."""

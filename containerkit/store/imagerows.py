@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from containerkit.errors import InvalidArgument, InvalidState, NotFound
+from containerkit.errors import InvalidArgument, InvalidState, NotFound, suggestion
 from containerkit.oci import digest as digests
 from containerkit.oci.reference import Reference
 from containerkit.store import events
@@ -70,7 +70,8 @@ def _find_prefix(connection: sqlite3.Connection, text: str, wrong: InvalidArgume
         raise NotFound(f"image {text}: several ids begin like this")
     if wrong is not None and not text.startswith("sha256:"):
         raise wrong
-    raise NotFound(f"image {text}: not found locally")
+    tags = (familiar(row["reference"]) for row in connection.execute("SELECT reference FROM tags"))
+    raise NotFound(f"image {text}: not found locally{suggestion(text, tags)}")
 
 
 def names(connection: sqlite3.Connection, id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

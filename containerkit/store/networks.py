@@ -7,11 +7,11 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from containerkit.errors import AlreadyExists, InvalidState, NotFound
+from containerkit.errors import AlreadyExists, InvalidState, NotFound, suggestion
 from containerkit.store import events, leasing
 from containerkit.store.containers import OWNED
 from containerkit.store.database import Database
-from containerkit.store.netrows import JOINED, Endpoint, NetworkRecord, Wish, endpoint
+from containerkit.store.netrows import DEFAULT_NETWORK, JOINED, Endpoint, NetworkRecord, Wish, endpoint
 
 _RESOLVE = """
 SELECT e.address, e.address6 FROM endpoints e JOIN containers c ON c.id = e.container
@@ -75,7 +75,8 @@ class Networks:
                 "SELECT * FROM networks WHERE id >= ?1 AND id < ?2 LIMIT 2", (name_or_id, name_or_id + "g")
             ).fetchall()
         if len(rows) != 1:
-            raise NotFound(f"network {name_or_id}: " + ("several ids begin like this" if rows else "not found"))
+            near = suggestion(name_or_id, (DEFAULT_NETWORK, "host", "none", *(record.name for record in self.list())))
+            raise NotFound(f"network {name_or_id}: " + ("several ids begin like this" if rows else f"not found{near}"))
         return NetworkRecord._make(rows[0])
 
     def read(self, id: str) -> NetworkRecord | None:

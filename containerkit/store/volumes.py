@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from containerkit.errors import AlreadyExists, InvalidState, NotFound, from_os_error
+from containerkit.errors import AlreadyExists, InvalidState, NotFound, from_os_error, suggestion
 from containerkit.store import events, volumerows
 from containerkit.store.database import Database
 from containerkit.store.volumerows import VolumeRecord
@@ -93,7 +93,8 @@ class Volumes:
                 .fetchall()
             )
         if len(rows) != 1:
-            raise NotFound(f"volume {name}: " + ("several names begin like this" if rows else "not found"))
+            near = suggestion(name, (record.name for record in self.list()))
+            raise NotFound(f"volume {name}: " + ("several names begin like this" if rows else f"not found{near}"))
         return VolumeRecord._make(rows[0])
 
     def list(self) -> builtins.list[VolumeRecord]:

@@ -306,9 +306,9 @@ def test_a_fork_bomb_is_held_by_the_limit_of_pids(build: Builder) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no_cahce", "option no_cahce: unknown; did you mean no_cache?"),
+        ("no_cahce", "option no_cahce: unknown (did you mean no_cache?)"),
         ("dockerfiel", "option dockerfiel: unknown; did you mean dockerfile?"),
-        ("memroy", "option memroy: unknown; did you mean memory?"),
+        ("memroy", "option memroy: unknown (did you mean memory?)"),
         ("xyzzy", "option xyzzy: unknown"),
         ("privileged", "option privileged: builds take add_hosts, cap_add, "),
     ],

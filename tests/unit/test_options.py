@@ -73,7 +73,7 @@ def test_env_files(tmp_path: object) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"memry": "1g"}, "option memry: unknown; did you mean memory"),
+        ({"memry": "1g"}, "option memry: unknown (did you mean memory?)"),
         ({"memory": "1m"}, "memory '1m': the minimum is 6m"),
         ({"memory_swap": "1g"}, "memory_swap: is memory and swap together"),
         ({"memory": "64m", "memory_swap": "32m"}, "cannot be below it"),

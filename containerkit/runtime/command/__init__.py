@@ -18,6 +18,6 @@ nothing that was killed is believed to run.
 ================  =================================================================================
 
 A ``create`` walks through it: ``cli`` → ``life.create``: the record is made, bundle.load, create.create, the init gets
-ready and is told that its parent ends (runtime/messages.py: *detached*), the record has its pid. ``start`` connects to the
-socket ``start`` beside the record, on which the init listens, and has the rest of that conversation.
+ready and is told that its parent ends (runtime/messages.py: *detached*), the record has its pid. ``start`` connects
+to the socket ``start`` beside the record, on which the init listens, and has the rest of that conversation.
 """
