@@ -49,13 +49,19 @@ if TYPE_CHECKING:
 
 @foreign.answers
 class Container(ContainerFacts):
-    """A container. Made by ``run``, ``create``, ``get`` and ``list``; reads its current state when asked."""
+    """A container. Made by ``run``, ``create``, ``get`` and ``list``; reads its current state when asked.
+
+    ``engine``, of each of these: where; default: :func:`containerkit.default_engine`.
+    """
 
     # -- finding and making ------------------------------------------------------------------------------------------
 
     @classmethod
     def get(cls, name_or_id: str, *, engine: Engine | None = None) -> Container:
         """The container of that name, id, or unique beginning of an id.
+
+        >>> ck.Container.get("box") == ck.containers["box"] == box
+        True
 
         Raises:
             NotFound: there is none.
@@ -74,6 +80,9 @@ class Container(ContainerFacts):
     ) -> list[Container]:
         """The running containers, newest first; with ``all``, the others too.
 
+        >>> ck.Container.list(all=True, filters={"name": "box"})[0].status
+        'running'
+
         Args:
             filters: ``name`` (a part of it), ``status``, ``image`` (a reference), ``label`` (``"key=value"``).
         """
@@ -87,6 +96,9 @@ class Container(ContainerFacts):
         cls, image: str | Image, command: Command = None, *, engine: Engine | None = None, **options: Unpack[RunOptions]
     ) -> Container:
         """Make a container without starting it.
+
+        >>> ck.Container.create("busybox", "sleep 600", name="later").status
+        'created'
 
         Args:
             image: a reference, an id or an Image.
@@ -109,6 +121,9 @@ class Container(ContainerFacts):
     def kill(self, signal: str | int = "KILL") -> Container:
         """Send a signal to its pid 1; KILL ends every process of it, and the call returns when they are gone.
 
+        >>> box.kill("USR1").kill().exit_code
+        137
+
         Raises:
             InvalidState: it does not run.
         """
@@ -127,6 +142,9 @@ class Container(ContainerFacts):
     @foreign.knows_keywords
     def stop(self, timeout: Duration | None = None) -> Container:
         """Ask it to end with its stop signal; kill it when it has not after ``timeout``. An ended one stays ended.
+
+        >>> box.stop(timeout=0.5).start().status
+        'running'
 
         Args:
             timeout: seconds; default: the container's ``stop_timeout``, else 10.
@@ -148,6 +166,9 @@ class Container(ContainerFacts):
 
     def pause(self) -> Container:
         """Stop every process of it where it is; none of them notices.
+
+        >>> box.pause().status, box.unpause().status
+        ('paused', 'running')
 
         Raises:
             InvalidState: it does not run, or is paused already.
@@ -180,6 +201,9 @@ class Container(ContainerFacts):
     def update(self, **resources: Unpack[ResourceOptions]) -> Container:
         """Change limits, or the restart policy, also while it runs; what is not named stays.
 
+        >>> box.update(memory="128m", pids_limit=50).stats().memory_limit_bytes
+        134217728
+
         Args:
             resources: ``memory``, ``cpus``, ``pids_limit`` … as for ``run``, and ``restart``.
 
@@ -192,6 +216,9 @@ class Container(ContainerFacts):
     @foreign.knows_keywords
     def wait(self, timeout: Duration | None = None) -> int:
         """Wait until it has ended; its exit code.
+
+        >>> ck.run("busybox", ["sh", "-c", "exit 3"]).wait(timeout=10)
+        3
 
         Args:
             timeout: seconds; it goes on running when they are up.
@@ -214,6 +241,8 @@ class Container(ContainerFacts):
     def wait_for(self, condition: Condition, timeout: Duration = 60) -> Container:
         """Wait until it is ready: ``c.wait_for(ck.until.port(80))``.
 
+        >>> web = ck.run("busybox", "httpd -f -h /etc").wait_for(ck.until.port(80), timeout=10)
+
         Args:
             condition: of ``ck.until``: ``healthy()``, ``log(text)``, ``port(80)``, ``http("/")``, ``exec([…])``,
                 ``file(path)``.
@@ -229,6 +258,10 @@ class Container(ContainerFacts):
     @foreign.knows_keywords
     def remove(self, *, force: bool = False, volumes: bool = False) -> Container:
         """Remove it, its log and its writable layer.
+
+        >>> name = box.remove(force=True)
+        >>> "box" in ck.containers
+        False
 
         Args:
             force: kill it first when it runs.
@@ -263,6 +296,11 @@ class Container(ContainerFacts):
     ) -> Result:
         """Run one more command in it, to its end.
 
+        >>> box.exec("cat /proc/1/comm").stdout
+        'sleep\\n'
+        >>> box.exec(["sh", "-c", "wc -c >&2; exit 3"], input="hello")
+        Result(exit_code=3, stdout='', stderr='5\\n')
+
         Args:
             command: a list, or a string split as a shell splits words.
             input: what it reads from standard input.
@@ -294,8 +332,18 @@ class Container(ContainerFacts):
     ) -> Process:
         """Start one more command in it and return at once, with its streams as files (as ``subprocess.Popen``).
 
-        With ``tty`` it has a terminal, and standard error is in ``stdout``. It ends, with everything it started, when
-        the returned object is closed or this process ends.
+        It ends, with everything it started, when the returned object is closed or this process ends.
+
+        >>> with box.popen("cat") as cat:
+        ...     cat.communicate(b"hello")
+        (b'hello', b'')
+
+        Args:
+            command: a list, or a string split as a shell splits words.
+            tty: it has a terminal, and standard error is in ``stdout``.
+            env: variables over the container's.
+            user: ``"name"``, ``"1000"``, ``"1000:100"``; default: the container's.
+            workdir: an absolute path; default: the container's.
         """
         return Process._start(self._execution(command, env, user, workdir, tty=tty))
 
@@ -311,6 +359,11 @@ class Container(ContainerFacts):
 
         Any number of clients may be attached, from any process. ``close()`` of what is returned lets the container go
         on; closing its ``stdin`` ends the container's input, as for ``subprocess.Popen``. The log has all output.
+
+        >>> echo = ck.run("busybox", "cat", stdin_open=True)
+        >>> with echo.attach() as client:
+        ...     client.communicate(b"hello")
+        (b'hello', b'')
 
         Args:
             stdin, stdout, stderr: which streams; the others are None.
@@ -348,10 +401,15 @@ class Container(ContainerFacts):
     ) -> str:
         """What it wrote so far, as text.
 
+        >>> done = ck.run("busybox", "echo hello")
+        >>> done.wait(), done.logs(tail=10)
+        (0, 'hello\\n')
+
         Args:
             since, until: a datetime or epoch seconds.
             tail: only the last so many lines.
             timestamps: put the time (UTC) before each line.
+            stdout, stderr: which streams.
         """
         selection = logs.Selection(stdout, stderr, since, until, tail)
         self._record()
@@ -367,7 +425,18 @@ class Container(ContainerFacts):
         until: datetime | float | None = None,
         tail: int | None = None,
     ) -> Iterator[LogLine]:
-        """What it wrote, line by line; with ``follow``, on until it ends."""
+        """What it wrote, line by line.
+
+        >>> for line in ck.run("busybox", "echo hello").log_lines(follow=True):
+        ...     print(line.stream, line.text)
+        stdout hello
+
+        Args:
+            follow: go on until it ends.
+            stdout, stderr: which streams.
+            since, until: a datetime or epoch seconds.
+            tail: only the last so many lines.
+        """
         self._record()
         selection = logs.Selection(stdout, stderr, since, until, tail)
         return logs.lines(self._file("log"), selection, self._end_pidfd if follow else None)
@@ -389,6 +458,9 @@ class Container(ContainerFacts):
     def copy_in(self, source: str | os.PathLike[str], path: str, *, archive: bool = False) -> Container:
         """Copy a file or directory of this machine into it, running or not; as ``docker cp``.
 
+        >>> box.copy_in("/etc/passwd", "/tmp/").path("/tmp/passwd").exists()
+        True
+
         Args:
             source: a path; a directory's ends in ``/.`` when only what is in it is meant.
             path: in the container: a directory to copy into, or the new name.
@@ -404,6 +476,9 @@ class Container(ContainerFacts):
     def copy_out(self, path: str, destination: str | os.PathLike[str], *, archive: bool = False) -> Container:
         """Copy a file or directory of it to this machine; as :meth:`copy_in`, the other way.
 
+        >>> box.copy_out("/etc/hosts", "its-hosts").copy_out("/tmp", ".").status
+        'running'
+
         Args:
             archive: keep owners and attributes; otherwise whoever calls owns what is copied.
         """
@@ -412,6 +487,9 @@ class Container(ContainerFacts):
 
     def export(self, path: str | os.PathLike[str]) -> Container:
         """Write its files as a tar archive, running or not, without what is mounted in it; as ``docker export``.
+
+        >>> box.export("box.tar").status
+        'running'
 
         Args:
             path: the archive's; it appears when it is whole.
@@ -436,6 +514,9 @@ class Container(ContainerFacts):
 
         What is mounted in it is left out. As with docker, the image's containers get what this one was given: its
         command, user, variables, working directory and labels; ``changes`` come after that.
+
+        >>> box.commit("tools:2", message="as it is now", changes=["ENV A=1"]).call("env").stdout.splitlines()[-1]
+        'A=1'
 
         Args:
             tag: the reference the image gets.
@@ -462,6 +543,10 @@ class Container(ContainerFacts):
 
         The kernel's settings below ``/proc/sys`` are those of whoever opens them, here the caller's: ``exec`` sees the
         container's.
+
+        >>> note = box.path("/tmp/note")
+        >>> note.write_text("hello"), note.read_text()
+        (5, 'hello')
         """
         return ContainerPath(self._root(), path)
 
@@ -470,6 +555,9 @@ class Container(ContainerFacts):
     @foreign.knows_keywords
     def stats(self) -> Stats:
         """What it uses now.
+
+        >>> box.stats().pids
+        1
 
         Raises:
             InvalidState: it does not run.
@@ -482,6 +570,9 @@ class Container(ContainerFacts):
     def top(self) -> builtins.list[ProcessInfo]:
         """Its processes, by pid.
 
+        >>> [process.command for process in box.top()]
+        ['sleep 600']
+
         Raises:
             InvalidState: it does not run.
         """
@@ -491,12 +582,21 @@ class Container(ContainerFacts):
         return processes(self._spec().linux.cgroups_path, record.pid)
 
     def diff(self) -> builtins.list[Change]:
-        """What it has changed of its image's files, sorted by path."""
+        """What it has changed of its image's files, sorted by path.
+
+        >>> box.exec("touch /tmp/note").check() and [(change.kind, change.path) for change in box.diff()]
+        [('changed', '/tmp'), ('added', '/tmp/note')]
+        """
         mounted = [mount.destination for mount in self._spec().mounts]
         return self._engine.store.snapshots.changes(self._record().id, self.image._record, mounted)
 
     def record(self, interval: Duration = 0.1) -> Recording:
         """Measure it around a block: ``with c.record() as rec: …``, then ``rec.frame()`` and ``rec.plot()``.
+
+        >>> with box.record(interval=0.1) as recording:
+        ...     result = box.exec("sleep 1")
+        >>> "cpu_percent" in recording.frame()
+        True
 
         Args:
             interval: seconds between samples.

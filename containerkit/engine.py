@@ -50,6 +50,11 @@ R = TypeVar("R")
 class Engine(Shown):
     """An isolated store and runtime.
 
+    >>> engine = ck.Engine("elsewhere")
+    >>> len(engine.images), len(ck.images)
+    (0, 1)
+    >>> engine.close()
+
     Args:
         root: where images and containers are kept; default: the default engine's place.
         run: where runtime state is kept; default: that engine's, or below ``root`` when that is given.
@@ -188,7 +193,12 @@ class Engine(Shown):
 
     @shows_options(RunOptions)
     def create(self, image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
-        """Make a container without starting it; otherwise as :meth:`run`."""
+        """Make a container without starting it; otherwise as :meth:`run`.
+
+        Args:
+            image: a reference, an id or an Image.
+            command: a list, or a string split as a shell splits words; default: the image's own.
+        """
         _call_spawner()
         from containerkit.running import starting
 
@@ -300,7 +310,23 @@ class Engine(Shown):
         self, reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
         progress: Choice = "auto", timeout: opts.Duration | None = None,
     ) -> Image:  # fmt: skip
-        """An image from its registry; see :meth:`Image.pull`."""
+        """An image from its registry. What of it is here already is not fetched; a pull that was broken off goes on.
+
+        >>> image = ck.pull("debian:stable")  # doctest: +SKIP
+        >>> ck.pull("busybox", policy="missing").tags
+        ('busybox',)
+
+        Args:
+            reference: ``[registry/]name[:tag][@digest]``.
+            policy: ``"always"`` asks the registry, ``"missing"`` when the image is not here, ``"never"`` not at all.
+            platform: ``"linux/arm64"``; default: the configuration's, else this machine's.
+            tls_verify: False: from a registry without TLS, or with a certificate that nobody vouches for.
+            progress: ``"auto"``: a widget in a notebook, bars on a terminal; True, False, or a Progress.
+            timeout: seconds; what has been downloaded by then is kept for the next pull.
+
+        Raises:
+            NotFound, RegistryError, Unsupported, StorageError, Timeout: as :meth:`Image.pull` says.
+        """
         from containerkit.image import Image
 
         return Image.pull(
@@ -313,6 +339,8 @@ class Engine(Shown):
         tls_verify: bool | None = None, timeout: opts.Duration | None = 60,
     ) -> str:  # fmt: skip
         """Log in: ask the registry whether it knows us, and keep that where docker keeps it.
+
+        >>> ck.login("registry.example.com", "ada")  # doctest: +SKIP
 
         Args:
             registry: its name, as references begin with it.
@@ -341,6 +369,8 @@ class Engine(Shown):
     ) -> SearchResults:
         """Look for images: on Docker Hub, or in the catalogue of a private registry, with its tags.
 
+        >>> ck.search("nginx", limit=3)  # doctest: +SKIP
+
         Args:
             term: what names have in them; ``"registry.lan:5000/term"`` looks there, ``"registry.lan:5000/"`` at all.
             limit: of how many results at most.
@@ -365,6 +395,10 @@ class Engine(Shown):
     ) -> Iterator[Event]:
         """What happened to containers, images, networks and volumes, whichever process did it, oldest first.
 
+        >>> result = ck.call("busybox", "true")
+        >>> [event.action for event in ck.events(filters={"type": "container"})]
+        ['create', 'start', 'die', 'destroy']
+
         Args:
             since, until: a datetime or epoch seconds.
             filters: ``container`` (name or id), ``event``, ``image``, ``label``, ``network``, ``type``, ``volume``; a
@@ -378,6 +412,8 @@ class Engine(Shown):
     def dashboard(self, *, interval: float = 1.0) -> Any:
         """All containers, live, as a widget: what they use, with their limits; buttons; logs, terminals and panels.
 
+        >>> ck.dashboard()  # doctest: +SKIP
+
         Args:
             interval: seconds between two looks, 0.25 at least; 0 for none: then its ``refresh()`` is the only way.
 
@@ -390,11 +426,12 @@ class Engine(Shown):
 
         return Dashboard(self, interval)
 
+    @shows_options(RunOptions)
     def run_form(self, image: str = "", command: str = "", **options: Unpack[RunOptions]) -> Any:
         """A form to run a container with, as a widget; it shows the line of Python that it stands for.
 
         Args:
-            image, command, options: what is filled in; as for :meth:`run`.
+            image, command: what is filled in; the options, too, as for :meth:`run`.
         """
         from containerkit.notebook.runform import RunForm
 
@@ -405,6 +442,10 @@ class Engine(Shown):
     ) -> PruneReport:
         """Remove the containers that do not run, the images that have no name and no container, and the networks that
         no container is on. The default network's bridge goes, too; it is made anew when it is needed.
+
+        >>> over = ck.run("busybox", "true", name="over").wait()
+        >>> ck.prune().containers
+        ('over',)
 
         Args:
             all: images with names, too, when no container was made from them; downloads that were broken off; and what
@@ -474,6 +515,11 @@ class Engine(Shown):
     def record(self, *containers: str | Container, interval: opts.Duration = 0.1) -> Recordings:
         """Measure several containers around a block: ``with ck.record("web", "db") as rec: …``, then ``rec.frame()``.
 
+        >>> with ck.record(interval=0.1) as recordings:
+        ...     result = box.exec("sleep 1")
+        >>> "memory_bytes" in recordings["box"].frame()
+        True
+
         Args:
             containers: names, ids or containers; none for all that run, and those that are started meanwhile.
             interval: seconds between samples.
@@ -494,6 +540,10 @@ class Engine(Shown):
 
         It goes on in the background until ``close()``, the end of a ``with`` block, or of this process.
 
+        >>> with ck.serve_metrics(port=9323) as metrics:
+        ...     metrics.url
+        'http://127.0.0.1:9323/metrics'
+
         Args:
             port: 0 for any free one.
             host: ``"0.0.0.0"`` for all addresses of this machine: anybody who reaches it sees names, images and labels.
@@ -511,6 +561,11 @@ class Engine(Shown):
 
         ``with ck.session(): …`` holds for the block; ``session = ck.session()`` for a whole notebook or script, until
         ``session.close()`` or its end. See :class:`Session` for what belongs to it.
+
+        >>> with ck.session():
+        ...     worker = ck.run("busybox", "sleep 600", name="worker")
+        >>> "worker" in ck.containers
+        False
         """
         from containerkit.sessions.session import Session
 
@@ -518,6 +573,8 @@ class Engine(Shown):
 
     def doctor(self, *, verify: bool = False) -> Doctor:
         """What this machine has of what containers need; of what is missing, what is lost and how to mend it.
+
+        >>> ck.doctor()  # doctest: +SKIP
 
         Args:
             verify: read every blob of the store, and compare every unpacked layer with its blob, too. What is damaged

@@ -42,7 +42,8 @@ class Image(ImageFacts, Fluent):
     """A handle on one image: cheap, equal to others of the same id; names are looked up when they are asked for.
 
     Made by :meth:`get`, :meth:`list`, :meth:`pull`, :meth:`build`, :meth:`load`, :meth:`import_`, :meth:`from_host` and
-    :meth:`from_debian`; and, step by step, by the ``with_…`` of another.
+    :meth:`from_debian`; and, step by step, by the ``with_…`` of another. ``engine``, of each of these: where; default:
+    :func:`containerkit.default_engine`.
     """
 
     __slots__ = ()
@@ -50,6 +51,9 @@ class Image(ImageFacts, Fluent):
     @classmethod
     def get(cls, reference: str, *, engine: Engine | None = None) -> Image:
         """The local image of that reference, id, or unique beginning of an id.
+
+        >>> ck.Image.get("busybox") == ck.images["busybox"] == image
+        True
 
         Raises:
             NotFound: there is none.
@@ -120,6 +124,9 @@ class Image(ImageFacts, Fluent):
     ) -> list[Image]:
         """The local images, the newest here first.
 
+        >>> [one.tags for one in ck.Image.list("busybox")]
+        [('busybox',)]
+
         Args:
             reference: only those with such a tag; a name without a tag means all its tags.
             dangling: only those without any tag (True), or with one (False).
@@ -172,7 +179,13 @@ class Image(ImageFacts, Fluent):
     ) -> Image:
         """An image from the text of a Dockerfile, or from one that was parsed; otherwise as :meth:`build`.
 
-        >>> Image.from_dockerfile('FROM busybox\\nCMD ["echo", "hello"]', tag="hello")  # doctest: +SKIP
+        >>> ck.Image.from_dockerfile('FROM busybox\\nCMD ["echo", "hello"]', tag="hello").call().stdout
+        'hello\\n'
+
+        Args:
+            text: the Dockerfile.
+            context: what COPY and ADD see; default: nothing.
+            contexts: more contexts, or images, by name.
         """
         return cls._build(engine, context, options, text=text, contexts=contexts)
 
@@ -199,6 +212,10 @@ class Image(ImageFacts, Fluent):
 
         Owners, modes, times, extended attributes, hard links and devices are kept.
 
+        >>> os.makedirs("files/srv")
+        >>> ck.Image.import_("files", tag="files:1", changes=["WORKDIR /srv"]).config.working_dir
+        '/srv'
+
         Args:
             source: a directory, a tar archive (plain, gzip, zstd, xz or bzip2), or one open for reading.
             tag: the reference it gets.
@@ -221,6 +238,9 @@ class Image(ImageFacts, Fluent):
         The way to begin where no registry can be reached, and the quickest everywhere: ``from_host("sh", "ls")`` takes
         some milliseconds. Its programs are as new as this machine's, and no others can be installed: for that, see
         :meth:`from_debian`.
+
+        >>> ck.Image.from_host("sh", "ls", tag="tools").call("ls -d /etc").stdout
+        '/etc\\n'
 
         Args:
             programs: names (``"sh"``, ``"ls"``) or paths. The first becomes the image's command.
@@ -247,6 +267,9 @@ class Image(ImageFacts, Fluent):
 
         Docker's archives and OCI layouts, plain, gzip, zstd, xz or bzip2. Of an index for several platforms, this
         machine's image.
+
+        >>> ck.Image.load(image.save("busybox.tar")) == [image]
+        True
 
         Args:
             source: a path (of a layout's directory, too), the archive's bytes, or a stream, which is read to its end
@@ -283,6 +306,8 @@ class Image(ImageFacts, Fluent):
         It takes half a minute; a second call with the same suite and packages finds the image of the first. Package
         lists and caches are left out, as is what belongs to this machine; the same packages give the same image. Its
         apt keeps none either, and its dpkg does not wait for the disk. Its command is ``bash``.
+
+        >>> ck.Image.from_debian("bookworm", ["curl"], tag="debian")  # doctest: +SKIP
 
         Args:
             suite: ``"bookworm"``, ``"trixie"``, ``"sid"`` …; one that this machine has no sources of is asked for
@@ -326,6 +351,9 @@ class Image(ImageFacts, Fluent):
     ) -> Image:
         """Write it, with all its tags, as an archive; see ``images.save`` of :class:`containerkit.Engine`.
 
+        >>> image.save("busybox.tar.zst").tags
+        ('busybox',)
+
         Args:
             path: the archive's, where it appears when it is whole; or a file open for writing bytes.
             format: ``"docker"``, or ``"oci"``, which keeps digests.
@@ -344,6 +372,10 @@ class Image(ImageFacts, Fluent):
         Names, kinds, owners, modes, times, attributes and contents count. What both have from the same layers is not
         looked at, so that two images of one base are compared in no time.
 
+        >>> app = image.with_copy({"page": "hello"}, "/page").build()
+        >>> [(change.kind, change.path) for change in image.diff(app)]
+        [('added', '/page')]
+
         Args:
             other: an image, or the reference or id of one.
         """
@@ -357,6 +389,9 @@ class Image(ImageFacts, Fluent):
 
     def tag(self, reference: str) -> Image:
         """Give it another name; an image that had that name loses it.
+
+        >>> image.tag("mine:1").tags
+        ('busybox', 'mine:1')
 
         Returns:
             It, by its new name: ``image.tag("registry.lan:5000/app:1").push()`` goes there.
@@ -377,6 +412,8 @@ class Image(ImageFacts, Fluent):
         timeout: Duration | None = None,
     ) -> Image:
         """Send it to a registry. Blobs that are there already are not sent.
+
+        >>> image.tag("registry.example.com/busybox:1").push()  # doctest: +SKIP
 
         Args:
             reference: where to: ``registry/name:tag``, which it is tagged with here, too; default: the name that this
@@ -407,6 +444,10 @@ class Image(ImageFacts, Fluent):
 
         A handle without a name (got by an id) takes the image with all its names.
 
+        >>> name = image.tag("mine:1").remove()
+        >>> "mine:1" in ck.images, "busybox" in ck.images
+        (False, True)
+
         Args:
             force: also when a container that does not run was made from it; and, by id, with several names.
 
@@ -419,12 +460,23 @@ class Image(ImageFacts, Fluent):
 
     @shows_options(RunOptions)
     def run(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
-        """Start a container of this image; see :func:`containerkit.run`."""
+        """Start a container of this image; see :func:`containerkit.run`.
+
+        >>> image.run("sleep 600", name="box").status
+        'running'
+
+        Args:
+            command: a list, or a string split as a shell splits words; default: the image's own.
+        """
         return self._engine.run(self, command, **options)
 
     @shows_options(RunOptions)
     def create(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
-        """Make a container of this image without starting it."""
+        """Make a container of this image without starting it.
+
+        Args:
+            command: a list, or a string split as a shell splits words; default: the image's own.
+        """
         return self._engine.create(self, command, **options)
 
     @shows_options(RunOptions)
@@ -437,7 +489,17 @@ class Image(ImageFacts, Fluent):
         check: bool = False,
         **options: Unpack[RunOptions],
     ) -> Result:
-        """Run a command to its end in a container of this image; see :func:`containerkit.call`."""
+        """Run a command to its end in a container of this image; see :func:`containerkit.call`.
+
+        >>> image.call("echo hello").stdout
+        'hello\\n'
+
+        Args:
+            command: a list, or a string split as a shell splits words; default: the image's own.
+            input: what it reads from standard input.
+            timeout: seconds, or ``"1m30s"``; then it is killed, with everything it started.
+            check: raise when the exit code is not 0.
+        """
         return self._engine.call(self, command, input=input, timeout=timeout, check=check, **options)
 
     def call_python(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -445,6 +507,9 @@ class Image(ImageFacts, Fluent):
 
         For limits, or many calls, see :func:`containerkit.function`, which says more of both. What it gives is
         unpickled here, with your rights: take only functions and images that may run code here.
+
+        >>> ck.Image.get("python").call_python(sum, [1, 2])  # doctest: +SKIP
+        3
         """
         from containerkit.functions.function import Function
 

@@ -33,6 +33,7 @@ class Network(Shown):
     """A network that containers are on. Made by ``create``, ``get`` and ``list``; reads its current state when asked.
 
     Built in are ``bridge``, which containers are on that name no other; ``host``, this machine's own; and ``none``.
+    ``engine``, where it is taken: where; default: :func:`containerkit.default_engine`.
     """
 
     def __init__(self, engine: Engine, id: str, name: str) -> None:
@@ -86,7 +87,13 @@ class Network(Shown):
     ) -> Network:
         """A new network. Its containers find each other by name, and are apart from those of other networks.
 
+        >>> front = ck.Network.create("front", subnet="10.123.0.0/24", exist_ok=True)
+        >>> web = ck.run("busybox", "httpd -f -h /etc", name="web", network="front")
+        >>> ck.call("busybox", "nslookup web", network=front).exit_code
+        0
+
         Args:
+            name: letters, digits, ``_``, ``.`` and ``-``.
             driver: ``"bridge"``; ``"macvlan"`` (its containers are hosts of the outer network); ``"vxlan"`` (one
                 network over several hosts).
             subnet: ``"10.1.0.0/24"``, an IPv6 one, or one of each; default: a free one.
@@ -98,6 +105,7 @@ class Network(Shown):
                 ``masquerade`` (False: what leaves keeps its address), ``bridge_name``; of macvlans: ``parent`` (a link
                 of this machine), ``mode``, ``mtu``; of vxlans, as of bridges, and ``vni`` (its number), ``peers`` (the
                 other hosts' addresses), ``local``, ``device``, ``port`` (of UDP). Docker's long names, too.
+            labels: ``{"key": "value"}``.
             exist_ok: a network of that name is taken as it is.
 
         Raises:
@@ -230,6 +238,11 @@ class Network(Shown):
 
     def connect(self, container: Container | str, *, ip: Texts = None, aliases: Sequence[str] = ()) -> Network:
         """Put a container on it, running or not.
+
+        >>> front = ck.Network.create("front")
+        >>> front.connect(box, aliases=["db"])
+        >>> ck.call("busybox", "nslookup db", network="front").exit_code
+        0
 
         Args:
             container: a Container, a name or an id.

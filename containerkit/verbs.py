@@ -8,8 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from containerkit.collection import ContainerCollection, ImageCollection, NetworkCollection, VolumeCollection
-from containerkit.engine import default_engine
-from containerkit.options import BUILD_DEFAULTS, BuildOptions, Command, Duration, RunOptions, foreign, shows_options
+from containerkit.engine import Engine, default_engine
+from containerkit.options import (
+    BUILD_DEFAULTS,
+    BuildOptions,
+    Command,
+    Duration,
+    RunOptions,
+    explained_by,
+    foreign,
+    shows_options,
+)
 
 if TYPE_CHECKING:
     from containerkit.builder.buildcache import BuildCache
@@ -45,6 +54,10 @@ def __getattr__(name: str) -> Any:
 def run(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Container:
     """Start a container and return at once.
 
+    >>> web = ck.run("busybox", "httpd -f -h /etc", name="web", ports={80: 8080}, memory="64m")
+    >>> web.status
+    'running'
+
     Args:
         image: a reference, an id or an Image.
         command: a list, or a string split as a shell splits words; default: the image's own.
@@ -61,6 +74,9 @@ def run(image: str | Image, command: Command = None, **options: Unpack[RunOption
 @shows_options(RunOptions)
 def step(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Stepper:
     """A start as :func:`run` makes it, one operation at a time: ``next()``, and what it has changed.
+
+    >>> with ck.step("busybox", "true") as start:
+    ...     first = start.next().step.operation
 
     Args:
         image: a reference, an id or an Image.
@@ -80,6 +96,11 @@ def call(
     **options: Unpack[RunOptions],
 ) -> Result:
     """Run a command to its end in a container of its own, and remove that.
+
+    >>> ck.call("busybox", "echo hello").stdout
+    'hello\\n'
+    >>> ck.call("busybox", ["sh", "-c", "echo $HOME; exit 3"]).exit_code
+    3
 
     Args:
         image: a reference, an id or an Image.
@@ -115,6 +136,12 @@ def function(
 
     What it gives is unpickled here, with your rights: take only functions and images that may run code here.
 
+    >>> @ck.function(memory="200m", timeout=60)
+    ... def double(number):
+    ...     return 2 * number
+    >>> double(21), double.map([1, 2])
+    (42, [2, 4])
+
     Args:
         function: what follows the ``@``.
         image: a reference, an id or an Image, which has ``python3`` of this minor version; or ``"host"``: this
@@ -143,6 +170,10 @@ def build(
 ) -> Image:  # fmt: skip
     """An image from a Dockerfile and the files beside it; see :meth:`Image.build`.
 
+    >>> image = ck.build({"Dockerfile": "FROM busybox\\nCOPY page /page", "page": "hello"}, tag="site")
+    >>> image.call("cat /page").stdout
+    'hello'
+
     Args:
         context: what COPY and ADD see: a directory, an archive, a mapping of names to contents, or None.
         dockerfile: its path, here or in the context; default: the context's ``Dockerfile``.
@@ -151,6 +182,7 @@ def build(
     return default_engine().build(context, dockerfile=dockerfile, contexts=contexts, **options)
 
 
+@explained_by(Engine.events)
 def events(
     *,
     since: datetime | float | None = None,
@@ -162,22 +194,27 @@ def events(
     return default_engine().events(since=since, until=until, filters=filters, follow=follow)
 
 
+@explained_by(Engine.dashboard)
 def dashboard(*, interval: float = 1.0) -> Any:
     """All containers, live, as a widget; see :meth:`Engine.dashboard`."""
     return default_engine().dashboard(interval=interval)
 
 
+@explained_by(Engine.run_form)
+@shows_options(RunOptions)
 def run_form(image: str = "", command: str = "", **options: Unpack[RunOptions]) -> Any:
     """A form to run a container with, as a widget; see :meth:`Engine.run_form`."""
     return default_engine().run_form(image, command, **options)
 
 
+@explained_by(Engine.prune)
 def prune(*, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None) -> PruneReport:
     """Remove containers that do not run, and images that nothing names or uses; see :meth:`Engine.prune`."""
     return default_engine().prune(all=all, volumes=volumes, filters=filters)
 
 
 @foreign.knows_keywords
+@explained_by(Engine.pull)
 def pull(
     reference: str, *, policy: str = "always", platform: str | None = None, tls_verify: bool | None = None,
     progress: Choice = "auto", timeout: Duration | None = None,
@@ -188,6 +225,7 @@ def pull(
     )
 
 
+@explained_by(Engine.login)
 def login(
     registry: str = "docker.io", username: str = "", password: str | None = None, *,
     tls_verify: bool | None = None, timeout: Duration | None = 60,
@@ -201,6 +239,7 @@ def logout(registry: str = "docker.io") -> bool:
     return default_engine().logout(registry)
 
 
+@explained_by(Engine.search)
 def search(
     term: str, *, limit: int = 25, tls_verify: bool | None = None, timeout: Duration | None = 60
 ) -> SearchResults:
@@ -208,33 +247,42 @@ def search(
     return default_engine().search(term, limit=limit, tls_verify=tls_verify, timeout=timeout)
 
 
+@explained_by(Engine.boot)
 def boot() -> list[Container]:
     """Start what should run after a reboot; see :meth:`Engine.boot`."""
     return default_engine().boot()
 
 
+@explained_by(Engine.doctor)
 def doctor(*, verify: bool = False) -> Doctor:
     """What this machine has of what containers need, and how to get the rest; see :meth:`Engine.doctor`."""
     return default_engine().doctor(verify=verify)
 
 
+@explained_by(Engine.record)
 def record(*containers: str | Container, interval: Duration = 0.1) -> Recordings:
     """Measure several containers, or all, around a block: ``with ck.record() as rec: …``; see :meth:`Engine.record`."""
     return default_engine().record(*containers, interval=interval)
 
 
+@explained_by(Engine.serve_metrics)
 def serve_metrics(*, port: int = 9323, host: str = "127.0.0.1") -> MetricsServer:
     """Serve what containers use to Prometheus, with cAdvisor's names; see :meth:`Engine.serve_metrics`."""
     return default_engine().serve_metrics(port=port, host=host)
 
 
+@explained_by(Engine.session)
 def session() -> Session:
     """A time at whose end everything goes that was made in it: ``with ck.session(): …``; see :meth:`Engine.session`."""
     return default_engine().session()
 
 
 def info() -> dict[str, Any]:
-    """What the default engine and this machine are."""
+    """What the default engine and this machine are.
+
+    >>> ck.info()["images"]
+    1
+    """
     return default_engine().info()
 
 

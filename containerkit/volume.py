@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 @foreign.answers
 class Volume(Shown):
-    """Files that outlive containers. Made by ``create``, ``get`` and ``list``, and for a container that names it."""
+    """Files that outlive containers. Made by ``create``, ``get`` and ``list``, and for a container that names it.
+
+    ``engine``, where it is taken: where; default: :func:`containerkit.default_engine`.
+    """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
@@ -47,6 +50,9 @@ class Volume(Shown):
     @classmethod
     def get(cls, name: str, *, engine: Engine | None = None) -> Volume:
         """The volume of that name, or of a unique beginning of an anonymous one's.
+
+        >>> ck.Volume.get("notes") == ck.volumes["notes"] == notes
+        True
 
         Raises:
             NotFound: there is none.
@@ -81,6 +87,10 @@ class Volume(Shown):
     ) -> Volume:
         """A new, empty volume.
 
+        >>> site = ck.Volume.create("site", options={"size": "10m"}, exist_ok=True)
+        >>> ck.call("busybox", "touch /data/page", volumes=["site:/data"]).exit_code
+        0
+
         Args:
             name: letters, digits, ``_``, ``.`` and ``-``; none for an anonymous one.
             driver: who keeps the content; ``"local"`` is this machine; others are :class:`VolumeDriver` of packages.
@@ -89,6 +99,7 @@ class Volume(Shown):
                 ``{"type": "none", "device": "/a/directory", "o": "bind"}``, a block device, a file that is one, an
                 export: ``{"type": "nfs4", "device": "server:/export"}``. What is in memory is gone when nobody needs
                 it, and takes the image's files at each start.
+            labels: ``{"key": "value"}``.
             exist_ok: a volume of that name is taken as it is.
 
         Raises:
@@ -172,7 +183,11 @@ class Volume(Shown):
         return found
 
     def files(self) -> builtins.list[Item]:
-        """What is in it, in order: path, kind, size, mode, uid, gid … of each name, itself (``"."``) left out."""
+        """What is in it, in order: path, kind, size, mode, uid, gid … of each name, itself (``"."``) left out.
+
+        >>> [file.path for file in notes.files()]
+        ['note']
+        """
         return transfer.items_of(self._engine, self._record().name, digests=False)[1:]
 
     @property
@@ -216,6 +231,10 @@ class Volume(Shown):
 
         A file is a tar archive, which any ``tar`` restores; in a directory of backups, what several have is kept once.
 
+        >>> backup = notes.backup("notes.tar.zst", consistency="pause")
+        >>> ck.Volume.restore(backup, "again").diff(notes)
+        Changes(no differences)
+
         Args:
             destination: a file's path; a directory of backups (one that is there, or a path with a slash at its end); a
                 URL that fsspec knows, as ``"s3://bucket/site.tar.zst"``; or an open file to write bytes to.
@@ -227,6 +246,7 @@ class Volume(Shown):
             by_content: files are read to see whether they have changed.
             passphrase: encrypt it, in the age format.
             labels: written down with it.
+            progress: ``"auto"``: a widget in a notebook, bars on a terminal; True, False, or a Progress.
 
         Raises:
             InvalidArgument: an option that cannot be right.
@@ -253,6 +273,10 @@ class Volume(Shown):
     ) -> Volume:  # fmt: skip
         """Make a backup the content of a volume: all of it or nothing.
 
+        >>> backup = notes.backup("backups/")
+        >>> [file.path for file in ck.Volume.restore(backup, "again").files()]
+        ['note']
+
         Args:
             source: a Backup, its path or URL, or an open file; also an archive that ``tar`` made.
             name: the volume; made when it is not there. What it had is gone then.
@@ -262,6 +286,7 @@ class Volume(Shown):
             base: where the backup is that it is incremental to, when that is not beside it.
             passphrase: of an encrypted one.
             labels: of a new volume.
+            progress: as for :meth:`backup`.
 
         Raises:
             InvalidState: a container runs with it.
@@ -282,8 +307,14 @@ class Volume(Shown):
     ) -> Volume:  # fmt: skip
         """A new volume with the same content; shared with this one on the disk, where the file system can.
 
+        >>> len(notes.clone("copy").diff(notes))
+        0
+
         Args:
+            name: the new one's.
             consistency: as for :meth:`backup`.
+            labels: of the new one.
+            progress: as for :meth:`backup`.
 
         Raises:
             AlreadyExists: the name is taken.

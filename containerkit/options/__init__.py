@@ -20,7 +20,7 @@ from containerkit.options import foreign, networks, readers
 from containerkit.options.builds import BUILD_DEFAULTS, BuildOptions, StepOptions
 from containerkit.options.devices import DeviceMapping, Rates
 from containerkit.options.mounts import Mount, refuse_twice, volume_name
-from containerkit.options.names import shows_options, unknown_option
+from containerkit.options.names import explained_by, shows_options, unknown_option
 from containerkit.options.networks import Networks, network_name
 from containerkit.options.policies import Healthcheck, LogOptions, RestartPolicy
 from containerkit.options.ports import Exposed, PortMapping, Ports
@@ -39,8 +39,8 @@ from containerkit.options.values import (
 __all__ = [
     "BUILD_DEFAULTS", "BuildOptions", "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "Mount",
     "PortMapping", "ResourceOptions", "RestartPolicy", "RunOptions", "Settings", "Size", "StepOptions", "command",
-    "container_name", "duration", "environment", "network_name", "settings", "shows_options", "signal_number", "size",
-    "unknown_option", "update", "volume_name",
+    "container_name", "duration", "environment", "explained_by", "network_name", "settings", "shows_options",
+    "signal_number", "size", "unknown_option", "update", "volume_name",
 ]  # fmt: skip
 
 
@@ -68,32 +68,96 @@ class ResourceOptions(TypedDict, total=False):
 class RunOptions(ResourceOptions, total=False):
     """Options of ``run``, ``create`` and ``call``, named after those of ``docker run``.
 
-    Identity: ``name``; ``replace`` (remove a container of that name first); ``labels``; ``hostname``, ``domainname``;
-    ``pull`` (``"missing"``, ``"never"``, ``"always"``); ``platform`` (``"linux/amd64"``: the image must be for it).
+    Identity:
 
-    Process: ``entrypoint``; ``env`` (mapping, or ``"A=1"`` strings) and ``env_file``; ``user`` (``"name"``, ``"1000"``,
-    ``"1000:100"``); ``workdir``; ``tty`` (a terminal); ``stdin_open`` (input stays open: see ``Container.attach``);
-    ``init`` (a pid 1 that reaps and passes signals on); ``group_add``.
+    ``name``: what it is called; default: a made-up one.
+    ``replace``: remove a container of that name first.
+    ``labels``: ``{"key": "value"}``.
+    ``hostname``, ``domainname``: what it calls itself; default: its short id.
+    ``pull``: whether a registry is asked for the image: ``"missing"`` (the default), ``"never"`` or ``"always"``.
+    ``platform``: ``"linux/amd64"``: the image must be for it.
 
-    Life: ``remove`` (when it ends); ``restart`` (``"no"``, ``"on-failure:3"``, ``"always"``, ``"unless-stopped"``);
-    ``stop_signal``; ``stop_timeout`` (seconds); ``healthcheck`` (a command line, or a mapping with the members of
-    ``Healthcheck``); ``log_options`` (``{"max_size": "10m", "max_file": 3}``; what is not said is
-    the configuration's).
+    Process:
 
-    Limits: ``memory``, ``memory_swap`` (memory and swap together, -1 unlimited), ``memory_reservation``, ``shm_size``
-    (bytes, or ``"64m"``); ``cpus`` (1.5 is one and a half cores); ``cpu_shares``; ``cpu_period``, ``cpu_quota``
-    (microseconds); ``cpuset_cpus``, ``cpuset_mems`` (``"0-1"``); ``pids_limit``; ``blkio_weight`` (10 to 1000);
-    ``device_read_bps``, ``device_write_bps``, ``device_read_iops``, ``device_write_iops`` (``{"/dev/sda": "1m"}``, a
-    second); ``hugetlb`` (``{"2MB": "64m"}``); ``net_cls_classid`` (tc's class, ``0x100001``); ``oom_score_adj`` (-1000
-    to 1000); ``oom_kill_disable``; ``ulimits`` (``{"nofile": 99}`` or ``(soft, hard)``).
+    ``entrypoint``: what runs instead of the image's; the command is its arguments.
+    ``env``: variables: a mapping, or ``["A=1"]``.
+    ``env_file``: a file of lines ``A=1``.
+    ``user``: ``"name"``, ``"1000"``, ``"1000:100"``; default: the image's, else root.
+    ``group_add``: more groups: ``["video", 44]``.
+    ``workdir``: an absolute path; default: the image's, else ``/``.
+    ``tty``: it has a terminal.
+    ``stdin_open``: its input stays open: see ``Container.attach``.
+    ``init``: a pid 1 that reaps and passes signals on.
 
-    Security: ``cap_add``, ``cap_drop``; ``privileged``; ``security_opt`` (``"no-new-privileges"``,
-    ``"seccomp=unconfined"``, ``"seccomp=/a/profile.json"``); ``read_only``; ``sysctls``; ``cgroup_parent``;
-    ``devices`` (``"/dev/fuse"``, ``"/dev/sda:/dev/xvda:r"``); ``device_cgroup_rules`` (``"c 10:200 rwm"``).
+    Life:
 
-    Namespaces: ``pid``, ``uts``, ``ipc``, ``cgroupns`` (``"private"``, ``"host"`` or ``"container:NAME"``); ``userns``
-    (``"host"``; ``"remap"``: its root is an ordinary user of the host; ``"container:NAME"``: the users of that one;
-    ``"keep-id"``: below).
+    ``remove``: when it ends.
+    ``restart``: ``"no"``, ``"on-failure:3"``, ``"always"``, ``"unless-stopped"``.
+    ``stop_signal``: what asks it to end; default: the image's, else TERM.
+    ``stop_timeout``: seconds until it is killed then (10).
+    ``healthcheck``: a command line, or a mapping with the members of ``Healthcheck``.
+    ``log_options``: ``{"max_size": "10m", "max_file": 3}``; what is not said is the configuration's.
+
+    Limits:
+
+    ``memory``: bytes, or ``"64m"``.
+    ``memory_swap``: memory and swap together; -1: unlimited.
+    ``memory_reservation``: what it keeps when memory is short.
+    ``shm_size``: of ``/dev/shm`` (``"64m"``).
+    ``cpus``: cores: 1.5 is one and a half.
+    ``cpu_shares``: its weight where processors are short (1024).
+    ``cpu_period``, ``cpu_quota``: microseconds; ``cpus`` stands for them.
+    ``cpuset_cpus``, ``cpuset_mems``: which processors, and which nodes' memory: ``"0-1"``.
+    ``pids_limit``: how many processes and threads at most.
+    ``blkio_weight``: 10 to 1000.
+    ``device_read_bps``, ``device_write_bps``: ``{"/dev/sda": "1m"}`` a second.
+    ``device_read_iops``, ``device_write_iops``: ``{"/dev/sda": 100}`` a second.
+    ``hugetlb``: ``{"2MB": "64m"}``.
+    ``net_cls_classid``: tc's class, ``0x100001``.
+    ``oom_score_adj``: -1000 to 1000: how soon the kernel ends it when memory runs out.
+    ``oom_kill_disable``: it waits for memory instead (cgroup v1).
+    ``ulimits``: ``{"nofile": 99}`` or ``(soft, hard)``.
+
+    Security:
+
+    ``cap_add``, ``cap_drop``: capabilities over the usual ones, and those that it lacks: ``["NET_ADMIN"]``.
+    ``privileged``: all capabilities and devices, and nothing hidden: root of this machine in all but name.
+    ``security_opt``: ``"no-new-privileges"``, ``"seccomp=unconfined"``, ``"seccomp=/a/profile.json"``, in a list.
+    ``read_only``: it cannot write to its root file system.
+    ``sysctls``: ``{"net.core.somaxconn": 1024}``.
+    ``cgroup_parent``: the cgroup that its own is in.
+    ``devices``: ``["/dev/fuse", "/dev/sda:/dev/xvda:r"]``.
+    ``device_cgroup_rules``: ``["c 10:200 rwm"]``.
+
+    Namespaces:
+
+    ``pid``, ``uts``, ``ipc``, ``cgroupns``: ``"private"``, ``"host"`` or ``"container:NAME"``.
+    ``userns``: ``"host"``; ``"remap"``: its root is an ordinary user of the host; ``"container:NAME"``: the users of
+    that one; ``"keep-id"``: below.
+
+    Files:
+
+    ``volumes``: ``["site:/data"]``: a volume, made when it is not there; ``"/host:/data:ro"``: a directory of this
+    machine; ``"/data"``: an anonymous volume; or ``{"site": "/data"}``.
+    ``mounts``: ``[Mount(…)]``, for all that there is.
+    ``volumes_from``: containers whose volumes and binds it gets: ``"db"`` or ``"db:ro"``.
+    ``tmpfs``: in memory: ``{"/run": "size=64m"}`` or paths.
+
+    Network:
+
+    ``network``: ``"bridge"``, which is the default; a network's name, a network, or a list of these; ``"none"``:
+    loopback only; ``"host"``; ``"container:NAME"``.
+    ``network_aliases``: more names there.
+    ``ip``: an address, or an IPv4 and an IPv6 one, on the first network.
+    ``mac_address``: of its first link.
+    ``ports``: published: ``["8080:80"]``, ``{80: 8080}``, ``{"53/udp": ("127.0.0.1", None)}``, ``PortMapping``; None is
+    any free port of this machine.
+    ``expose``: ``[80, "53/udp"]``: what it serves; ``publish_all``: these on any free ports.
+    ``links``: ``["db:alias"]``.
+    ``add_hosts``: more names: ``["name:1.2.3.4"]``, ``{"name": "host-gateway"}``.
+    ``dns``: name servers' addresses.
+    ``dns_search``: domains; ``["."]`` for none.
+    ``dns_options``: ``["ndots:2"]``.
 
     What a container writes into a directory of yours is yours with ``userns="keep-id"``: its process has your user and
     group, unless ``user`` says another. ``"keep-id:uid=1000,gid=100"``: inside you are that user, as images want it
@@ -105,20 +169,6 @@ class RunOptions(ResourceOptions, total=False):
     room on the disk, until the image goes). Without subordinate ids (subuid(5)) there is nobody but you, and all files
     are yours. ``HOME`` is what the image says of that number, else ``/``; ``/etc/passwd`` gets no row, and whoami(1)
     may know no name. It joins no other container's namespaces, nor they its own, where it has a user namespace.
-
-    Files: ``volumes`` (``"site:/data"``: a volume, made when it is not there; ``"/host:/data:ro"``: a directory of this
-    machine; ``"/data"``: an anonymous volume; or ``{"site": "/data"}``); ``mounts`` (``Mount``, for all that there is);
-    ``volumes_from`` (containers whose volumes and binds it gets, ``"db"`` or ``"db:ro"``); ``tmpfs``
-    (``{"/run": "size=64m"}`` or paths).
-
-    Network: ``network`` (``"bridge"``, which is the default; a network's name, a network, or a list of these;
-    ``"none"``: loopback only; ``"host"``; ``"container:NAME"``); ``network_aliases`` (more names there); ``ip`` (an
-    address, or an IPv4 and an IPv6 one, on the first network); ``mac_address``; ``ports`` (``["8080:80"]``,
-    ``{80: 8080}``, ``{"53/udp": ("127.0.0.1", None)}``, ``PortMapping``; None is any free port); ``expose``
-    (``[80, "53/udp"]``) and ``publish_all`` (those on any free port); ``links`` (``["db:alias"]``).
-
-    Names: ``add_hosts`` (``["name:1.2.3.4"]``, ``{"name": "host-gateway"}``); ``dns`` (servers' addresses);
-    ``dns_search`` (domains; ``["."]`` for none); ``dns_options`` (``["ndots:2"]``).
     """
 
     name: str

@@ -32,6 +32,9 @@ _LONG = {
 class Mount(NamedTuple):
     """Files that a container sees at ``target``: ``Mount("/data", "site")``.
 
+    >>> ck.call("busybox", "ls /data", mounts=[ck.Mount("/data", "site", read_only=True)]).exit_code
+    0
+
     Args:
         target: where, an absolute path in the container.
         source: of ``volume`` its name (empty for an anonymous one), of ``bind`` a path of this machine, of ``image`` a

@@ -36,6 +36,16 @@ def shows_options(options: type, defaults: Mapping[str, Any] | None = None) -> C
     return show
 
 
+def explained_by(explained: Callable[..., Any]) -> Callable[[F], F]:
+    """Give a function the documentation of another one that does the same."""
+
+    def explain(function: F) -> F:
+        function.__doc__ = explained.__doc__
+        return function
+
+    return explain
+
+
 def unknown_option(name: str, known: Iterable[str], foreign: Mapping[str, str]) -> InvalidArgument:
     """The error for an option that there is not, with what to write instead.
 

@@ -197,7 +197,10 @@ class _File(Condition):
 
 
 class Until:
-    """Makes conditions. Its one instance is ``ck.until``."""
+    """Makes conditions. Its one instance is ``ck.until``.
+
+    >>> web = ck.run("busybox", "httpd -f -h /etc").wait_for(ck.until.http("/passwd"), timeout=10)
+    """
 
     def healthy(self) -> Condition:
         """Its health check says healthy."""

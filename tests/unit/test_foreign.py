@@ -13,6 +13,8 @@ import containerkit as ck
 from containerkit import collection
 from containerkit.options import BuildOptions, RunOptions, foreign
 
+#: As mypy does not see it.
+_ck: Any = ck
 _CLASSES = {
     **{name: getattr(ck, name) for name in ("Container", "Image", "Volume", "Network", "Result", "Engine")},
     **{name: getattr(collection, name) for name in foreign.ATTRIBUTES if name.endswith("Collection")},
@@ -73,26 +75,26 @@ def test_what_is_refused_of_the_module_is_not_there() -> None:
 @pytest.mark.parametrize("name", [*foreign.OPTIONS])
 def test_run_answers_a_foreign_option_with_what_to_write_before_it_looks_for_the_image(name: str) -> None:
     with pytest.raises(ck.InvalidArgument) as caught:
-        ck.run("an image that is no reference", "true", **{name: True})
+        _ck.run("an image that is no reference", "true", **{name: True})
     assert str(caught.value) == f"option {name}: {foreign.OPTIONS[name]}"
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda: ck.run("x", enviroment={}), 'option enviroment: write env={"NAME": "value"}'),
-        (lambda: ck.run("x", memroy="64m"), "option memroy: unknown (did you mean memory?)"),
-        (lambda: ck.run("x", xyzzy=1), "option xyzzy: unknown"),
-        (lambda: ck.build(None, nocache=True), "option nocache: write no_cache=True"),
-        (lambda: ck.pull("x", tag="1"), 'option tag: write it behind the name: "busybox:1"'),
-        (lambda: ck.Image.pull("x", tag="1"), 'option tag: write it behind the name: "busybox:1"'),
-        (lambda: ck.Volume.create("x", size="1g"), 'option size: write options={"size": "100m"}'),
-        (lambda: ck.Network.create("x", ipam=None), "option ipam: write subnet="),
-        (lambda: ck.from_env(), "containerkit has no from_env: not needed: there is no server"),
-        (lambda: ck.containers.run("x"), "ContainerCollection has no run: write ck.run(image, command)"),
-        (lambda: ck.Result(0).output, "Result has no output: write .stdout"),
-        (lambda: ck.Result(0).outputs, "'Result' object has no attribute 'outputs'"),
-        (lambda: ck.Contaner, "module 'containerkit' has no attribute 'Contaner'"),
+        (lambda: _ck.run("x", enviroment={}), 'option enviroment: write env={"NAME": "value"}'),
+        (lambda: _ck.run("x", memroy="64m"), "option memroy: unknown (did you mean memory?)"),
+        (lambda: _ck.run("x", xyzzy=1), "option xyzzy: unknown"),
+        (lambda: _ck.build(None, nocache=True), "option nocache: write no_cache=True"),
+        (lambda: _ck.pull("x", tag="1"), 'option tag: write it behind the name: "busybox:1"'),
+        (lambda: _ck.Image.pull("x", tag="1"), 'option tag: write it behind the name: "busybox:1"'),
+        (lambda: _ck.Volume.create("x", size="1g"), 'option size: write options={"size": "100m"}'),
+        (lambda: _ck.Network.create("x", ipam=None), "option ipam: write subnet="),
+        (lambda: _ck.from_env(), "containerkit has no from_env: not needed: there is no server"),
+        (lambda: _ck.containers.run("x"), "ContainerCollection has no run: write ck.run(image, command)"),
+        (lambda: _ck.Result(0).output, "Result has no output: write .stdout"),
+        (lambda: _ck.Result(0).outputs, "'Result' object has no attribute 'outputs'"),
+        (lambda: _ck.Contaner, "module 'containerkit' has no attribute 'Contaner'"),
     ],
 )
 def test_a_newcomers_mistake_is_answered(wrong: Callable[[], Any], words: str) -> None:
