@@ -287,6 +287,11 @@ class Engine(Shown):
             return image
         if not isinstance(image, str):
             raise InvalidArgument(f"image {image!r}: expected a reference, an id or an Image")
+        if len(image.split()) > 1:
+            raise InvalidArgument(
+                f'image {image[:300]!r}: a name has no spaces: write run("busybox", "ls /", tty=True): image, command, '
+                "and options as keywords"
+            )
         return Image._obtain(self, image, str(options.get("pull") or "missing"), options.get("platform"))
 
     @shows_options(BuildOptions, BUILD_DEFAULTS)

@@ -73,6 +73,9 @@ def _at(path: str, spool: str, digests: Digests | None, subject: str) -> Tree:
             return Layers([os.path.realpath(path)], subject, digests, keeps_owners=False)
         if not stat.S_ISREG(mode):
             raise InvalidArgument(f"context {path}: neither a directory nor an archive")
+        if "dockerfile" in os.path.basename(path).lower():
+            directory, name = os.path.split(path)
+            raise InvalidArgument(f"context {path}: is a Dockerfile: write build({directory!r}, dockerfile={name!r})")
         with open(path, "rb", buffering=0) as file:
             is_plain = compression.detect(file.read(16)) == "none"
             file.seek(0)
@@ -81,6 +84,9 @@ def _at(path: str, spool: str, digests: Digests | None, subject: str) -> Tree:
                 return index_archive(path, subject, keeps_owners=False)
             return read_archive(file, spool, subject, keeps_owners=False)
     except FileNotFoundError:
+        first, *more = os.path.relpath(path).splitlines()
+        if more or first.startswith("FROM "):
+            raise NotFound(f"context {first}: not found; a Dockerfile's text goes to Image.from_dockerfile()") from None
         raise NotFound(f"context {path}: not found") from None
     except OSError as error:
         raise from_os_error(error, f"context {path}") from error

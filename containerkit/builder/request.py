@@ -163,6 +163,8 @@ def _source(
     """What is to be built, and its text; empty of what has none."""
     if isinstance(text, Dockerfile):
         return text, ""
+    if isinstance(text, str) and "\n" not in text and os.path.isfile(text):
+        raise InvalidArgument(f"Dockerfile {text}: from_dockerfile() takes its text; write build(dockerfile={text!r})")
     name, data = ("Dockerfile", text) if text is not None else _read(tree, dockerfile)
     return Dockerfile.parse(data, name), data if isinstance(data, str) else data.decode(errors="replace")
 

@@ -19,6 +19,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``loopback``       lo up
 ``netlink``        links, addresses, routes: rtnetlink, by hand
 ``netview``        links, routes and neighbours are shown: pyroute2
+``sockets``        which programs hold a port: proc_net
 ``routes``         where there are ways to: proc_net
 ``nftables``       libnftables: commands, each one transaction
 ``conntrack``      what the kernel remembers of translated datagrams: ctnetlink, by hand

@@ -116,12 +116,18 @@ def _refusal(wish: Wanted, problem: OSError, holder: Callable[[str, str, int], s
     what = f"port {where}{numbers}/{wish.protocol}"
     if problem.errno == errno.EADDRINUSE:
         owner = holder(wish.protocol, wish.host_ip, wish.first)
-        return f"{what}: is in use" + (f" by container {owner}" if owner else " by another program of this machine")
+        return f"{what}: is in use by {f'container {owner}' if owner else _program(wish)} (None is any free port)"
     if problem.errno == errno.EADDRNOTAVAIL:
         return f"{what}: {wish.host_ip} is no address of this machine"
     if problem.errno == errno.EACCES:
         return f"{what}: ports below {_first_for_all()} are root's (sysctl net.ipv4.ip_unprivileged_port_start)"
     return f"{what}: {os.strerror(problem.errno or 0).lower()}"
+
+
+def _program(wish: Wanted) -> str:
+    from containerkit.linux import sockets  # who is refused wants to know; nobody else does
+
+    return ", ".join(sockets.holders(wish.protocol, wish.first)) or "another program of this machine"
 
 
 def _first_for_all() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,9 +44,10 @@ def _flag(value: Any, option: str) -> bool:
 
 def _whole(low: int, high: int) -> Callable[[Any, str], int]:
     def read(value: Any, option: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        number = _number(value, int)
+        if not isinstance(number, int) or not low <= number <= high:
             raise InvalidArgument(f"{option} {value!r}: expected a whole number from {low} to {high}")
-        return value
+        return number
 
     return read
 
@@ -54,16 +56,27 @@ def _limit(value: Any, option: str) -> int:
     found = size(value, option)
     # A container below 6 MiB cannot even be executed into: docker's own minimum.
     if found != -1 and found < (6 << 20) and option in ("memory", "memory_reservation"):
-        raise InvalidArgument(f"{option} {value!r}: the minimum is 6m")
+        unit = f' ({found} are bytes; write "{found}m")' if 6 <= found < 1 << 16 else ""
+        raise InvalidArgument(f"{option} {value!r}: the minimum is 6m{unit}")
     if found < -1:
         raise InvalidArgument(f"{option} {value!r}: cannot be negative")
     return found
 
 
 def _cpus(value: Any, option: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0.01 <= value <= 65536:
+    number = _number(value, float)
+    if number is None or not 0.01 <= number <= 65536:
         raise InvalidArgument(f"{option} {value!r}: expected a number of cores from 0.01 up, as 1.5")
-    return float(value)
+    return float(number)
+
+
+def _number(value: Any, kind: Callable[[str], float]) -> float | None:
+    """A number, or the text of one, as command lines have it; None for anything else."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return kind(value)
+        return None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _hostname(value: Any, option: str) -> str:
@@ -75,11 +88,13 @@ def _hostname(value: Any, option: str) -> str:
 
 def _mapping(value: Any, option: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise InvalidArgument(f"{option} {value!r}: expected a mapping")
+        raise InvalidArgument(f'{option} {value!r}: expected a mapping like {{"name": "value"}}')
     return {str(key): str(item) for key, item in value.items()}
 
 
 def _ulimits(value: Any, option: str) -> dict[str, tuple[int, int]]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = dict(_ulimit(str(item), option) for item in value)
     if not isinstance(value, Mapping):
         raise InvalidArgument(f"{option} {value!r}: expected a mapping like {{'nofile': 99}}")
     found = {}
@@ -89,6 +104,16 @@ def _ulimits(value: Any, option: str) -> dict[str, tuple[int, int]]:
             raise InvalidArgument(f"{option} {name}: {limit!r}: expected a whole number or (soft, hard), -1 for none")
         found[str(name)] = (pair[0], pair[1])
     return found
+
+
+def _ulimit(text: str, option: str) -> tuple[str, tuple[int, ...]]:
+    """Of ``"nofile=1024:2048"`` or ``"nofile=1024"``, as command lines have it."""
+    name, _, limits = text.partition("=")
+    try:
+        found = tuple(map(int, limits.split(":")))
+    except ValueError:
+        raise InvalidArgument(f'{option} {text!r}: expected "nofile=1024:2048", soft and hard') from None
+    return name, found * 2 if len(found) == 1 else found
 
 
 def _tmpfs(value: Any, option: str) -> dict[str, str]:

@@ -83,7 +83,7 @@ def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
         raise InvalidArgument(f"{option} {value!r}: expected a list of arguments, or a string")
     for argument in arguments:
         if not isinstance(argument, str):
-            raise InvalidArgument(f"{option}: argument {argument!r} is not a string")
+            raise InvalidArgument(f"{option}: argument {argument!r} is not a string: write {str(argument)!r}")
         if not is_transmissible(argument):
             raise InvalidArgument(f"{option}: argument {argument!r}: holds a NUL or what is not Unicode text")
     return arguments
@@ -138,6 +138,10 @@ def ip_address(text: str) -> str:
 
 def environment(value: Mapping[str, str] | Sequence[str], option: str = "env") -> tuple[str, ...]:
     """``("A=1", …)`` from a mapping or from such strings."""
+    if isinstance(value, str):
+        raise InvalidArgument(f'{option} {value!r}: expected a mapping like {{"A": "1"}}, or a list like ["A=1"]')
+    if isinstance(value, Mapping) and (unset := [name for name, one in value.items() if one is None]):
+        raise InvalidArgument(f'{option} {unset[0]}: None is no value; leave it out, or write "" for an empty one')
     pairs = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else list(texts(value, option))
     for pair in pairs:
         name, equals, _ = pair.partition("=")
@@ -149,5 +153,6 @@ def environment(value: Mapping[str, str] | Sequence[str], option: str = "env") -
 def texts(value: Any, option: str) -> tuple[str, ...]:
     """A list of strings; one string alone is most likely a mistake."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise InvalidArgument(f"{option} {value!r}: expected a list")
+        meant = f", [{value!r}]" if isinstance(value, str) else ""
+        raise InvalidArgument(f"{option} {value!r}: expected a list{meant}")
     return tuple(str(item) for item in value)

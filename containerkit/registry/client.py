@@ -14,7 +14,7 @@ from containerkit.oci.reference import DEFAULT_DOMAIN, Reference
 from containerkit.options import Duration, duration
 from containerkit.progress import Choice, choose
 from containerkit.registry import accounts, catalogue, pull, push
-from containerkit.registry.connections import Broken
+from containerkit.registry.connections import Broken, Unreachable
 from containerkit.registry.credentials import Credentials, registry_of
 from containerkit.registry.deadline import Deadline
 from containerkit.registry.names import candidates
@@ -24,6 +24,8 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 
 POLICIES = ("always", "missing", "never")
+#: What there is where no registry can be reached.
+_WITHOUT_ONE = '; Image.from_host("sh", "ls") needs none: it takes programs of this machine'
 
 
 def session(configuration: Configuration, tls_verify: bool | None, timeout: Duration | Deadline | None) -> Session:
@@ -90,8 +92,9 @@ def obtain(
     except Broken as error:
         if policy == "missing":
             # It is not here: that is what the caller has to know first.
-            raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}") from error
-        raise RegistryError(error.message) from error
+            hint = _WITHOUT_ONE if isinstance(error, Unreachable) else ""
+            raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}{hint}") from error
+        raise RegistryError(f"image {text}: {error.message}") from error
     return reference.familiar, record
 
 

@@ -10,6 +10,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from containerkit.errors import InvalidArgument
@@ -87,7 +88,8 @@ def read(net: str, gateway: str, ip_range: str, subject: str) -> Subnet:
     """
     whole = _network(net, f"{subject}: subnet")
     if whole.num_addresses < 2:
-        raise InvalidArgument(f"{subject}: subnet {net}: too small for a gateway and a container")
+        hint = "" if "/" in net else f'; write how large it is: "{net}/24"'
+        raise InvalidArgument(f"{subject}: subnet {net}: too small for a gateway and a container{hint}")
     if ip_range:
         part = _network(ip_range, f"{subject}: ip_range")
         if part.version != whole.version or not part.subnet_of(whole):  # type: ignore[arg-type]  # same version
@@ -106,7 +108,10 @@ def _network(text: str, subject: str) -> Net:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise InvalidArgument(f"{subject} {text!r}: {error}") from error
+        near = ""
+        with suppress(ValueError):
+            near = f" (did you mean {ipaddress.ip_network(text, strict=False)}?)"
+        raise InvalidArgument(f"{subject} {text!r}: {error}{near}") from error
 
 
 def around(address: str, bits: str, subject: str) -> str:

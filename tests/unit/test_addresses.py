@@ -24,7 +24,8 @@ def test_the_first_address_is_the_gateway_s_unless_somebody_says() -> None:
     ("net", "gateway", "part", "words"),
     [
         ("10.1.0.0/33", "", "", "subnet '10.1.0.0/33'"),
-        ("10.1.0.1/24", "", "", "has host bits set"),
+        ("10.1.0.1/24", "", "", r"has host bits set \(did you mean 10.1.0.0/24\?\)$"),
+        ("10.1.0.0", "", "", 'write how large it is: "10.1.0.0/24"$'),
         ("10.1.0.0/32", "", "", "too small"),
         ("nothing", "", "", "subnet 'nothing'"),
         ("10.1.0.0/24", "10.2.0.1", "", "gateway 10.2.0.1: not in the subnet"),

@@ -60,6 +60,11 @@ def test_settings_are_written_down_and_read_again() -> None:
     assert "memory_swap" not in given.written()
 
 
+def test_limits_are_also_said_as_on_a_command_line() -> None:
+    found = settings(None, {"cpus": "1.5", "pids_limit": "100", "ulimits": ["nofile=10:20", "core=0"]})
+    assert (found.cpus, found.pids_limit, found.ulimits) == (1.5, 100, {"nofile": (10, 20), "core": (0, 0)})
+
+
 def test_env_files(tmp_path: object) -> None:
     from pathlib import Path
 
@@ -91,7 +96,12 @@ def test_env_files(tmp_path: object) -> None:
         ({"tmpfs": ["run"]}, "must be an absolute path"),
         ({"ulimits": {"nofile": (1, 2, 3)}}, "expected a whole number or"),
         ({"remove": "yes"}, "remove 'yes': expected True or False"),
-        ({"cap_add": "ALL"}, "cap_add 'ALL': expected a list"),
+        ({"cap_add": "ALL"}, "cap_add 'ALL': expected a list, ['ALL']"),
+        ({"env": "A=1"}, """env 'A=1': expected a mapping like {"A": "1"}, or a list like ["A=1"]"""),
+        ({"env": {"A": None}}, "env A: None is no value; leave it out"),
+        ({"memory": "512"}, """memory '512': the minimum is 6m (512 are bytes; write "512m")"""),
+        ({"cpus": "many"}, "cpus 'many': expected a number of cores"),
+        ({"ulimits": ["nofile"]}, "ulimits 'nofile': expected \"nofile=1024:2048\""),
     ],
 )
 def test_what_is_refused(given: dict[str, object], words: str) -> None:
