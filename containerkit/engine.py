@@ -20,6 +20,7 @@ from containerkit.errors import (
     InvalidArgument,
     InvalidState,
     NotFound,
+    PermissionDenied,
     from_os_error,
 )
 from containerkit.oci import platforms
@@ -119,7 +120,11 @@ class Engine(Shown):
             recover.sweep(store)
             abandoned.sweep(store)
         except OSError as error:
-            raise from_os_error(error, f"engine {self.paths.root}") from error
+            found = from_os_error(error, f"engine {self.paths.root}")
+            if isinstance(found, PermissionDenied):
+                found.args = (f"{found}: choose a CONTAINERKIT_ROOT that is user {os.geteuid()}'s, or be root",)
+                found.message = found.args[0]
+            raise found from error
         return store
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ Messages are lowercase, without a period, and name the object first:
 from __future__ import annotations
 
 import os
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ class ContainerkitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\nlast log lines:\n{self.log.rstrip()}" if self.log else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the caller's lines and the message; with ``%xmode Verbose`` those in here, too."""
+        from IPython import get_ipython
+
+        formatter = get_ipython().InteractiveTB
+        alone, lines = self, self.__traceback__
+        if formatter.mode != "Verbose":
+            # Without causes: the message says why.
+            alone = type(self).__new__(type(self))
+            alone.__dict__.update(self.__dict__)
+            alone.__suppress_context__ = True
+            lines = _lines_of_callers(self.__traceback__)
+        rendered: list[str] = formatter.structured_traceback(type(self), alone, lines)
+        return rendered
 
 
 class NotFound(ContainerkitError, LookupError):
@@ -144,6 +160,19 @@ class RegistryError(ContainerkitError):
 
 class StorageError(ContainerkitError):
     """The store's disk is full, read-only or damaged."""
+
+
+def _lines_of_callers(lines: TracebackType | None) -> TracebackType | None:
+    """A traceback up to where it enters this package; all of one that was not raised in here."""
+    here, before = os.path.dirname(__file__) + os.sep, []
+    one = lines
+    while one is not None and not one.tb_frame.f_code.co_filename.startswith(here):
+        before.append(one)
+        one = one.tb_next
+    found = None
+    for one in reversed(before):
+        found = TracebackType(found, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return found
 
 
 def start_exit_code(error: ContainerkitError) -> int:

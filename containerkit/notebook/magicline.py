@@ -52,7 +52,7 @@ def show(value: object) -> None:
 
 def without_traceback(error: ContainerkitError) -> ContainerkitError:
     """The same error; a notebook shows its message alone."""
-    error._render_traceback_ = partial(_rendered, error)  # type: ignore[attr-defined]  # IPython's own
+    error._render_traceback_ = partial(_rendered, error)  # type: ignore[method-assign]  # of this one
     return error
 
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, suggestion
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -277,8 +277,11 @@ def answers(cls: C) -> C:
     def missing(self: object, name: str) -> Any:
         if name in table:
             raise AttributeError(f"{cls.__name__} has no {name}: {table[name]}")
-        # Once more as usual: for Python's own words, and for what a property has raised.
-        return object.__getattribute__(self, name)
+        if name.startswith("_") or hasattr(cls, name):
+            # Once more as usual: for Python's own words, and for what a property has raised.
+            return object.__getattribute__(self, name)
+        public = [one for one in dir(self) if not one.startswith("_")]
+        raise AttributeError(f"{cls.__name__} has no {name}{suggestion(name, [*public, *table])}")
 
     cls.__getattr__ = missing  # type: ignore[attr-defined]  # by assignment: to mypy every name would be there
     return cls
@@ -302,7 +305,6 @@ def no_such_name(name: str) -> AttributeError:
     """What ``containerkit.NAME`` raises for a name that there is not."""
     if name in NAMES:
         return AttributeError(f"containerkit has no {name}: {NAMES[name]}")
-    # Python itself adds which name is near.
-    return AttributeError(
-        f"module 'containerkit' has no attribute {name!r}", name=name, obj=sys.modules["containerkit"]
-    )
+    # Not left to Python, which says what is near on a terminal, and not in a notebook.
+    near = suggestion(name, sys.modules["containerkit"].__all__)
+    return AttributeError(f"module 'containerkit' has no attribute {name!r}{near}")

@@ -93,7 +93,7 @@ def obtain(
         if policy == "missing":
             # It is not here: that is what the caller has to know first.
             hint = _WITHOUT_ONE if isinstance(error, Unreachable) else ""
-            raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}{hint}") from error
+            raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}{hint}") from None
         raise RegistryError(f"image {text}: {error.message}") from error
     return reference.familiar, record
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -171,8 +171,9 @@ class _Held:
         self.pid = os.getpid()
         self.generation = generation
 
-    def __del__(self) -> None:
-        if self.pid == os.getpid():
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        # An argument, for at the end of the interpreter modules are empty.
+        if self.pid == getpid():
             self.connection.close()
 
 

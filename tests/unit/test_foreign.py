@@ -93,8 +93,8 @@ def test_run_answers_a_foreign_option_with_what_to_write_before_it_looks_for_the
         (lambda: _ck.from_env(), "containerkit has no from_env: not needed: there is no server"),
         (lambda: _ck.containers.run("x"), "ContainerCollection has no run: write ck.run(image, command)"),
         (lambda: _ck.Result(0).output, "Result has no output: write .stdout"),
-        (lambda: _ck.Result(0).outputs, "'Result' object has no attribute 'outputs'"),
-        (lambda: _ck.Contaner, "module 'containerkit' has no attribute 'Contaner'"),
+        (lambda: _ck.Result(0).outputs, "Result has no outputs (did you mean output?)"),
+        (lambda: _ck.Contaner, "module 'containerkit' has no attribute 'Contaner' (did you mean Container?)"),
     ],
 )
 def test_a_newcomers_mistake_is_answered(wrong: Callable[[], Any], words: str) -> None:
