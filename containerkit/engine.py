@@ -324,7 +324,7 @@ class Engine(Shown):
 
         >>> image = ck.pull("debian:stable")  # doctest: +SKIP
         >>> ck.pull("busybox", policy="missing").tags
-        ('busybox',)
+        ('busybox:latest',)
 
         Args:
             reference: ``[registry/]name[:tag][@digest]``.

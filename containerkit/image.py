@@ -125,7 +125,7 @@ class Image(ImageFacts, Fluent):
         """The local images, the newest here first.
 
         >>> [one.tags for one in ck.Image.list("busybox")]
-        [('busybox',)]
+        [('busybox:latest',)]
 
         Args:
             reference: only those with such a tag; a name without a tag means all its tags.
@@ -352,7 +352,7 @@ class Image(ImageFacts, Fluent):
         """Write it, with all its tags, as an archive; see ``images.save`` of :class:`containerkit.Engine`.
 
         >>> image.save("busybox.tar.zst").tags
-        ('busybox',)
+        ('busybox:latest',)
 
         Args:
             path: the archive's, where it appears when it is whole; or a file open for writing bytes.
@@ -391,7 +391,7 @@ class Image(ImageFacts, Fluent):
         """Give it another name; an image that had that name loses it.
 
         >>> image.tag("mine:1").tags
-        ('busybox', 'mine:1')
+        ('busybox:latest', 'mine:1')
 
         Returns:
             It, by its new name: ``image.tag("registry.lan:5000/app:1").push()`` goes there.

@@ -26,8 +26,8 @@ class Fluent:
     from the build cache, whichever chain or Dockerfile they were of. What is given is meant as it is: no variable is
     replaced, and no quote needs an escape. Only the command lines of ``with_run`` and its like are the shell's.
 
-    >>> image = Image.get("busybox").with_env(GREETING="hello").with_cmd('echo "$GREETING"')  # doctest: +SKIP
-    >>> image.call().stdout  # doctest: +SKIP
+    >>> app = ck.Image.get("busybox").with_env(GREETING="hello").with_cmd('echo "$GREETING"')
+    >>> app.call().stdout
     'hello\\n'
     """
 
@@ -47,8 +47,8 @@ class Fluent:
     ) -> Chain:  # fmt: skip
         """What a command changes of the files: RUN.
 
-        >>> image.with_run("apt-get update && apt-get install -y curl")  # doctest: +SKIP
-        >>> image.with_run(["pip", "install", "."], mounts=["type=cache,target=/root/.cache"])  # doctest: +SKIP
+        >>> app = image.with_run("apt-get update && apt-get install -y curl")
+        >>> app = image.with_run(["pip", "install", "."], mounts=["type=cache,target=/root/.cache"])
 
         Args:
             command: text is the shell's, of several lines, too; a sequence is a program and its arguments.
@@ -75,7 +75,7 @@ class Fluent:
         """With files of this machine, of another image, or of this program: COPY.
 
         >>> image.with_copy(["setup.py", "src"], "/app/", exclude=["*.pyc"])  # doctest: +SKIP
-        >>> image.with_copy({"app.ini": "debug = no\\n"}, "/etc/app/", chmod=0o640)  # doctest: +SKIP
+        >>> app = image.with_copy({"app.ini": "debug = no\\n"}, "/etc/app/", chmod=0o640)
         >>> image.with_copy("/out/tool", "/usr/bin/", from_=builder)  # doctest: +SKIP
 
         Args:
@@ -134,7 +134,7 @@ class Fluent:
     def with_env(self, values: Mapping[str, object] | None = None, /, **names: object) -> Chain:
         """With variables of the environment: ENV.
 
-        >>> image.with_env(LANG="C.UTF-8").with_env({"my.key": "$5"})  # doctest: +SKIP
+        >>> app = image.with_env(LANG="C.UTF-8").with_env({"my.key": "$5"})
         """
         from containerkit.dockerfile import literal
 
@@ -143,7 +143,7 @@ class Fluent:
     def with_user(self, user: str | int) -> Chain:
         """With the user that its programs are run by, and the steps that follow: USER.
 
-        >>> image.with_user("web").with_user("1000:1000")  # doctest: +SKIP
+        >>> app = image.with_user("web").with_user("1000:1000")
         """
         from containerkit.dockerfile import literal
 
@@ -152,7 +152,7 @@ class Fluent:
     def with_workdir(self, path: Path) -> Chain:
         """With a working directory, which is made where it is not there: WORKDIR.
 
-        >>> image.with_workdir("/srv/app")  # doctest: +SKIP
+        >>> app = image.with_workdir("/srv/app")
 
         Args:
             path: absolute, or relative to the one that there is.
@@ -164,7 +164,7 @@ class Fluent:
     def with_volume(self, *paths: Path) -> Chain:
         """With places that containers have a volume of their own at: VOLUME.
 
-        >>> image.with_volume("/var/lib/data", "/var/log")  # doctest: +SKIP
+        >>> app = image.with_volume("/var/lib/data", "/var/log")
         """
         from containerkit.dockerfile import literal
 
@@ -173,7 +173,7 @@ class Fluent:
     def with_cmd(self, command: str | Sequence[str]) -> Chain:
         """With what is run where the caller says nothing: CMD.
 
-        >>> image.with_cmd(["python3", "app.py"]).with_cmd("exec python3 $APP")  # doctest: +SKIP
+        >>> app = image.with_cmd(["python3", "app.py"]).with_cmd("exec python3 $APP")
 
         Args:
             command: text is the shell's; a sequence is a program and its arguments, or, with an entrypoint, more
@@ -186,7 +186,7 @@ class Fluent:
     def with_entrypoint(self, command: str | Sequence[str]) -> Chain:
         """With what is always run: ENTRYPOINT. An empty sequence takes the entrypoint away.
 
-        >>> image.with_entrypoint(["tini", "--"]).with_cmd(["server"])  # doctest: +SKIP
+        >>> app = image.with_entrypoint(["tini", "--"]).with_cmd(["server"])
 
         Args:
             command: as of :meth:`with_cmd`. A command that the base image has goes with it.
@@ -198,7 +198,7 @@ class Fluent:
     def with_expose(self, *ports: int | str) -> Chain:
         """With ports that its programs listen on: EXPOSE.
 
-        >>> image.with_expose(80, "53/udp", "8000-8010")  # doctest: +SKIP
+        >>> app = image.with_expose(80, "53/udp", "8000-8010")
         """
         from containerkit.dockerfile import literal
 
@@ -207,7 +207,7 @@ class Fluent:
     def with_label(self, values: Mapping[str, object] | None = None, /, **names: object) -> Chain:
         """With labels: LABEL.
 
-        >>> image.with_label({"org.opencontainers.image.version": "1.2"}, stage="test")  # doctest: +SKIP
+        >>> app = image.with_label({"org.opencontainers.image.version": "1.2"}, stage="test")
         """
         from containerkit.dockerfile import literal
 
@@ -218,7 +218,7 @@ class Fluent:
     ) -> Chain:
         """With a way to ask its containers whether they are well: HEALTHCHECK. None: there is none.
 
-        >>> image.with_healthcheck("wget -q localhost", interval="5s", retries=2)  # doctest: +SKIP
+        >>> app = image.with_healthcheck("wget -q localhost", interval="5s", retries=2)
 
         Args:
             test: a command line, a command, or all of it as ``run(healthcheck=…)`` takes it.
@@ -236,7 +236,7 @@ class Fluent:
     def with_stopsignal(self, signal: str | int) -> Chain:
         """With the signal that ends it: STOPSIGNAL.
 
-        >>> image.with_stopsignal("SIGQUIT")  # doctest: +SKIP
+        >>> app = image.with_stopsignal("SIGQUIT")
         """
         from containerkit.dockerfile import literal
 
@@ -245,7 +245,7 @@ class Fluent:
     def with_shell(self, command: Sequence[str]) -> Chain:
         """With another shell for the command lines that follow: SHELL.
 
-        >>> image.with_shell(["/bin/bash", "-euo", "pipefail", "-c"])  # doctest: +SKIP
+        >>> app = image.with_shell(["/bin/bash", "-euo", "pipefail", "-c"])
         """
         from containerkit.dockerfile import literal
 
@@ -254,7 +254,7 @@ class Fluent:
     def with_onbuild(self, instruction: str) -> Chain:
         """With an instruction for the images that are built on top of it: ONBUILD.
 
-        >>> image.with_onbuild("COPY . /app")  # doctest: +SKIP
+        >>> app = image.with_onbuild("COPY . /app")
 
         Args:
             instruction: a line of a Dockerfile, with its variables and quotes.

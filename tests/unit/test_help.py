@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import containerkit as ck
 from containerkit.options import BuildOptions, RunOptions
@@ -47,6 +50,10 @@ def test_every_option_is_shown_and_explained(function: Callable[..., Any], optio
 
 
 def test_a_newcomer_finds_the_options_with_the_tab_key() -> None:
-    signature = inspect.signature(ck.run)
-    assert list(signature.parameters)[:2] == ["image", "command"]
-    assert all(p.kind is p.KEYWORD_ONLY for p in list(signature.parameters.values())[2:])
+    InteractiveShell.clear_instance()
+    shell: Any = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_cell("import containerkit as ck")
+    for typed, option in (("ck.run('x', mem", "memory="), ("ck.build(no_", "no_cache="), ("ck.call('x', ch", "check=")):
+        with provisionalcompleter():
+            assert option in [one.text for one in shell.Completer.completions(typed, len(typed))]
+    InteractiveShell.clear_instance()
