@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import socket
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SIGNAL = re.compile(r"(?:SIG)?(RTMIN|RTMAX|[A-Z][A-Z0-9]*)([+-]\d+)?|(\d+)")
+#: Words that are an operator to a shell.
+_OF_SHELLS = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1"})
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -67,6 +70,8 @@ def duration(value: Duration, option: str = "duration") -> float:
 def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
     """The arguments of a list, or of a string split as a shell splits words. No shell runs.
 
+    Warns of a string with words that mean something to a shell alone.
+
     Raises:
         InvalidArgument: unbalanced quotes, or something that is not text.
     """
@@ -77,6 +82,11 @@ def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
             arguments = tuple(shlex.split(value))
         except ValueError as error:
             raise InvalidArgument(f"{option} {value!r}: {str(error).lower()}") from error
+        if meant := _OF_SHELLS.intersection(arguments):
+            warnings.warn(
+                f'{option} {value!r}: no shell runs: {min(meant)} is an argument; write ["sh", "-c", {value!r}]',
+                stacklevel=2,
+            )
     elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         arguments = tuple(value)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import pytest
 
@@ -58,6 +59,17 @@ def test_settings_are_written_down_and_read_again() -> None:
     assert given.memory == 64 << 20 and given.ulimits == {"nofile": (99, 99)} and given.env == ("A=1",)
     assert Settings.read(given.written()) == given
     assert "memory_swap" not in given.written()
+
+
+def test_a_string_that_was_meant_for_a_shell_is_warned_of() -> None:
+    with pytest.warns(
+        UserWarning, match=r"""^command 'ls \| wc': no shell runs: \| is an argument; write \["sh","""
+    ):
+        assert settings("ls | wc", {}).command == ("ls", "|", "wc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert settings("sh -c 'ls | wc'", {}).command == ("sh", "-c", "ls | wc")
+        assert settings(["echo", "|"], {}).command == ("echo", "|")
 
 
 def test_limits_are_also_said_as_on_a_command_line() -> None:
