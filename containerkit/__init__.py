@@ -23,7 +23,7 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``reading/``                      what is to be known of containers: logs, events, processes, ``inspect()``
 ``diagnosis/``                    what this machine lacks; what a store has lost
 ``builder/``                      a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
-``supervise/``                    spawner, monitor, helper; output; health; restarts; after a kill
+``supervise/``                    spawner, monitor, helper; output; health; out of memory; restarts; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``net/``                          bridges, addresses, published ports, names
 ``archives/``                     images as one file: docker-archives, OCI layouts
@@ -34,8 +34,8 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``linux/``                        the kernel, one file per facility
 ``configuration``                 what is set for all calls
 ``dockerfile/``                   the Dockerfile language: text to typed instructions, and back
-``oci/``                          the specifications' values and grammars
-``options/`` ``results``          typed inputs, typed outputs
+``oci/``                          the specifications' values and grammars: configs, references, ``config.json``
+``options/`` ``results``          typed inputs, and what others call them; typed outputs
 ``progress``                      how far long work is
 ``views/`` ``errors``             how values look; what can go wrong
 ================================  ==================================================================

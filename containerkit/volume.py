@@ -233,7 +233,7 @@ class Volume(Shown):
 
         >>> backup = notes.backup("notes.tar.zst", consistency="pause")
         >>> ck.Volume.restore(backup, "again").diff(notes)
-        Changes(no differences)
+        no changes
 
         Args:
             destination: a file's path; a directory of backups (one that is there, or a path with a slash at its end); a

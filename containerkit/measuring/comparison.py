@@ -38,7 +38,7 @@ def compare(a: Recording | Image | str, b: Recording | Image | str) -> Recording
 
     >>> app = image.with_copy({"page": "hello"}, "/page").build(tag="app")
     >>> [row["measure"] for row in ck.compare("busybox", "app").rows()][:2]
-    ['size', 'layers']
+    ['size_bytes', 'layers']
 
     Args:
         a, b: recordings, or images (a string is a reference or an id).
