@@ -515,8 +515,8 @@ class Container(ContainerFacts):
         What is mounted in it is left out. As with docker, the image's containers get what this one was given: its
         command, user, variables, working directory and labels; ``changes`` come after that.
 
-        >>> box.commit("tools:2", message="as it is now", changes=["ENV A=1"]).call("env").stdout.splitlines()[-1]
-        'A=1'
+        >>> "A=1" in box.commit("tools:2", message="as it is now", changes=["ENV A=1"]).call("env").stdout
+        True
 
         Args:
             tag: the reference the image gets.

@@ -268,7 +268,8 @@ class Image(ImageFacts, Fluent):
         Docker's archives and OCI layouts, plain, gzip, zstd, xz or bzip2. Of an index for several platforms, this
         machine's image.
 
-        >>> ck.Image.load(image.save("busybox.tar")) == [image]
+        >>> saved = image.save("busybox.tar")
+        >>> ck.Image.load("busybox.tar") == [saved]
         True
 
         Args:
@@ -372,7 +373,7 @@ class Image(ImageFacts, Fluent):
         Names, kinds, owners, modes, times, attributes and contents count. What both have from the same layers is not
         looked at, so that two images of one base are compared in no time.
 
-        >>> app = image.with_copy({"page": "hello"}, "/page").build()
+        >>> app = image.with_copy({"page": "hello"}, "/").build()
         >>> [(change.kind, change.path) for change in image.diff(app)]
         [('added', '/page')]
 
@@ -462,7 +463,7 @@ class Image(ImageFacts, Fluent):
     def run(self, command: Command = None, **options: Unpack[RunOptions]) -> Container:
         """Start a container of this image; see :func:`containerkit.run`.
 
-        >>> image.run("sleep 600", name="box").status
+        >>> image.run("sleep 600", name="sleeper").status
         'running'
 
         Args:

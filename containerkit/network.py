@@ -239,8 +239,7 @@ class Network(Shown):
     def connect(self, container: Container | str, *, ip: Texts = None, aliases: Sequence[str] = ()) -> Network:
         """Put a container on it, running or not.
 
-        >>> front = ck.Network.create("front")
-        >>> front.connect(box, aliases=["db"])
+        >>> front = ck.Network.create("front").connect(box, aliases=["db"])
         >>> ck.call("busybox", "nslookup db", network="front").exit_code
         0
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from containerkit.errors import InvalidArgument
+from containerkit.errors import InvalidArgument, suggestion
 from containerkit.linux.libc import check, libc
 
 #: In the kernel's order: the number is the place.
@@ -135,7 +135,8 @@ def _full_name(given: str) -> str:
         return "ALL"
     name = upper if upper.startswith("CAP_") else f"CAP_{upper}"
     if name not in NUMBERS:
-        raise InvalidArgument(f"capability {given}: unknown; see capabilities(7)")
+        near = suggestion(name, NUMBERS)
+        raise InvalidArgument(f"capability {given}: unknown{near}; see capabilities(7)")
     return name
 
 

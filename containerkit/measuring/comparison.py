@@ -36,7 +36,7 @@ def compare(a: Image | str, b: Image | str) -> ImageComparison: ...
 def compare(a: Recording | Image | str, b: Recording | Image | str) -> RecordingComparison | ImageComparison:
     """Two recordings, or two images, side by side: shown as a table, with ``frame()`` and ``plot()``.
 
-    >>> app = image.with_copy({"page": "hello"}, "/page").build(tag="app")
+    >>> app = image.with_copy({"page": "hello"}, "/").build(tag="app")
     >>> [row["measure"] for row in ck.compare("busybox", "app").rows()][:2]
     ['size_bytes', 'layers']
 

@@ -281,7 +281,7 @@ def answers(cls: C) -> C:
             # Once more as usual: for Python's own words, and for what a property has raised.
             return object.__getattribute__(self, name)
         public = [one for one in dir(self) if not one.startswith("_")]
-        raise AttributeError(f"{cls.__name__} has no {name}{suggestion(name, [*public, *table])}")
+        raise AttributeError(f"{cls.__name__} has no {name}{suggestion(name, public)}")
 
     cls.__getattr__ = missing  # type: ignore[attr-defined]  # by assignment: to mypy every name would be there
     return cls

@@ -5,10 +5,12 @@ A function takes what a person writes and the option's name, and gives what the 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,7 +87,7 @@ def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
         if meant := _OF_SHELLS.intersection(arguments):
             warnings.warn(
                 f'{option} {value!r}: no shell runs: {min(meant)} is an argument; write ["sh", "-c", {value!r}]',
-                stacklevel=2,
+                stacklevel=_callers_level(),
             )
     elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         arguments = tuple(value)
@@ -97,6 +99,14 @@ def command(value: Command, option: str = "command") -> tuple[str, ...] | None:
         if not is_transmissible(argument):
             raise InvalidArgument(f"{option}: argument {argument!r}: holds a NUL or what is not Unicode text")
     return arguments
+
+
+def _callers_level() -> int:
+    """The ``stacklevel`` of the line that called this package."""
+    here, frame, level = os.path.dirname(os.path.dirname(__file__)) + os.sep, sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def is_transmissible(text: str) -> bool:

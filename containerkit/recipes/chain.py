@@ -63,7 +63,7 @@ class Chain(Image):
     def to_dockerfile(self) -> str:
         """Its Dockerfile. What it takes from this machine is in :attr:`context` and :attr:`contexts`.
 
-        >>> chain = image.with_copy({"page": "hello"}, "/page")
+        >>> chain = image.with_copy({"page": "hello"}, "/")
         >>> ck.Image.from_dockerfile(
         ...     chain.to_dockerfile(), context=chain.context, contexts=chain.contexts
         ... ) == chain

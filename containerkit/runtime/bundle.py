@@ -9,7 +9,7 @@ import os
 import resource
 from dataclasses import replace
 
-from containerkit.errors import InvalidArgument, Unsupported, from_os_error
+from containerkit.errors import InvalidArgument, Unsupported, from_os_error, suggestion
 from containerkit.linux import capabilities, namespaces, scheduling
 from containerkit.linux.cgroups import DEFAULT_DEVICES
 from containerkit.linux.process import PERSONALITIES
@@ -208,7 +208,8 @@ def _validate_process(spec: Spec) -> None:
 
 def _validate_rlimit(limit: Rlimit) -> None:
     if not limit.type.startswith("RLIMIT_") or not hasattr(resource, limit.type):
-        raise InvalidArgument(f"rlimit {limit.type}: unknown; see getrlimit(2)")
+        near = suggestion(limit.type, (name for name in dir(resource) if name.startswith("RLIMIT_")))
+        raise InvalidArgument(f"rlimit {limit.type}: unknown{near}; see getrlimit(2)")
     if limit.soft > limit.hard:
         raise InvalidArgument(f"rlimit {limit.type}: soft limit {limit.soft} is above the hard limit {limit.hard}")
 

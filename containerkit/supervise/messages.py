@@ -250,7 +250,8 @@ class Failed:
 
     def error(self, subject: str) -> RuntimeFailure:
         """The error this stands for, about ``subject``."""
-        return RuntimeFailure(f"{subject}: {self.text}", exit_code=self.exit_code, errno=self.errno)
+        advice = _advice(self.text) if self.exit_code == 127 else ""
+        return RuntimeFailure(f"{subject}: {self.text}{advice}", exit_code=self.exit_code, errno=self.errno)
 
 
 @dataclass(frozen=True)
@@ -377,3 +378,17 @@ def receive_reply(channel: socket.socket) -> tuple[Reply | None, list[int]]:
         return None, []
     members = json.loads(data)
     return _REPLIES[members["kind"]](**members), descriptors
+
+
+def _advice(text: str) -> str:
+    """What whoever has named a program that is not there may have meant."""
+    program = text.removeprefix("program ").partition(":")[0]
+    if program.startswith("-"):
+        return " (options are keywords: tty=True)"
+    if program in _OF_SHELLS:
+        return f' (it is a shell\'s own: ["sh", "-c", "{program} …"])'
+    return ' (many images have "sh" alone)' if program == "bash" else ""
+
+
+#: Commands that are no programs.
+_OF_SHELLS = ("cd", "export", "source", "alias", "set", "ulimit", "umask", "exit", "if", "for", "while")

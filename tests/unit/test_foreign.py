@@ -93,7 +93,7 @@ def test_run_answers_a_foreign_option_with_what_to_write_before_it_looks_for_the
         (lambda: _ck.from_env(), "containerkit has no from_env: not needed: there is no server"),
         (lambda: _ck.containers.run("x"), "ContainerCollection has no run: write ck.run(image, command)"),
         (lambda: _ck.Result(0).output, "Result has no output: write .stdout"),
-        (lambda: _ck.Result(0).outputs, "Result has no outputs (did you mean output?)"),
+        (lambda: _ck.Result(0).exitcode, "Result has no exitcode (did you mean exit_code?)"),
         (lambda: _ck.Contaner, "module 'containerkit' has no attribute 'Contaner' (did you mean Container?)"),
     ],
 )
