@@ -28,9 +28,10 @@ def records(store: Store, *, all: bool, filters: Mapping[str, str] | None = None
     """
     filters = filters or {}
     wanted = _filter(filters)
-    truths = (recover.truth(store, record) for record in store.containers.list())
+    running = not all and "status" not in filters
+    truths = (recover.truth(store, one) for one in (store.containers.owned() if running else store.containers.list()))
     found = [record for record in truths if record is not None]
-    if not all and "status" not in filters:
+    if running:
         found = [record for record in found if record.status in ("running", "paused", "restarting")]
     return list(filter(wanted, found)) if filters else found
 

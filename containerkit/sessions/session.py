@@ -14,6 +14,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
 from containerkit.errors import InvalidState
+from containerkit.store.netrows import SESSION
 from containerkit.supervise import abandoned, names
 from containerkit.views import html, text
 
@@ -128,7 +129,7 @@ def current(engine: Engine) -> str:
 def labelled(engine: Engine, labels: Mapping[str, str] | None) -> dict[str, str]:
     """The labels of a network or volume that belongs to the session, where there is one."""
     session = current(engine)
-    return {**(labels or {}), **({abandoned.LABEL: session} if session else {})}
+    return {**(labels or {}), **({SESSION: session} if session else {})}
 
 
 @atexit.register

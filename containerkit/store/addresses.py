@@ -9,9 +9,12 @@ import ipaddress
 import socket
 import struct
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 from containerkit.errors import InvalidArgument
 
@@ -147,18 +150,32 @@ def choose(taken: Sequence[str], seed: str) -> Subnet:
     Raises:
         InvalidArgument: all are taken.
     """
-    used = [ipaddress.ip_network(one, strict=False) for one in taken if ":" not in one]
-    for candidate in _candidates(zlib.crc32(seed.encode())):
-        if not any(candidate.overlaps(one) for one in used):
-            return Subnet(str(candidate), str(candidate[1]))
+    used = sorted({_bounds(one) for one in taken if ":" not in one})
+    begins, ends = [first for first, _ in used], list(accumulate((last for _, last in used), max))
+    for first, last in _candidates(zlib.crc32(seed.encode())):
+        # Of those that begin before its end, the one that goes furthest: there may be hundreds.
+        before = bisect_right(begins, last)
+        if not before or ends[before - 1] < first:
+            gateway = ipaddress.IPv4Address(first + 1)
+            return Subnet(str(ipaddress.IPv4Network((first, _SIZE))), str(gateway))
     raise InvalidArgument('network: no free subnet is left: name one, as subnet="10.20.30.0/24"')
 
 
-def _candidates(seed: int) -> Iterator[ipaddress.IPv4Network]:
+@lru_cache(4096)
+def _bounds(net: str) -> tuple[int, int]:
+    """The first and the last address of a subnet."""
+    found = ipaddress.ip_network(net, strict=False)
+    return int(found[0]), int(found[-1])
+
+
+def _candidates(seed: int) -> Iterator[tuple[int, int]]:
+    step = 1 << 32 - _SIZE
     for pool in _POOLS:
-        subnets = list(ipaddress.IPv4Network(pool).subnets(new_prefix=_SIZE))
-        start = seed % len(subnets)
-        yield from subnets[start:] + subnets[:start]
+        low, high = _bounds(pool)
+        count = (high + 1 - low) // step
+        for number in range(count):
+            first = low + (seed + number) % count * step
+            yield first, first + step - 1
 
 
 def choose6(seed: str) -> Subnet:

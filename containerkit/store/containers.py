@@ -196,9 +196,27 @@ class Containers:
         rows = self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
         return [ContainerRecord._make(row) for row in rows]
 
+    def owned(self) -> builtins.list[ContainerRecord]:
+        """Those in a state of :data:`OWNED`, newest first: few, however many have ended."""
+        return self._where("status NOT IN ('created', 'exited')")
+
+    def publishing(self) -> builtins.list[ContainerRecord]:
+        """Those with published ports, newest first; all of them live, by their rows."""
+        return self._where("ports != '[]'")
+
     def linked(self) -> builtins.list[ContainerRecord]:
         """Those that are linked to others."""
-        rows = self.database.connection().execute("SELECT * FROM containers WHERE instr(spec, '\"links\"')")
+        return [record for record in self._where(_SPEAKING) if "links" in record.options]
+
+    def of_sessions(self) -> builtins.list[ContainerRecord]:
+        """Those that belong to a session, newest first."""
+        return [record for record in self._where("instr(spec, '\"session\"')") if record.options.get("session")]
+
+    def _where(self, condition: str) -> builtins.list[ContainerRecord]:
+        """Those of a condition that is an index's, too (database.py)."""
+        rows = self.database.connection().execute(
+            f"SELECT * FROM containers WHERE {condition} ORDER BY number DESC"
+        )  # fmt: skip
         return [ContainerRecord._make(row) for row in rows]
 
     def has_joiners(self, id: str) -> bool:
@@ -206,7 +224,7 @@ class Containers:
         row = self.read(id)
         found = self.database.connection().execute(
             "SELECT spec FROM containers WHERE id != ? AND status IN ('running', 'paused', 'restarting', 'starting')"
-            ' AND instr(spec, \'"network": "container:\')',
+            f' AND {_SPEAKING} AND instr(spec, \'"network": "container:\')',
             (id,),
         )
         names = () if row is None else (row.name, id)
@@ -299,6 +317,8 @@ class Containers:
         volumerows.discard(self.database, gone)
 
 
+#: Which speak of others in their options: links, and namespaces that they share.
+_SPEAKING = "(instr(spec, '\"links\"') OR instr(spec, '\": \"container:'))"
 #: What every event of a container tells.
 _TOLD = "name, image_reference, spec"
 
@@ -310,7 +330,9 @@ def _event(connection: sqlite3.Connection, action: str, id: str, row: sqlite3.Ro
 
 def _follow(connection: sqlite3.Connection, old: str, new: str) -> None:
     """Let those that speak of the container ``old`` speak of ``new``: else their next start would not find it."""
-    rows = connection.execute("SELECT id, spec FROM containers WHERE instr(spec, ?)", (f'{old}"',)).fetchall()
+    rows = connection.execute(
+        f"SELECT id, spec FROM containers WHERE {_SPEAKING} AND instr(spec, ?)", (f'{old}"',)
+    ).fetchall()
     for row in rows:
         spec = json.loads(row["spec"])
         for option in _JOINING:

@@ -74,6 +74,13 @@ CREATE TABLE IF NOT EXISTS containers (
 );
 CREATE INDEX IF NOT EXISTS containers_nocase ON containers(name COLLATE NOCASE);
 CREATE INDEX IF NOT EXISTS containers_image ON containers(image);
+-- Few rows of many: what starts, ends and openings ask for. The conditions are those of the queries, word for word.
+CREATE INDEX IF NOT EXISTS containers_owned ON containers(number) WHERE status NOT IN ('created', 'exited');
+CREATE INDEX IF NOT EXISTS containers_publishing ON containers(number) WHERE ports != '[]';
+CREATE INDEX IF NOT EXISTS containers_speaking ON containers(number)
+    WHERE instr(spec, '"links"') OR instr(spec, '": "container:');
+CREATE INDEX IF NOT EXISTS containers_mounting ON containers(number) WHERE instr(spec, 'sha256:');
+CREATE INDEX IF NOT EXISTS containers_session ON containers(number) WHERE instr(spec, '"session"');
 CREATE TABLE IF NOT EXISTS events (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,
     time     REAL NOT NULL,
@@ -97,6 +104,7 @@ CREATE TABLE IF NOT EXISTS networks (
     created  REAL NOT NULL,
     last     INTEGER NOT NULL DEFAULT -1  -- of its range: what was leased last
 );
+CREATE INDEX IF NOT EXISTS networks_session ON networks(number) WHERE instr(labels, '"containerkit.session"');
 CREATE TABLE IF NOT EXISTS endpoints (
     container TEXT NOT NULL,
     network  TEXT NOT NULL,           -- its id; the network may be gone
@@ -110,6 +118,8 @@ CREATE TABLE IF NOT EXISTS endpoints (
 CREATE UNIQUE INDEX IF NOT EXISTS endpoints_address ON endpoints(network, address) WHERE address IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS endpoints_address6 ON endpoints(network, address6) WHERE address6 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS endpoints_wanted ON endpoints(network, wanted) WHERE wanted IS NOT NULL;
+CREATE INDEX IF NOT EXISTS endpoints_wanted6 ON endpoints(network, wanted6) WHERE wanted6 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS endpoints_network ON endpoints(network);
 CREATE TABLE IF NOT EXISTS aliases (
     network  TEXT NOT NULL,
     alias    TEXT NOT NULL COLLATE NOCASE,
@@ -127,6 +137,8 @@ CREATE TABLE IF NOT EXISTS volumes (
     created  REAL NOT NULL,
     size     INTEGER, sized REAL      -- bytes, when somebody last counted them
 );
+CREATE INDEX IF NOT EXISTS volumes_session ON volumes(number) WHERE instr(labels, '"containerkit.session"');
+CREATE INDEX IF NOT EXISTS volumes_other ON volumes(number) WHERE driver != 'local' OR options != '{}';
 CREATE TABLE IF NOT EXISTS volume_uses (
     container TEXT NOT NULL,
     volume   TEXT NOT NULL,           -- its name

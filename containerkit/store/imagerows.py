@@ -17,10 +17,14 @@ _BY_ID = "SELECT * FROM images WHERE id = ?"
 _BY_PREFIX = "SELECT * FROM images WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
 _BY_DIGEST = "SELECT i.* FROM digests d JOIN images i ON i.id = d.image WHERE d.reference = ?"
 _UNUSED = (
-    "SELECT id FROM images i WHERE NOT EXISTS (SELECT 1 FROM containers c WHERE c.image = i.id OR instr(c.spec, i.id))"
+    "SELECT id FROM images i WHERE NOT EXISTS (SELECT 1 FROM containers WHERE image = i.id) AND NOT EXISTS"
+    " (SELECT 1 FROM containers WHERE instr(spec, 'sha256:') AND instr(spec, i.id))"
 )
-#: Containers that were made from the image, or have it mounted.
-_USING = "(image = ?1 OR instr(spec, ?1))"
+#: Containers that were made from the image, or have it mounted: each by an index.
+_USING = """
+SELECT number, name, status FROM containers WHERE image = ?1
+UNION SELECT number, name, status FROM containers WHERE instr(spec, 'sha256:') AND instr(spec, ?1)
+"""
 
 
 def by_id(connection: sqlite3.Connection, id: str) -> sqlite3.Row | None:
@@ -140,7 +144,7 @@ def refuse_in_use(connection: sqlite3.Connection, reference: str, id: str, force
     Raises:
         InvalidState: one does.
     """
-    rows = connection.execute(f"SELECT name, status FROM containers WHERE {_USING} ORDER BY number", (id,)).fetchall()
+    rows = connection.execute(f"{_USING} ORDER BY number", (id,)).fetchall()
     alive = [row["name"] for row in rows if row["status"] not in ("created", "exited", "dead")]
     if alive:
         raise InvalidState(f"image {reference}: container {alive[0]} is running from it (remove that container first)")

@@ -77,6 +77,10 @@ _HELD = """
 SELECT container FROM endpoints WHERE network = ?1 AND address = ?2
 UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND address6 = ?2
 """
+_ASKED = """
+UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND wanted = ?2
+UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND wanted6 = ?2
+"""
 
 
 def _refuse_taken(connection: sqlite3.Connection, network: NetworkRecord, address: str, name: str) -> None:
@@ -90,15 +94,13 @@ def _refuse_taken(connection: sqlite3.Connection, network: NetworkRecord, addres
 def _next_free(connection: sqlite3.Connection, network: NetworkRecord, subnet: Subnet) -> tuple[int, str]:
     """The next after the last one: an address rests as long as it can before another container has it."""
     numbers = subnet.numbers()
-    sought = f"{_HELD} UNION ALL SELECT container FROM endpoints WHERE network = ?1 AND ?2 IN (wanted, wanted6)"
-    # No more than so many can be held: among one more, one is free.
-    held = connection.execute("SELECT count(*) FROM endpoints WHERE network = ?", (network.id,)).fetchone()[0]
-    for step in range(min(len(numbers), held + 3)):
+    # Not limited to as many as can be held: to count those takes longer than to find the next one.
+    for step in range(len(numbers)):
         number = numbers[(max(network.last - numbers.start, -1) + 1 + step) % len(numbers)]
         address = subnet.address(number)
         if address == subnet.gateway:
             continue
-        if connection.execute(sought, (network.id, address)).fetchone() is None:
+        if connection.execute(_HELD + _ASKED, (network.id, address)).fetchone() is None:
             return number, address
     raise InvalidState(
         f"network {network.name}: no free address is left in {subnet.ip_range or subnet.net}: all are in use"

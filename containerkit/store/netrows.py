@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 #: The network of containers that name no other.
 DEFAULT_NETWORK = "bridge"
+#: The label of networks and volumes that belong to a session, with its id.
+SESSION = "containerkit.session"
 
 
 class NetworkRecord(NamedTuple):

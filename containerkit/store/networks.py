@@ -11,7 +11,7 @@ from containerkit.errors import AlreadyExists, InvalidState, NotFound, suggestio
 from containerkit.store import events, leasing
 from containerkit.store.containers import OWNED
 from containerkit.store.database import Database
-from containerkit.store.netrows import DEFAULT_NETWORK, JOINED, Endpoint, NetworkRecord, Wish, endpoint
+from containerkit.store.netrows import DEFAULT_NETWORK, JOINED, SESSION, Endpoint, NetworkRecord, Wish, endpoint
 
 _RESOLVE = """
 SELECT e.address, e.address6 FROM endpoints e JOIN containers c ON c.id = e.container
@@ -23,7 +23,7 @@ ORDER BY e.address, e.address6
 """
 _NAME_OF = """
 SELECT c.name, n.name FROM endpoints e JOIN containers c ON c.id = e.container JOIN networks n ON n.id = e.network
-WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND ? IN (e.address, e.address6)
+WHERE e.network IN ({marks}) AND c.status IN ('running', 'paused') AND (e.address = ? OR e.address6 = ?)
 """
 
 
@@ -89,6 +89,13 @@ class Networks:
         rows = self.database.connection().execute("SELECT * FROM networks ORDER BY number")
         return [NetworkRecord._make(row) for row in rows]
 
+    def of_sessions(self) -> builtins.list[NetworkRecord]:
+        """Those that belong to a session, in the order of creation."""
+        rows = self.database.connection().execute(
+            f"SELECT * FROM networks WHERE instr(labels, '\"{SESSION}\"') ORDER BY number"
+        )
+        return [record for record in map(NetworkRecord._make, rows) if SESSION in record.labels]
+
     def use_interface(self, id: str, interface: str) -> None:
         """Its bridge has another name now."""
         with self.database.transaction() as connection:
@@ -145,7 +152,7 @@ class Networks:
     def name_of(self, networks: Sequence[str], address: str) -> str | None:
         """Whose address that is, on one of those networks: ``NAME.NETWORK``."""
         query = _NAME_OF.format(marks=_marks(networks))
-        row = self.database.connection().execute(query, (*networks, address)).fetchone()
+        row = self.database.connection().execute(query, (*networks, address, address)).fetchone()
         return None if row is None else f"{row[0]}.{row[1]}"
 
     def connect(self, container: str, name: str, wish: Wish) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from containerkit.errors import AlreadyExists, InvalidState, NotFound, from_os_error, suggestion
 from containerkit.store import events, volumerows
 from containerkit.store.database import Database
+from containerkit.store.netrows import SESSION
 from containerkit.store.volumerows import VolumeRecord
 
 
@@ -100,6 +101,19 @@ class Volumes:
     def list(self) -> builtins.list[VolumeRecord]:
         """All rows, by name, those with a name of their own first."""
         rows = self.database.connection().execute("SELECT * FROM volumes ORDER BY anonymous, name")
+        return [VolumeRecord._make(row) for row in rows]
+
+    def of_sessions(self) -> builtins.list[VolumeRecord]:
+        """Those that belong to a session."""
+        return [one for one in self._where(f"instr(labels, '\"{SESSION}\"')") if SESSION in one.labels]
+
+    def others(self) -> builtins.list[VolumeRecord]:
+        """Those that are not plain directories of ours."""
+        return self._where("(driver != 'local' OR options != '{}')")
+
+    def _where(self, condition: str) -> builtins.list[VolumeRecord]:
+        """Those of a condition that is an index's, too (database.py)."""
+        rows = self.database.connection().execute(f"SELECT * FROM volumes WHERE {condition} ORDER BY number")
         return [VolumeRecord._make(row) for row in rows]
 
     def users(self, name: str) -> builtins.list[tuple[str, str]]:

@@ -12,18 +12,16 @@ from functools import partial
 from itertools import chain
 
 from containerkit.errors import ContainerkitError, NotFound, from_os_error
+from containerkit.store.netrows import SESSION
 from containerkit.store.store import Store
 from containerkit.supervise import ending
 from containerkit.supervise.networks import membership
 from containerkit.supervise.volumes import drivers
 
-#: The label of what is no container.
-LABEL = "containerkit.session"
-
 
 def containers(store: Store, session: str) -> list[str]:
     """The ids of the containers that belong to it, newest first."""
-    return [record.id for record in store.containers.list() if record.options.get("session") == session]
+    return [record.id for record in store.containers.of_sessions() if record.options["session"] == session]
 
 
 def end(store: Store, session: str) -> list[ContainerkitError]:
@@ -47,9 +45,8 @@ def end(store: Store, session: str) -> list[ContainerkitError]:
 
 def sweep(store: Store) -> None:
     """End the sessions whose process and watchdog are gone, both."""
-    named = {record.options.get("session") for record in store.containers.list()}
-    named |= {network.labels.get(LABEL) for network in store.networks.list()}
-    named |= {volume.labels.get(LABEL) for volume in store.volumes.list()}
+    named = {record.options["session"] for record in store.containers.of_sessions()}
+    named |= {one.labels[SESSION] for one in (*store.networks.of_sessions(), *store.volumes.of_sessions())}
     for session in sorted(filter(None, named)):
         lease = store.leases.take(session)
         if lease is not None:
@@ -71,12 +68,12 @@ def _remove(store: Store, id: str) -> None:
 
 
 def _networks(store: Store, session: str) -> Iterator[partial[None]]:
-    for network in store.networks.list():
-        if network.labels.get(LABEL) == session:
+    for network in store.networks.of_sessions():
+        if network.labels[SESSION] == session:
             yield partial(membership.remove, store, network)
 
 
 def _volumes(store: Store, session: str) -> Iterator[partial[None]]:
-    for volume in store.volumes.list():
-        if volume.labels.get(LABEL) == session and not store.volumes.users(volume.name):
+    for volume in store.volumes.of_sessions():
+        if volume.labels[SESSION] == session and not store.volumes.users(volume.name):
             yield partial(store.volumes.delete, volume.name, before=partial(drivers.remove, store.volumes))

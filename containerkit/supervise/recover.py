@@ -45,8 +45,8 @@ def truth(store: Store, record: ContainerRecord) -> ContainerRecord | None:
 
 
 def sweep(store: Store) -> None:
-    """Look at every container once, and take away what killed processes have left of volumes and of work."""
-    for record in store.containers.list():
+    """Look at every container that may run, and take away what killed processes have left of volumes and of work."""
+    for record in store.containers.owned():
         truth(store, record)
     drivers.sweep(store)
     store.volumes.sweep()

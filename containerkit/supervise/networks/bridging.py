@@ -107,8 +107,8 @@ def _publishing(database: Database, root: str) -> Iterator[tuple[ContainerRecord
     """The containers with published ports that live by their rows, and whether somebody has their lease."""
     leases = Leases(f"{root}/leases")
     try:
-        for record in Containers(database).list():
-            if record.state in ALIVE and record.ports != "[]":
+        for record in Containers(database).publishing():
+            if record.state in ALIVE:
                 yield record, leases.is_held(record.id)
     finally:
         leases.close()

@@ -129,7 +129,7 @@ def _make(store: Store, lock: int, make: bool) -> Place | None:
 
 def _of_living(store: Store) -> tuple[int, ...]:
     """The user and the network namespace of a monitor whose container is on networks; nothing when there is none."""
-    for record in store.containers.list():
+    for record in store.containers.owned():
         if record.state in ALIVE and record.monitor and Settings.read(record.options).network == "bridge":
             pidfd = process.pidfd(record.monitor, record.monitor_started)
             if pidfd is None:

@@ -287,7 +287,7 @@ def _is_mount(path: str) -> bool:
 
 def sweep(store: Store) -> None:
     """Unmount what nobody needs any more, whoever was killed."""
-    release(store.database, [record.name for record in store.volumes.list() if is_mounted(record)])
+    release(store.database, [record.name for record in store.volumes.others() if is_mounted(record)])
 
 
 def others(volumes: Volumes, names: Iterable[str]) -> tuple[str, ...]:
