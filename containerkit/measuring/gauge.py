@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from containerkit.store.containers import ContainerRecord
     from containerkit.store.store import Store
 
-#: So many gauges of this process keep their files open: up to eight for each, and a process may open some thousand.
-KEPT_OPEN = 64
 #: What the kernel says of a process, a network namespace or a cgroup that is gone.
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENXIO)
 _keeping: set[Gauge] = set()
+#: Files that a gauge has open, at most.
+_FILES = 8
+
+
+def kept_open() -> int:
+    """So many gauges of this process keep their files open: half of what it may open is left to others."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 // _FILES
 
 
 class Reading(NamedTuple):
@@ -93,7 +99,7 @@ class Gauge:
         Raises:
             NotFound, OSError: it has ended, where :func:`is_end` says so.
         """
-        if len(_keeping) < KEPT_OPEN:
+        if self not in _keeping and len(_keeping) < kept_open():
             _keeping.add(self)
         try:
             received, sent = network_bytes(self.pid) if self._has_links else (0, 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def read_stats(store: Store, record: ContainerRecord) -> tuple[Stats, dict[str, 
         links = network_counters(record.pid) if has_links(record) else {}
     except (NotFound, OSError) as error:
         raise InvalidState(f"container {record.name}: cannot measure: it has ended") from error
-    received, sent = _bytes(links)
+    received, sent = (sum(numbers[place] for numbers in links.values()) for place in (0, 8))
     stats = Stats(
         **{one.name: getattr(counted, one.name) for one in fields(CgroupStats)},
         time=datetime.fromtimestamp(time.time(), timezone.utc),
@@ -84,15 +85,29 @@ def has_links(record: ContainerRecord) -> bool:
 
 def network_bytes(pid: int | None) -> tuple[int, int]:
     """Bytes received and sent over all links but loopback, in the network namespace of ``pid`` (proc_pid_net(5))."""
-    return _bytes(network_counters(pid))
-
-
-def _bytes(links: Mapping[str, list[int]]) -> tuple[int, int]:
-    return sum(numbers[0] for numbers in links.values()), sum(numbers[8] for numbers in links.values())
+    received = sent = 0
+    for name, counters in _links(pid):
+        if name != b"lo":
+            numbers = counters.split(None, 9)
+            received += int(numbers[0])
+            sent += int(numbers[8])
+    return received, sent
 
 
 def network_counters(pid: int | None) -> dict[str, list[int]]:
     """Link, all but loopback → what is counted of it, in the order of proc_pid_net(5)."""
-    with open(f"/proc/{pid}/net/dev") as file:
-        lines = [line.partition(":") for line in file.read().splitlines()[2:]]
-    return {name.strip(): [*map(int, counters.split())] for name, _, counters in lines if name.strip() != "lo"}
+    return {name.decode(): [*map(int, counters.split())] for name, counters in _links(pid) if name != b"lo"}
+
+
+def _links(pid: int | None) -> Iterator[tuple[bytes, bytes]]:
+    # Opened each time: as long as it is open, the namespace stays, with its cables.
+    descriptor = os.open(f"/proc/{pid}/net/dev", os.O_RDONLY | os.O_CLOEXEC)
+    text = b""
+    try:
+        while part := os.read(descriptor, 8192):  # some lines at a time
+            text += part
+    finally:
+        os.close(descriptor)
+    for line in text.splitlines()[2:]:
+        name, _, counters = line.partition(b":")
+        yield name.strip(), counters

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_more_than_may_keep_their_files_open_are_measured_too(
         engine.run("busybox", "sleep 60", name=name, network="none")
     opened = []
     for most in (3, 1):
-        monkeypatch.setattr(gauge, "KEPT_OPEN", most)
+        monkeypatch.setattr(gauge, "kept_open", partial(int, most))
         with engine.record(interval=30) as recordings:
             opened.append(cgroup_files())
             assert [len(one) for one in recordings] == [1, 1, 1]
