@@ -46,7 +46,8 @@ def end(store: Store, session: str) -> list[ContainerkitError]:
 def sweep(store: Store) -> None:
     """End the sessions whose process and watchdog are gone, both."""
     named = {record.options["session"] for record in store.containers.of_sessions()}
-    named |= {one.labels[SESSION] for one in (*store.networks.of_sessions(), *store.volumes.of_sessions())}
+    named |= {network.labels[SESSION] for network in store.networks.of_sessions()}
+    named |= {volume.labels[SESSION] for volume in store.volumes.of_sessions()}
     for session in sorted(filter(None, named)):
         lease = store.leases.take(session)
         if lease is not None:

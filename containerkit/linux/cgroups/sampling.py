@@ -47,8 +47,9 @@ def _cpu_v1(cpuacct: str, cpu: str | None) -> CpuPart:
     def part(read: Read) -> tuple[int, float, float | None]:
         if cpu is None:
             return int(read(usage) or 0), 0.0, None
-        throttled = value(read(stat), b"throttled_time ") / 1e9
-        return int(read(usage) or 0), throttled, quotas.cores_v1(read(quota), read(period))
+        throttled, allowed = value(read(stat), b"throttled_time ") / 1e9, read(quota)
+        cores = None if allowed.startswith(b"-") else quotas.cores_v1(allowed, read(period))
+        return int(read(usage) or 0), throttled, cores
 
     return part
 
