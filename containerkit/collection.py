@@ -97,9 +97,9 @@ class ImageCollection(_Collection):
     def rows(self) -> list[dict[str, Any]]:
         """A row per image and tag, sorted by tag."""
         rows = [
-            {"image": tag, "id": i.short_id, "size": i.size, "created": i.created}
-            for i in self
-            for tag in (i.tags or ("<none>",))
+            {"image": tag, "id": one.id.removeprefix("sha256:")[:12], "size": one.size, "created": one.created}
+            for one in self._engine.store.images.list()
+            for tag in (one.tags or ("<none>",))
         ]
         return sorted(rows, key=lambda row: (row["image"], row["id"]))
 
@@ -293,10 +293,11 @@ class VolumeCollection(_Collection):
     def rows(self) -> list[dict[str, Any]]:
         """A row per volume; ``size`` as it was counted last, None before that."""
         store = self._engine.store.volumes
+        users = store.user_counts()
         return [
             {
                 "name": one.name[:12] if one.anonymous else one.name, "driver": one.driver, "size": one.size,
-                "containers": len(store.users(one.name)), "created": datetime.fromtimestamp(one.created, timezone.utc),
+                "containers": users.get(one.name, 0), "created": datetime.fromtimestamp(one.created, timezone.utc),
             }
             for one in store.list()
         ]  # fmt: skip

@@ -6,6 +6,7 @@ References are written out in rows (``docker.io/library/busybox:1``); people see
 from __future__ import annotations
 
 import sqlite3
+from functools import lru_cache
 
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, suggestion
 from containerkit.oci import digest as digests
@@ -87,6 +88,16 @@ def names(connection: sqlite3.Connection, id: str) -> tuple[tuple[str, ...], tup
     return tags, known
 
 
+def all_names(connection: sqlite3.Connection) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """By id, of every image that has one, its :func:`names`: two queries, however many images there are."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for kind, table in enumerate(("tags", "digests")):
+        for image, reference in connection.execute(f"SELECT image, reference FROM {table}"):
+            found.setdefault(image, ([], []))[kind].append(familiar(reference))
+    return {id: (tuple(sorted(tags)), tuple(sorted(known))) for id, (tags, known) in found.items()}
+
+
+@lru_cache(1 << 14)
 def familiar(reference: str) -> str:
     """As people see it."""
     return Reference.parse(reference).familiar
@@ -122,6 +133,12 @@ def forget(connection: sqlite3.Connection, id: str) -> None:
     for table in ("tags", "digests", "uses", "build_reports"):
         connection.execute(f"DELETE FROM {table} WHERE image = ?", (id,))
     connection.execute("DELETE FROM images WHERE id = ?", (id,))
+
+
+def is_used(connection: sqlite3.Connection, kind: str, digest: str) -> bool:
+    """Whether an image, or a step of a build, uses that ``"blob"`` or ``"layer"``."""
+    found = connection.execute("SELECT 1 FROM uses WHERE kind = ? AND digest = ? LIMIT 1", (kind, digest))
+    return found.fetchone() is not None
 
 
 def users(connection: sqlite3.Connection, kind: str) -> dict[str, tuple[str, ...]]:

@@ -87,7 +87,9 @@ class Images:
         self._blobs = blobs
         self._layers = layers
         self._paths = paths
-        self._parsed: dict[tuple[str, str], ImageRecord] = {}  # by id and manifest; without tags
+        self._parsed: dict[
+            tuple[str, str], ImageRecord
+        ] = {}  # by id and manifest; its names are those of the last look
 
     def add(
         self,
@@ -148,7 +150,8 @@ class Images:
         with self._layers.needed(chain_ids):
             yield
         # Unless it was removed at once, by somebody who had to leave them.
-        if not self.users("layer").keys() >= set(chain_ids):
+        connection = self._database.connection()
+        if not all(imagerows.is_used(connection, "layer", chain_id) for chain_id in chain_ids):
             self.collect()
 
     def _unpack(self, parsed: ImageRecord, source: Blobs | Ingest) -> None:
@@ -218,7 +221,8 @@ class Images:
         """
         return self._record(imagerows.find(self._database.connection(), reference)[0])
 
-    def _record(self, row: sqlite3.Row) -> ImageRecord:
+    def _record(self, row: sqlite3.Row, names: tuple[tuple[str, ...], tuple[str, ...]] | None = None) -> ImageRecord:
+        """What a row is of; ``names`` where they are known."""
         key = (row["id"], row["manifest"])
         parsed = self._parsed.get(key)
         if parsed is None:
@@ -230,8 +234,10 @@ class Images:
                     raise NotFound(f"image {row['id']}: removed meanwhile") from error
                 raise StorageError(f"image {row['id']}: {error.message}") from error
             parsed = self._parsed[key] = replace(found, size=row["size"])
-        tags, known = self.names(row["id"])
-        return replace(parsed, tags=tags, digests=known)
+        tags, known = names or self.names(row["id"])
+        if (parsed.tags, parsed.digests) != (tags, known):
+            parsed = self._parsed[key] = replace(parsed, tags=tags, digests=known)
+        return parsed
 
     def names(self, id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tags of an image, and what registries know it by; whatever state it is in."""
@@ -252,9 +258,9 @@ class Images:
             except StorageError as error:
                 yield row["id"], error.message.removeprefix(f"image {row['id']}: ")
 
-    def _record_or_none(self, row: sqlite3.Row) -> ImageRecord | None:
+    def _record_or_none(self, row: sqlite3.Row, names: tuple[tuple[str, ...], tuple[str, ...]]) -> ImageRecord | None:
         try:
-            return self._record(row)
+            return self._record(row, names)
         except (NotFound, StorageError):
             return None
 
@@ -271,11 +277,14 @@ class Images:
             dangling: only those without any tag (True), or with one (False); a digest is no tag.
             labels: only those with these labels; an empty value matches any.
         """
-        records = [record for row in self._rows() if (record := self._record_or_none(row)) is not None]
+        rows = self._rows()
+        names = imagerows.all_names(self._database.connection())
+        records = (self._record_or_none(row, names.get(row["id"], ((), ()))) for row in rows)
         return [
             record
             for record in records
-            if (reference is None or _has_tag(record, reference))
+            if record is not None
+            and (reference is None or _has_tag(record, reference))
             and (dangling is None or dangling is not bool(record.tags))
             and _has_labels(record, labels or {})
         ]
@@ -378,33 +387,36 @@ class Images:
         Returns:
             The bytes that are free now.
         """
-        connection = self._database.connection()
-        if not any(self._garbage(connection)):
+        garbage = self._garbage(self._database.connection())
+        if not garbage:
             return 0
         with Workspace(self._paths.tmp) as trash:
+            freed = 0
             with self._database.transaction() as connection:
-                blobs, layers = self._garbage(connection)
-                freed = sum(self._blobs.delete(digest) for digest in blobs)
-                for chain_id in layers:
-                    self._layers.discard(chain_id, trash.path)
+                # Looked at once more, for somebody may have come to use one; not all that there are.
+                for kind, digest in garbage:
+                    if imagerows.is_used(connection, kind, digest):
+                        continue
+                    if kind == "blob":
+                        freed += self._blobs.delete(digest)
+                    else:
+                        self._layers.discard(digest, trash.path)
             # Without the directory of the trash itself.
             return freed + rights.call(disk_usage, trash.path) - os.stat(trash.path).st_blocks * 512
 
-    def _garbage(self, connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
-        # The directories first: what gets its name after that has its row before the query of a transaction.
-        present = {"blob": set(self._blobs.names()), "layer": set(self._layers.names())}
-        for row in connection.execute("SELECT DISTINCT kind, digest FROM uses"):
-            present[row["kind"]].discard(row["digest"])
-        return present["blob"], present["layer"]
+    def _garbage(self, connection: sqlite3.Connection) -> builtins.list[tuple[str, str]]:
+        """Blobs and layers that nobody uses, by kind."""
+        # The directories first: what gets its name after that has its row before the query.
+        present = {("blob", digest) for digest in self._blobs.names()}
+        present |= {("layer", chain_id) for chain_id in self._layers.names()}
+        return sorted(present.difference(map(tuple, connection.execute("SELECT DISTINCT kind, digest FROM uses"))))
 
     def _write_index(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(
-            "SELECT i.*, t.reference FROM images i LEFT JOIN tags t ON t.image = i.id ORDER BY 1, 7"
+            "SELECT i.media_type, i.manifest, i.manifest_size, t.reference"
+            " FROM images i LEFT JOIN tags t ON t.image = i.id ORDER BY i.id, t.reference"
         )
-        entries = [
-            (Descriptor(row["media_type"], row["manifest"], row["manifest_size"]), row["reference"]) for row in rows
-        ]
-        layout.write(self._paths, entries)
+        layout.write(self._paths, [tuple(row) for row in rows])
 
 
 def _parse(manifest: Descriptor, data: bytes, source: Blobs | Ingest) -> ImageRecord:

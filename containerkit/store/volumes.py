@@ -128,6 +128,12 @@ class Volumes:
         """The names of the volumes that some container was made with."""
         return {row[0] for row in self.database.connection().execute("SELECT DISTINCT volume FROM volume_uses")}
 
+    def user_counts(self) -> dict[str, int]:
+        """How many containers were made with each volume; without those that none was."""
+        return dict(
+            self.database.connection().execute("SELECT volume, count(*) FROM volume_uses GROUP BY volume").fetchall()
+        )
+
     def note_size(self, name: str, size: int) -> None:
         """Write down how large it is now, in bytes."""
         with self.database.transaction() as connection:
