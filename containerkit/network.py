@@ -65,8 +65,9 @@ class Network(Shown):
     def list(cls, *, engine: Engine | None = None) -> list[Network]:
         """All networks: the built-in ones, then the others by name."""
         engine = engine or engines.default_engine()
-        others = sorted(r.name for r in engine.store.networks.list() if r.name != DEFAULT_NETWORK)
-        return [cls.get(name, engine=engine) for name in (DEFAULT_NETWORK, *_MODES, *others)]
+        others = sorted((r.name, r.id) for r in engine.store.networks.list() if r.name != DEFAULT_NETWORK)
+        built_in = [cls.get(name, engine=engine) for name in (DEFAULT_NETWORK, *_MODES)]
+        return built_in + [cls(engine, id, name) for name, id in others]
 
     @classmethod
     @foreign.knows_keywords

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 #: The network of containers that name no other.
@@ -35,7 +36,7 @@ class NetworkRecord(NamedTuple):
     @property
     def subnets(self) -> list[tuple[str, str, str]]:
         """(subnet, gateway, range) of each."""
-        return [tuple(row) for row in json.loads(self.subnet_rows)]
+        return list(_subnets(self.subnet_rows))
 
     @property
     def options(self) -> dict[str, str]:
@@ -45,6 +46,12 @@ class NetworkRecord(NamedTuple):
     @property
     def labels(self) -> dict[str, str]:
         return dict(json.loads(self.label_row))
+
+
+@lru_cache(1024)
+def _subnets(rows: str) -> tuple[tuple[str, str, str], ...]:
+    # Kept: a new network's subnet is compared with those of all others.
+    return tuple((net, gateway, ip_range) for net, gateway, ip_range in json.loads(rows))
 
 
 class Wish(NamedTuple):

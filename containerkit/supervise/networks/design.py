@@ -68,7 +68,7 @@ def row(
     interface = chosen.pop("parent", "") or chosen.pop("bridge_name", "") or f"ck-{id[:10]}"
     _check_interface(subject, driver, interface)
     _refuse_others(subject, driver, interface, records)
-    found = _subnets(store, subject, driver, interface, subnets, gateways, ranges, ipv6)
+    found = _subnets(store, records, subject, driver, interface, subnets, gateways, ranges, ipv6)
     record = NetworkRecord(
         0, id, name, driver, interface, _summary_of(found), int(internal), summary(chosen), summary(labels), 0.0
     )
@@ -135,6 +135,7 @@ def _check_interface(subject: str, driver: str, name: str) -> None:
 
 def _subnets(
     store: Store,
+    records: Sequence[NetworkRecord],
     subject: str,
     driver: str,
     interface: str,
@@ -150,7 +151,7 @@ def _subnets(
     if len({one.version for one in found}) < len(found):
         raise InvalidArgument(f"{subject}: subnet: one of IPv4 and one of IPv6 at most")
     # A macvlan is in the subnet of its parent: that is what it is for.
-    others = dict(_taken(store, unless=interface if driver == "macvlan" else ""))
+    others = dict(_taken(records, unless=interface if driver == "macvlan" else ""))
     for one in found:
         if other := addresses.clash(one.net, others):
             raise InvalidArgument(f"{subject}: subnet {one.net}: clashes with {other} ({others[other]})")
@@ -168,9 +169,8 @@ def _of(net: str, texts: Sequence[str]) -> str:
     return next((text for text in texts if (":" in text) == (":" in net)), "")
 
 
-def _taken(store: Store, unless: str = "") -> Iterator[tuple[str, str]]:
+def _taken(records: Sequence[NetworkRecord], unless: str = "") -> Iterator[tuple[str, str]]:
     """Subnets that are not free, and whose they are; those of the link ``unless`` are left out."""
-    records = store.networks.list()
     for record in records:
         if record.interface != unless:
             yield from ((net, f"network {record.name}") for net, _, _ in record.subnets)
@@ -195,10 +195,10 @@ def default(store: Store, configuration: Configuration) -> NetworkRecord:
         gateway, _, bits = configuration.bridge_address.partition("/")
         net = addresses.around(gateway, bits or "24", f"configuration: bridge_address {configuration.bridge_address}")
         found = addresses.read(net, gateway, "", subject)
-        if other := addresses.clash(net, others := dict(_taken(store))):
+        if other := addresses.clash(net, others := dict(_taken(store.networks.list()))):
             raise InvalidArgument(f"{subject}: subnet {net}: clashes with {other} ({others[other]})")
     else:
-        found = addresses.choose([net for net, _ in _taken(store)], str(store.paths.root))
+        found = addresses.choose([net for net, _ in _taken(store.networks.list())], str(store.paths.root))
     if not name:
         name, options["movable"] = links.free_name(), "true"
     _check_interface(subject, "bridge", name)
