@@ -39,3 +39,18 @@ def test_works_go_on_among_others(loaded: Engine) -> None:
     figures = list(among.measure("networks", loaded, 2, 60, times=1))
     assert len(figures) == 1 + 2 * len(among.works(loaded))
     assert next(among.layers(loaded, 3, 60, times=1)).value == 4
+
+
+def test_lists_ask_as_many_questions_of_three_as_of_one(loaded: Engine) -> None:
+    asked: list[str] = []
+    loaded.store.database.connection().set_trace_callback(asked.append)
+    counts = []
+    for number in range(3):
+        for kind in ("containers", "images", "volumes"):
+            among.KINDS[kind](loaded, number)
+        asked.clear()
+        assert len(loaded.images.rows()) == 2 + number + 1 and len(loaded.volumes.rows()) == number + 1
+        assert len(loaded.containers.rows()) == number + 1
+        counts.append(len(asked))
+    loaded.store.database.connection().set_trace_callback(None)
+    assert counts[0] == counts[2], asked
