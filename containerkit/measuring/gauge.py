@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,8 @@ _FILES = 8
 
 def kept_open() -> int:
     """So many gauges of this process keep their files open: half of what it may open is left to others."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 // _FILES
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 2 // _FILES
 
 
 class Reading(NamedTuple):

@@ -8,7 +8,7 @@ from functools import partial
 
 from containerkit import Engine, Image, Network, Volume
 from tests.load import machine
-from tests.load.figures import RATIO, Figure, middle
+from tests.load.figures import RATIO, Figure, shortest
 
 Add = Callable[[Engine, int], object]
 #: Makes one more, by its number.
@@ -65,11 +65,11 @@ def measure(kind: str, engine: Engine, count: int, seconds: float, *, times: int
         return made
 
     grow(min(_FEW, count))
-    few = {name: middle(work, times) for name, work in works(engine).items()}
+    few = {name: shortest(work, times) for name, work in works(engine).items()}
     grow(count)
     yield Figure(f"{kind} there", made)
     for name, work in works(engine).items():
-        many = middle(work, times)
+        many = shortest(work, times)
         yield Figure(f"{name}, with {made} {kind}", many, "ms")
         yield Figure("  … over that with few", many / few[name], "", None if name in _OWN[kind] else RATIO)
 
@@ -87,6 +87,6 @@ def layers(engine: Engine, count: int, seconds: float, *, times: int = 15) -> It
         "pull what is here": lambda tag: engine.pull(tag, policy="missing"),
         "tag an image": lambda tag: Image.get(tag, engine=engine).tag("mine:2"),
     }.items():
-        few, many = (middle(partial(work, tag), times) for tag in ("load", "many"))
+        few, many = (shortest(partial(work, tag), times) for tag in ("load", "many"))
         yield Figure(f"{name}, of many layers", many, "ms")
         yield Figure("  … over that of few", many / few, "", RATIO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +13,6 @@ from tests.bench.peers import pss
 
 __all__ = ["available", "cpu", "descriptors", "monitors", "opened", "pss", "spawner_pid", "usage"]
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-
 
 def available() -> float:
     """MB of memory that are not in use."""
@@ -22,15 +21,12 @@ def available() -> float:
 
 
 def cpu(pids: Iterable[int]) -> float:
-    """Seconds of processor that they have used in all; nothing, of those that have ended."""
-    ticks = 0
+    """Seconds of processor that they, of one thread each, have used in all; nothing, of those that have ended."""
+    used = 0
     for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            used += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return used / 1e9
 
 
 def descriptors(pid: int) -> int:

@@ -26,10 +26,13 @@ def measure(engine: Engine, count: int, seconds: float, *, span: float = _SPAN) 
     count = min(count, int((machine.available() - _OTHERS) / _EACH))
     running: list[Container] = []
     try:
-        times = []
+        times, used = [], []
         while len(running) < count and time.monotonic() < deadline:
+            before = time.process_time()
             times.append(timed(lambda: running.append(engine.run("load", _PROGRAM))))
+            used.append(1000 * (time.process_time() - before + machine.cpu(machine.monitors(running[-1:]))))
         yield from compared("start, while all go on running", times, 20)
+        yield from compared("its processor time, here and in the monitor", used, 20)
         yield from _held(running)
         yield from _followed(engine, running, span)
         yield from _measured(engine, running[:100], 0.1, min(span, 10.0), goal=10.0)

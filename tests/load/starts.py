@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Iterator
 
 from containerkit import Engine
 from containerkit.store import events
 from tests.load import machine
-from tests.load.figures import Figure, slope, timed
+from tests.load.figures import Figure, quartile, slope, timed
 
 #: As many events as are kept, and more: from the first sample on the table is as long as it gets.
 _EVENTS = 11_000
@@ -30,7 +29,7 @@ def measure(engine: Engine, count: int, seconds: float) -> Iterator[Figure]:
     for number in range(1, count + 1):
         times.append(timed(lambda: engine.call("load", "true")))
         if number % step == 0:
-            samples.append({"starts": number, **_look(engine), "a start, ms": statistics.median(times[-step:])})
+            samples.append({"starts": number, **_look(engine), "a start, ms": quartile(times[-step:])})
         if time.monotonic() > deadline:
             break
     yield Figure("starts", len(times))
