@@ -38,6 +38,7 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``options/`` ``results``          typed inputs, and what others call them; typed outputs
 ``progress``                      how far long work is
 ``views/`` ``errors``             how values look; what can go wrong
+``values``                        frozen dataclasses that cost little to define
 ================================  ==================================================================
 
 Start reading at :mod:`containerkit.supervise`, which walks one ``run`` through its files, from ``verbs``, ``engine``

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 
 from containerkit.linux.libc import check, libc
@@ -22,7 +21,7 @@ _long = ctypes.c_long
 
 def bpf(command: int, attributes: ctypes.Array[ctypes.c_char], what: str) -> int:
     """bpf(2); ``attributes`` is a union bpf_attr, of which the kernel takes the missing rest as zeros."""
-    number = _NUMBERS.get(platform.machine(), 280)
+    number = _NUMBERS.get(os.uname().machine, 280)
     return check(libc.syscall(_long(number), _long(command), attributes, _long(len(attributes))), what)
 
 

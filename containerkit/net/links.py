@@ -17,17 +17,17 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
 from containerkit.linux.namespaces import inside_network
+from containerkit.values import value
 
 _SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
 
 
-@dataclass(frozen=True)
+@value
 class Vxlan:
     """A bridge that goes on at other hosts: its number, and where they are.
 
@@ -44,7 +44,7 @@ class Vxlan:
     port: int = _VXLAN_PORT
 
 
-@dataclass(frozen=True)
+@value
 class Segment:
     """What containers of one network are plugged into.
 
@@ -70,7 +70,7 @@ class Segment:
     vxlan: Vxlan | None = None
 
 
-@dataclass(frozen=True)
+@value
 class Plug:
     """A container's end of a cable.
 

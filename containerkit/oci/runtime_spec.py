@@ -7,27 +7,28 @@ snake_case. Only what a Linux runtime honours is here; other members are ignored
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from containerkit.oci.codec import always, named
+from containerkit.values import value
 
 SPEC_VERSION = "1.2.0"
 
 
-@dataclass(frozen=True)
+@value
 class Root:
     path: str
     readonly: bool = False
 
 
-@dataclass(frozen=True)
+@value
 class IDMapping:
     container_id: int = named("containerID", 0, always=True)
     host_id: int = named("hostID", 0, always=True)
     size: int = always(0)
 
 
-@dataclass(frozen=True)
+@value
 class Mount:
     destination: str
     type: str = ""
@@ -37,7 +38,7 @@ class Mount:
     gid_mappings: tuple[IDMapping, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Box:
     """Size of a terminal in characters."""
 
@@ -45,7 +46,7 @@ class Box:
     width: int = always(0)
 
 
-@dataclass(frozen=True)
+@value
 class User:
     uid: int = always(0)
     gid: int = always(0)
@@ -53,7 +54,7 @@ class User:
     additional_gids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Capabilities:
     bounding: tuple[str, ...] = ()
     effective: tuple[str, ...] = ()
@@ -62,14 +63,14 @@ class Capabilities:
     ambient: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Rlimit:
     type: str
     hard: int
     soft: int
 
 
-@dataclass(frozen=True)
+@value
 class IOPriority:
     """``class_`` is one of ``IOPRIO_CLASS_RT``, ``_BE`` and ``_IDLE``; ``priority`` 0 (first) to 7."""
 
@@ -77,7 +78,7 @@ class IOPriority:
     priority: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class Scheduler:
     """``runtime``, ``deadline`` and ``period`` in nanoseconds (sched(7))."""
 
@@ -90,7 +91,7 @@ class Scheduler:
     period: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class ExecCPUAffinity:
     """Lists of processors (``"0-2,7"``) for an exec'd process: before, and from when it is in its cgroup."""
 
@@ -98,7 +99,7 @@ class ExecCPUAffinity:
     final: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class Process:
     cwd: str = always("/")
     args: tuple[str, ...] = ()
@@ -112,18 +113,18 @@ class Process:
     oom_score_adj: int | None = None
     io_priority: IOPriority | None = None
     scheduler: Scheduler | None = None
-    exec_cpu_affinity: ExecCPUAffinity | None = named("execCPUAffinity")  # noqa: RUF009  # a field, as field() is
+    exec_cpu_affinity: ExecCPUAffinity | None = named("execCPUAffinity")  # a field, as field() is
     apparmor_profile: str = ""
     selinux_label: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class Namespace:
     type: str
     path: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class Device:
     path: str
     type: str
@@ -134,7 +135,7 @@ class Device:
     gid: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class DeviceCgroup:
     allow: bool
     type: str = "a"
@@ -143,7 +144,7 @@ class DeviceCgroup:
     access: str = "rwm"
 
 
-@dataclass(frozen=True)
+@value
 class Memory:
     """Bytes; -1 is unlimited."""
 
@@ -155,7 +156,7 @@ class Memory:
     disable_oom_killer: bool | None = named("disableOOMKiller", None)
 
 
-@dataclass(frozen=True)
+@value
 class CPU:
     """``quota`` and ``period`` in microseconds."""
 
@@ -168,26 +169,26 @@ class CPU:
     burst: int | None = None
 
 
-@dataclass(frozen=True)
+@value
 class Pids:
     limit: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class ThrottleDevice:
     major: int
     minor: int
     rate: int
 
 
-@dataclass(frozen=True)
+@value
 class WeightDevice:
     major: int
     minor: int
     weight: int | None = None
 
 
-@dataclass(frozen=True)
+@value
 class BlockIO:
     """``weight`` 10 to 1000; rates in bytes or operations a second."""
 
@@ -199,30 +200,30 @@ class BlockIO:
     throttle_write_iops_device: tuple[ThrottleDevice, ...] = named("throttleWriteIOPSDevice", ())
 
 
-@dataclass(frozen=True)
+@value
 class HugepageLimit:
     page_size: str
     limit: int
 
 
-@dataclass(frozen=True)
+@value
 class NetworkClass:
     class_id: int | None = named("classID", None)
 
 
-@dataclass(frozen=True)
+@value
 class Resources:
     devices: tuple[DeviceCgroup, ...] = ()
     memory: Memory = Memory()
     cpu: CPU = CPU()
     pids: Pids = Pids()
-    block_io: BlockIO = named("blockIO", BlockIO())  # noqa: RUF009  # a field, as field() is
+    block_io: BlockIO = named("blockIO", BlockIO())  # a field, as field() is
     hugepage_limits: tuple[HugepageLimit, ...] = ()
     network: NetworkClass = NetworkClass()
     unified: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@value
 class SeccompArg:
     index: int
     value: int
@@ -230,7 +231,7 @@ class SeccompArg:
     value_two: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class SeccompSyscall:
     names: tuple[str, ...]
     action: str
@@ -238,7 +239,7 @@ class SeccompSyscall:
     args: tuple[SeccompArg, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Seccomp:
     default_action: str
     default_errno_ret: int | None = None
@@ -249,29 +250,29 @@ class Seccomp:
     listener_metadata: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class TimeOffset:
     secs: int = 0
     nanosecs: int = 0
 
 
-@dataclass(frozen=True)
+@value
 class Personality:
     domain: str
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class NetDevice:
     name: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class MemoryPolicy:
     mode: str = ""
 
 
-@dataclass(frozen=True)
+@value
 class Linux:
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IDMapping, ...] = ()
@@ -308,7 +309,7 @@ def mapped(maps: tuple[IDMapping, ...], id: int) -> int | None:
     return None
 
 
-@dataclass(frozen=True)
+@value
 class Hook:
     """A program for a moment in a container's life. ``args`` includes its own name; ``timeout`` in seconds."""
 
@@ -318,7 +319,7 @@ class Hook:
     timeout: int | None = None
 
 
-@dataclass(frozen=True)
+@value
 class Hooks:
     """By moment. ``prestart`` is the old name of ``create_runtime``."""
 
@@ -330,7 +331,7 @@ class Hooks:
     poststop: tuple[Hook, ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Spec:
     """One ``config.json``."""
 

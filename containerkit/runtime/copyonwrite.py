@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
 from containerkit.runtime.mount_options import MountOptions
 from containerkit.runtime.operation import Context, Operation, fd_path
+from containerkit.values import value
 
 
-@dataclass(frozen=True)
+@value
 class MountCopyOnWrite(Operation):
     """``source`` under a writable directory, which is in a tmpfs of its own: below the overlay, out of sight.
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -26,9 +25,10 @@ from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child, give
 from containerkit.runtime.namespaces import clone
 from containerkit.runtime.operation import Context, Operation
+from containerkit.values import value
 
 
-@dataclass(frozen=True)
+@value
 class EnterNamespaces(Operation):
     """All namespaces of a running container at once: setns(2) with a pidfd."""
 

@@ -5,10 +5,9 @@ Source: runtime-spec config.md, "Linux mount options".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from containerkit.linux import mounts as m
 from containerkit.oci.runtime_spec import Mount
+from containerkit.values import value
 
 #: option → (flag, whether the option sets it)
 FLAGS: dict[str, tuple[int, bool]] = {
@@ -51,7 +50,7 @@ OWN = ("tmpcopyup", "tmpupper", "idmap", "ridmap")
 SUBPATH = "subpath="
 
 
-@dataclass(frozen=True)
+@value
 class MountOptions:
     """What an entry's options come to.
 

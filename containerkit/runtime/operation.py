@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined, may_set_groups
 from containerkit.runtime.gate import Gate
+from containerkit.values import value
 
 if TYPE_CHECKING:
     from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -97,7 +98,7 @@ class Operation:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@value
 class Plan:
     """The operations of one start, in order."""
 

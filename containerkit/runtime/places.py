@@ -10,16 +10,16 @@ import os
 import stat
 import struct
 import termios
-from dataclasses import dataclass
 
 from containerkit.linux import mounts as m
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation, fd_path
+from containerkit.values import value
 
 TIOCGPTPEER, TIOCSPTLCK = 0x5441, 0x40045431
 
 
-@dataclass(frozen=True)
+@value
 class CreateDevice(Operation):
     """A device node, or a bind of the host's where mknod(2) is not allowed."""
 
@@ -60,7 +60,7 @@ class CreateDevice(Operation):
             os.close(parent)
 
 
-@dataclass(frozen=True)
+@value
 class LinkDevices(Operation):
     """``/dev/fd``, ``/dev/stdin``, … and ``/dev/ptmx``, which the specification asks for."""
 
@@ -87,7 +87,7 @@ class LinkDevices(Operation):
         os.close(parent)
 
 
-@dataclass(frozen=True)
+@value
 class MakeWorkingDirectory(Operation):
     """The working directory, where the image has none: what people expect of WORKDIR."""
 
@@ -102,7 +102,7 @@ class MakeWorkingDirectory(Operation):
         os.close(context.target(self.path))
 
 
-@dataclass(frozen=True)
+@value
 class OpenTerminal(Operation):
     """A terminal of the container's own devpts; its master goes to the parent.
 

@@ -6,11 +6,11 @@ import errno
 import os
 import signal
 import socket
-from dataclasses import dataclass
 
 from containerkit.linux import process
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
+from containerkit.values import value
 
 
 class StartFailure(Exception):
@@ -22,7 +22,7 @@ class StartFailure(Exception):
         self.errno = errno
 
 
-@dataclass(frozen=True)
+@value
 class AwaitStart(Operation):
     """Everything is ready: report, and wait for the word to go."""
 
@@ -54,7 +54,7 @@ class AwaitStart(Operation):
         return word
 
 
-@dataclass(frozen=True)
+@value
 class FindProgram(Operation):
     """The program is there: known before the container counts as created."""
 
@@ -77,7 +77,7 @@ class FindProgram(Operation):
             raise not_executable(self.program, errno.EACCES)
 
 
-@dataclass(frozen=True)
+@value
 class Reap(Operation):
     """Stay as pid 1 and go on in a child: pass signals on to it, reap whatever is orphaned, and end as it ends.
 
@@ -134,7 +134,7 @@ class Reap(Operation):
                 return
 
 
-@dataclass(frozen=True)
+@value
 class Execute(Operation):
     """execve(2). Returns only by raising."""
 

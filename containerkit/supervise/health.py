@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from containerkit.errors import reason
@@ -22,6 +22,7 @@ from containerkit.linux import process
 from containerkit.linux.loop import Loop, Timer
 from containerkit.supervise import helper
 from containerkit.supervise.messages import Enter, Exited, Failed, Probe, receive_reply
+from containerkit.values import value
 
 #: How many probes are remembered, and how many bytes of what each wrote.
 _REMEMBERED, _OUTPUT = 5, 4096
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
     output: str
 
 
-@dataclass(frozen=True)
+@value
 class Health:
     """What the probes so far add up to; ``streak`` failures in a row."""
 

@@ -39,19 +39,20 @@ import array
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
 from containerkit.net.publishing import Wanted
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process, Spec
+from containerkit.values import value
 
 _LIMIT = 200_000  # net.core.wmem_default is 208 KiB
 _DESCRIPTORS = 8
 
 
-@dataclass(frozen=True)
+@value
 class Probe:
     """A health check as it is carried out: what runs, and times in seconds."""
 
@@ -63,7 +64,7 @@ class Probe:
     start_interval: float
 
 
-@dataclass(frozen=True)
+@value
 class Networked:
     """What a monitor is told of its container's networks; the rest is in their rows.
 
@@ -86,7 +87,7 @@ class Networked:
     serves_names: bool = False
 
 
-@dataclass(frozen=True)
+@value
 class Start:
     """Start the container whose bundle is ready; its lease comes along.
 
@@ -122,7 +123,7 @@ class Start:
     kind: str = "start"
 
 
-@dataclass(frozen=True)
+@value
 class Enter:
     """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names).
 
@@ -151,7 +152,7 @@ class Enter:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@value
 class Work:
     """Call a function in the user namespace (worker.py), or in that of the process ``pid``.
 
@@ -163,7 +164,7 @@ class Work:
     kind: str = "work"
 
 
-@dataclass(frozen=True)
+@value
 class Keep:
     """Keep the network namespace of an ordinary user's containers, and listen at ``socket``; ``lock`` is a file."""
 
@@ -225,7 +226,7 @@ def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
 TAKEN = b"taken"
 
 
-@dataclass(frozen=True)
+@value
 class Started:
     """The program runs; ``pid`` is its host pid."""
 
@@ -233,7 +234,7 @@ class Started:
     kind: str = "started"
 
 
-@dataclass(frozen=True)
+@value
 class Failed:
     """It could not be started, and nothing of it is left."""
 
@@ -254,7 +255,7 @@ class Failed:
         return RuntimeFailure(f"{subject}: {self.text}{advice}", exit_code=self.exit_code, errno=self.errno)
 
 
-@dataclass(frozen=True)
+@value
 class Exited:
     """It ended. ``duration`` in seconds."""
 
@@ -264,7 +265,7 @@ class Exited:
     kind: str = "exited"
 
 
-@dataclass(frozen=True)
+@value
 class Signal:
     """Send a signal to the exec'd process; ``tree``: kill all that it started, too."""
 
@@ -273,7 +274,7 @@ class Signal:
     kind: str = "signal"
 
 
-@dataclass(frozen=True)
+@value
 class Attach:
     """Copy output to the descriptors that come along, of ``streams`` (1 and 2), from now on.
 
@@ -284,7 +285,7 @@ class Attach:
     kind: str = "attach"
 
 
-@dataclass(frozen=True)
+@value
 class Attached:
     """``terminal``: the descriptor is a terminal's."""
 
@@ -292,56 +293,56 @@ class Attached:
     kind: str = "attached"
 
 
-@dataclass(frozen=True)
+@value
 class CloseInput:
     """The program shall read the end of its input."""
 
     kind: str = "close_input"
 
 
-@dataclass(frozen=True)
+@value
 class StayEnded:
     """Whatever the restart policy says, it is not started again."""
 
     kind: str = "stay_ended"
 
 
-@dataclass(frozen=True)
+@value
 class HoldStill:
     """Pause the container as long as this connection lasts. The answer is ``Held``, or ``Failed``."""
 
     kind: str = "hold_still"
 
 
-@dataclass(frozen=True)
+@value
 class Held:
     """It is still."""
 
     kind: str = "held"
 
 
-@dataclass(frozen=True)
+@value
 class Refresh:
     """Its networks are others now. The answer is ``Refreshed``, or ``Failed``."""
 
     kind: str = "refresh"
 
 
-@dataclass(frozen=True)
+@value
 class Refreshed:
     """They are as the rows say."""
 
     kind: str = "refreshed"
 
 
-@dataclass(frozen=True)
+@value
 class Worked:
     """The function has been called, and its result lies ready."""
 
     kind: str = "worked"
 
 
-@dataclass(frozen=True)
+@value
 class Kept:
     """The networks are there: the user namespace and the network namespace come along, for as long as the connection.
 

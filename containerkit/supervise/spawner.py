@@ -21,7 +21,6 @@ import os
 import select
 import signal
 import socket
-from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, Unsupported, reason
 from containerkit.linux import capabilities, cgroups, confinement, process
@@ -29,6 +28,7 @@ from containerkit.linux import namespaces as ns
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
 from containerkit.supervise import helper, messages, monitor, rehearsal
+from containerkit.values import value
 
 SOCKET = 3
 
@@ -53,7 +53,7 @@ def main() -> None:
         pass
 
 
-@dataclass(frozen=True)
+@value
 class Home:
     """The user namespace of an ordinary user's containers: a descriptor, or why there is none."""
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
+
+from containerkit.values import value
 
 #: v1 controllers a container joins where they are mounted. Named hierarchies (name=systemd) are left alone.
 V1_CONTROLLERS = frozenset(
@@ -16,7 +18,7 @@ V1_CONTROLLERS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@value
 class Hierarchies:
     """The mounted hierarchies.
 

@@ -6,14 +6,14 @@ Source: Documentation/accounting/psi.rst; cgroup-v2.rst, "cpu.pressure".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from containerkit.linux.cgroups import files
+from containerkit.values import value
 
 RESOURCES = ("cpu", "io", "irq", "memory")
 
 
-@dataclass(frozen=True)
+@value
 class Pressure:
     """Waiting for one resource.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from containerkit.values import value
 
-@dataclass(frozen=True)
+
+@value
 class CgroupStats:
     """Counters since the cgroup was made, and levels of now; what the machine does not count is 0, None or empty.
 

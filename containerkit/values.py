@@ -1,0 +1,107 @@
+"""Values: frozen dataclasses that cost little to define.
+
+``dataclass(frozen=True)`` writes six functions for a class, and compiles them, when its module is imported: half a
+millisecond, and a first container is some hundred and fifty such classes, in two processes. Of a :func:`value` all of
+them but the constructor are the same for every class, and that one is compiled when a first instance is made.
+Otherwise it is such a dataclass: ``fields()``, ``replace()`` and ``match`` take it as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from functools import cache
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """As ``dataclass(frozen=True)``, for classes inside this package: of a signature nothing is seen from outside."""
+    # Where there is none, one would be made, of the signature.
+    cls.__doc__ = cls.__doc__ or cls.__name__
+    dataclass(init=False, repr=False, eq=False)(cls)
+    for name, function in (("__init__", _first(cls)), *_SHARED.items()):
+        if name not in cls.__dict__:
+            setattr(cls, name, function)
+    return cls
+
+
+def _first(cls: type) -> Callable[..., None]:
+    """The constructor until there is one."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        constructor = _constructor(cls)
+        cls.__init__ = constructor  # type: ignore[misc]  # that is what it is for
+        constructor(self, *args, **kwargs)
+
+    return __init__
+
+
+def _constructor(cls: Any) -> Callable[..., None]:
+    names: dict[str, Any] = {"_set": object.__setattr__, "_absent": MISSING}
+    ordered = sorted(fields(cls), key=_is_keyword)
+    parameters = [_parameter(one, names) for one in ordered]
+    keyword_only = sum(map(_is_keyword, ordered))
+    if keyword_only:
+        parameters.insert(len(parameters) - keyword_only, "*")
+    lines = [f" _set(self, {one.name!r}, {_given(one)})" for one in ordered]
+    if hasattr(cls, "__post_init__"):
+        lines.append(" self.__post_init__()")
+    exec("\n".join((f"def __init__(self, {', '.join(parameters)}):", *(lines or [" pass"]))), names)
+    found: Callable[..., None] = names["__init__"]
+    return found
+
+
+def _is_keyword(one: Field[Any]) -> bool:
+    return one.kw_only is True
+
+
+def _parameter(one: Field[Any], names: dict[str, Any]) -> str:
+    if one.default is not MISSING:
+        names[f"_{one.name}"] = one.default
+        return f"{one.name}=_{one.name}"
+    if one.default_factory is not MISSING:
+        names[f"_{one.name}"] = one.default_factory
+        return f"{one.name}=_absent"
+    return one.name
+
+
+def _given(one: Field[Any]) -> str:
+    is_made = one.default_factory is not MISSING
+    return f"_{one.name}() if {one.name} is _absent else {one.name}" if is_made else one.name
+
+
+@cache
+def _compared(cls: Any) -> tuple[str, ...]:
+    return tuple([one.name for one in fields(cls) if one.compare])
+
+
+def _members(self: Any) -> tuple[Any, ...]:
+    """What of it makes it equal to another."""
+    return tuple([getattr(self, name) for name in _compared(self.__class__)])
+
+
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+    return f"{type(self).__qualname__}({shown})"
+
+
+def _eq(self: Any, other: object) -> Any:
+    if type(self) is not type(other):
+        return NotImplemented
+    return self is other or _members(self) == _members(other)
+
+
+def _hash(self: Any) -> int:
+    return hash(_members(self))
+
+
+def _refuse(self: Any, name: str, value: object = None) -> None:
+    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+_SHARED: dict[str, Any] = {
+    "__repr__": _repr, "__eq__": _eq, "__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse,
+}  # fmt: skip

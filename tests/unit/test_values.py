@@ -1,0 +1,95 @@
+"""Values behave as the frozen dataclasses that they are."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from containerkit.values import value
+
+
+@dataclass(frozen=True)
+class Usual:
+    name: str
+    count: int = 2
+    parts: list[str] = field(default_factory=list, repr=False)
+    note: str = field(default="", compare=False, kw_only=True)
+
+
+@value
+class Cheap:
+    name: str
+    count: int = 2
+    parts: list[str] = field(default_factory=list, repr=False)
+    note: str = field(default="", compare=False, kw_only=True)
+
+
+@value
+class Named:
+    """With what it says itself."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("no name")
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+@value
+class Longer(Named):
+    """One more."""
+
+    size: int = 0
+
+
+@pytest.mark.parametrize("given", [("a",), ("a", 3), ("a", 3, ["x"])])
+def test_a_value_is_as_a_frozen_dataclass_is(given: Any) -> None:
+    usual, cheap = Usual(*given, note="n"), Cheap(*given, note="n")
+    assert vars(cheap) == vars(usual)
+    assert repr(cheap) == repr(usual).replace("Usual", "Cheap")
+    assert [one.name for one in fields(cheap)] == [one.name for one in fields(usual)]
+    assert cheap == Cheap(*given) != Cheap("b", *given[1:])
+    other: object = usual
+    assert cheap != other
+    assert vars(replace(cheap, count=9)) == vars(replace(usual, count=9))
+    assert pickle.loads(pickle.dumps(cheap)) == cheap
+    assert Cheap.__match_args__ == Usual.__match_args__
+
+
+def test_equal_values_have_equal_hashes_and_lists_have_none() -> None:
+    assert len({Named("a"), Named("a"), Named("b")}) == 2
+    with pytest.raises(TypeError):
+        hash(Cheap("a"))
+
+
+def test_no_two_values_share_what_a_factory_makes() -> None:
+    assert Cheap("a").parts is not Cheap("a").parts
+
+
+def test_a_value_is_not_changed() -> None:
+    one = Named("a")
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
+        one.name = "b"  # type: ignore[misc]  # that is what is tested
+    with pytest.raises(FrozenInstanceError):
+        del one.name
+    assert one.name == "a"
+
+
+@pytest.mark.parametrize("given", [{}, {"name": "a", "other": 1}])
+def test_wrong_arguments_are_told_as_of_any_function(given: dict[str, Any]) -> None:
+    for _ in range(2):  # the first call is another function's
+        with pytest.raises(TypeError, match="name|other"):
+            Cheap(**given)
+
+
+def test_what_a_class_says_itself_counts() -> None:
+    assert (repr(Named("a")), repr(Longer("a", 3))) == ("<a>", "Longer(name='a', size=3)")
+    assert (Longer("a", 3).size, Longer("a") == Longer("a"), Longer("a") == Named("a")) == (3, True, False)
+    with pytest.raises(ValueError, match="no name"):
+        Longer("")
