@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from containerkit.errors import InvalidArgument, from_os_error, suggestion
 from containerkit.oci import platforms
 from containerkit.options.policies import log_options
 from containerkit.options.values import duration, size
+from containerkit.values import frozen
 
 _SYSTEM = "/etc/containerkit/config.toml"
 _CERTS = ("/etc/containerkit/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
@@ -50,7 +51,7 @@ _CERTS = ("/etc/containerkit/certs.d", "/etc/docker/certs.d", "/etc/containers/c
 Lists = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Log:
     """Bounds of every container's log; None: what containerkit has by itself."""
 
@@ -64,7 +65,7 @@ class Log:
         return {**{name: value for name, value in vars(self).items() if value is not None}, **(given or {})}
 
 
-@dataclass(frozen=True)
+@frozen
 class Registries:
     """Where images come from, and how far that is trusted. Registries are named by host, or host and port."""
 
@@ -75,7 +76,7 @@ class Registries:
     realms: Lists = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Configuration:
     """All of it; empty texts: what containerkit has by itself."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from containerkit.errors import NotFound, ProcessFailed
 from containerkit.options import foreign
+from containerkit.values import frozen
 from containerkit.views import frames, html, text
 from containerkit.views import steps as drawing
 from containerkit.views.shown import Shown
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 STREAMS = {1: "stdout", 2: "stderr"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Chunk:
     """Bytes as they came out of one stream at one moment; ``time`` in epoch nanoseconds, ``stream`` 1 or 2."""
 
@@ -28,7 +29,7 @@ class Chunk:
     data: bytes
 
 
-@dataclass(frozen=True)
+@frozen
 class LogLine:
     """One line of output, without its line end. ``time`` is when its first byte was read, in UTC."""
 
@@ -161,7 +162,7 @@ def _line(time: int, stream: int, data: bytes) -> LogLine:
     return LogLine(when, STREAMS[stream], data.removesuffix(b"\r").decode(errors="replace"))
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """One operation of a start.
 
@@ -182,7 +183,7 @@ class Step:
 _PLAN_COLUMNS = ("number", "where", "operation", "description", "calls", "microseconds")
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan(Shown):
     """What a start consists of, in order, with what each step cost the last time."""
 
@@ -229,7 +230,7 @@ class Plan(Shown):
         return drawing.plan(f"{len(self)} operations{cost}", self.drawn())
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """One thing that was looked for.
 
@@ -250,7 +251,7 @@ class Finding:
 _FINDING_COLUMNS = ("area", "name", "status", "detail", "lost", "mend")
 
 
-@dataclass(frozen=True)
+@frozen
 class Doctor(Shown):
     """What a machine has of what containers need. True when nothing is missing."""
 
@@ -307,7 +308,7 @@ class Doctor(Shown):
         return html.table(self.rows(), _FINDING_COLUMNS)
 
 
-@dataclass(frozen=True)
+@frozen
 class PruneReport(Shown):
     """What was removed: names (of images without one their ids), sorted, and the bytes that are free now."""
 
@@ -330,7 +331,7 @@ class PruneReport(Shown):
         return html.card("pruned", "", rows | {"reclaimed": text.size(self.space_reclaimed)})
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerDetails:
     """One layer of an image.
 
@@ -351,7 +352,7 @@ class LayerDetails:
     created_by: str
 
 
-@dataclass(frozen=True)
+@frozen
 class SearchResult:
     """A repository that was found; ``stars`` and ``official`` are Docker Hub's, ``tags`` a private registry's."""
 
@@ -365,7 +366,7 @@ class SearchResult:
 _SEARCH_COLUMNS = ("name", "description", "stars", "official", "tags")
 
 
-@dataclass(frozen=True)
+@frozen
 class SearchResults(Shown):
     """What a search has found, in the registry's order."""
 

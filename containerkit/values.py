@@ -1,9 +1,9 @@
 """Values: frozen dataclasses that cost little to define.
 
-``dataclass(frozen=True)`` writes six functions for a class, and compiles them, when its module is imported: half a
-millisecond, and a first container is some hundred and fifty such classes, in two processes. Of a :func:`value` all of
-them but the constructor are the same for every class, and that one is compiled when a first instance is made.
-Otherwise it is such a dataclass: ``fields()``, ``replace()`` and ``match`` take it as one.
+``dataclass(frozen=True)`` writes six functions for a class, and compiles them, when its module is imported: that takes
+half a millisecond, and what a first container needs are some two hundred such classes, in two processes. Here five of
+the six are the same for every class, and the constructor is compiled when a first instance is made. For all the rest
+it is such a dataclass: ``fields()``, ``replace()`` and ``match`` take it as one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def value(cls: type[T]) -> type[T]:
-    """As ``dataclass(frozen=True)``, for classes inside this package: of a signature nothing is seen from outside."""
+def frozen(cls: type[T]) -> type[T]:
+    """As ``dataclass(frozen=True)``."""
     # Where there is none, one would be made, of the signature.
     cls.__doc__ = cls.__doc__ or cls.__name__
     dataclass(init=False, repr=False, eq=False)(cls)
     for name, function in (("__init__", _first(cls)), *_SHARED.items()):
-        if name not in cls.__dict__:
+        if cls.__dict__.get(name) is None:  # of a class with an __eq__ of its own, __hash__ is there, and None
             setattr(cls, name, function)
     return cls
 
@@ -37,6 +37,16 @@ def _first(cls: type) -> Callable[..., None]:
         constructor(self, *args, **kwargs)
 
     return __init__
+
+
+class _Signature:
+    """What ``help()`` shows of a class, as of any other: its constructor's."""
+
+    def __get__(self, instance: object, cls: Any) -> Any:
+        from inspect import signature
+
+        found = signature(_constructor(cls))
+        return found.replace(parameters=[*found.parameters.values()][1:])
 
 
 def _constructor(cls: Any) -> Callable[..., None]:
@@ -103,5 +113,6 @@ def _refuse(self: Any, name: str, value: object = None) -> None:
 
 
 _SHARED: dict[str, Any] = {
-    "__repr__": _repr, "__eq__": _eq, "__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse,
+    "__signature__": _Signature(), "__repr__": _repr, "__eq__": _eq, "__hash__": _hash,
+    "__setattr__": _refuse, "__delattr__": _refuse,
 }  # fmt: skip

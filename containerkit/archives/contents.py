@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 
 from containerkit.archives import values
 from containerkit.archives.telling import told
@@ -22,6 +21,7 @@ from containerkit.oci import manifest as oci
 from containerkit.oci.manifest import MAX_BYTES, Descriptor
 from containerkit.progress import Progress
 from containerkit.store.ingest import Ingest
+from containerkit.values import frozen
 
 DOCUMENTS = ("oci-layout", "index.json", "manifest.json")
 #: What docker wrote for each layer before 1.10, and still does beside the rest: nobody needs them.
@@ -34,7 +34,7 @@ _MAX_NAME = 512
 _MAX_LINKS = 8
 
 
-@dataclass(frozen=True)
+@frozen
 class Piece:
     """A file that waits in the ingest; ``diff_id`` when it is known to be a layer."""
 

@@ -7,7 +7,7 @@ Written: ``<hex of the id>.json`` and ``<hex of the diff_id>.tar``. Source: the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from containerkit.archives import names
 from containerkit.archives.contents import Contents
@@ -21,9 +21,10 @@ from containerkit.oci.codec import named
 from containerkit.oci.image_config import ImageConfig
 from containerkit.oci.reference import Reference
 from containerkit.store.ingest import Ingest
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class _Item:
     """One image in ``manifest.json``."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from containerkit.archives import names
 from containerkit.archives.values import Found, Source, Wanted, blob_name, merged
@@ -16,12 +16,13 @@ from containerkit.errors import InvalidArgument, NotFound
 from containerkit.oci import codec, platforms
 from containerkit.oci import manifest as oci
 from containerkit.oci.manifest import Descriptor, Manifest
+from containerkit.values import frozen
 
 #: Indexes in indexes: nobody writes more than two.
 _MAX_DEPTH = 4
 
 
-@dataclass(frozen=True)
+@frozen
 class _Version:
     """The file ``oci-layout``."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from containerkit.errors import InvalidArgument
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import MAX_BYTES, Descriptor
 from containerkit.store.images import ImageRecord
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Wanted:
     """An image that is saved, and the tags it is saved with."""
 
@@ -20,7 +20,7 @@ class Wanted:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """An image in an archive: its id, its manifest, which waits in the ingest with all its blobs, and its tags."""
 

@@ -25,7 +25,6 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -44,6 +43,7 @@ from containerkit.backup.trees import Living, Tree
 from containerkit.backup.write import About, Teller, Told, about_tree
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os_error
 from containerkit.linux.files import sync_directory
+from containerkit.values import frozen
 
 MARKER = "containerkit-backups"
 _FORMAT = 2
@@ -54,7 +54,7 @@ _WORTH = 0.5
 _LONGEST = manifests.LARGEST // BLOCK * 70 + manifests.MAX_LINE
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept:
     """One backup of a directory, by the name of its file."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from containerkit.backup import archive
 from containerkit.backup.destinations import filesystem, name_of, path_of
@@ -14,9 +13,10 @@ from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
 from containerkit.errors import InvalidArgument, NotFound
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where a backup is.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Retention:
     """How many are kept of each; 0 for none. Periods in which there is no backup do not count. Days are UTC's."""
 

@@ -10,7 +10,8 @@ read on after an archive's end).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from containerkit.values import frozen
 
 _SAID = struct.Struct("<16sQQ32s")
 _MAGIC = b"containerkit-end"
@@ -23,7 +24,7 @@ _WRAPPINGS = {"zstd": (_ZSTD, b""), "gzip": (_GZIP, _GZIP_END), "none": (b"", b"
 LONGEST = max(len(before) + len(after) for before, after in _WRAPPINGS.values()) + _SAID.size
 
 
-@dataclass(frozen=True)
+@frozen
 class Trailer:
     """Where the manifest is.
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from containerkit.backup import headers, manifest, packing
 from containerkit.backup.age import Sealing
@@ -24,6 +24,7 @@ from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import tar
 from containerkit.layers.compression import Writable
 from containerkit.layers.tar import shown
+from containerkit.values import frozen
 
 #: Bytes of contents done, of all of them, and how many files are done.
 Told = Callable[[int, int, int], None]
@@ -33,7 +34,7 @@ _INTERVAL = 0.1
 COMMENT = f"containerkit backup {manifest.FORMAT}"
 
 
-@dataclass(frozen=True)
+@frozen
 class About:
     """What is said of a backup as a whole; as in :class:`Manifest`."""
 

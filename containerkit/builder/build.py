@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,12 +45,13 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import Ingest, Written, write_layer
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
+from containerkit.values import frozen
 
 #: Stages that are carried out side by side.
 _STAGES = 4
 
 
-@dataclass(frozen=True)
+@frozen
 class Finished:
     """What came of a build."""
 
@@ -67,7 +68,7 @@ class BuildFailed(Exception):
         self.image, self.report = image, report
 
 
-@dataclass(frozen=True)
+@frozen
 class Files:
     """What COPY and ADD see.
 

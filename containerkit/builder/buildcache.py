@@ -6,7 +6,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from containerkit.results import PruneReport
 from containerkit.store import rights, trees
 from containerkit.store.buildsteps import Step
 from containerkit.store.workspace import remove_unlocked
+from containerkit.values import frozen
 from containerkit.views import frames, html, text
 from containerkit.views.shown import Shown
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from containerkit.engine import Engine
 
 
-@dataclass(frozen=True)
+@frozen
 class CachedStep:
     """One step that needs not be carried out again.
 

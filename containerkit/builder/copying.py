@@ -14,7 +14,6 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.builder import modes
@@ -26,12 +25,13 @@ from containerkit.layers.pack import Archive
 from containerkit.layers.stack import Stack
 from containerkit.layers.tar import DIRECTORY, SYMLINK
 from containerkit.registry.deadline import Deadline
+from containerkit.values import frozen
 
 #: Of more files than this, the inputs are one for each directory at the top.
 _NAMED = 2000
 
 
-@dataclass(frozen=True)
+@frozen
 class Copying:
     """What a step is going to copy. Goes to another process.
 

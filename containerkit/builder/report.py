@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from containerkit.values import frozen
 from containerkit.views import html, text
 from containerkit.views.shown import Shown
 
@@ -19,7 +20,7 @@ _SHOWN = {"hit": "HIT", "miss": "MISS", "config": "", "unknown": "not known", "f
 _COLUMNS = ("stage", "step", "instruction", "cache", "because", "seconds")
 
 
-@dataclass(frozen=True)
+@frozen
 class BuildStep:
     """One step of a build.
 

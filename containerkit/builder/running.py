@@ -19,7 +19,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from containerkit.builder.state import State
@@ -33,6 +33,7 @@ from containerkit.store.store import Store
 from containerkit.supervise import configjson, launch, processes
 from containerkit.supervise.networks import membership
 from containerkit.supervise.output import follow
+from containerkit.values import frozen
 
 #: Seconds between two looks at a step's output.
 _GLANCE = 0.1
@@ -48,7 +49,7 @@ LAST_LINES = 20
 Told = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@frozen
 class Program:
     """What a RUN runs.
 

@@ -8,7 +8,6 @@ import posixpath
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +21,13 @@ from containerkit.layers import compression, tar
 from containerkit.layers.compression import Peeked, Readable
 from containerkit.layers.tar import DIRECTORY, FILE, Entry
 from containerkit.registry.deadline import Deadline
+from containerkit.values import frozen
 
 _URL_MODE = 0o600
 _INLINE = "the Dockerfile"
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
     """An instruction, expanded.
 
@@ -77,7 +77,7 @@ class Placed(NamedTuple):
     is_weak: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Piece:
     """What one source comes to.
 

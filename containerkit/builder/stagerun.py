@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from containerkit.oci.image_config import format_time
 from containerkit.options import Mount
 from containerkit.progress import Progress
 from containerkit.store.ingest import Written
+from containerkit.values import frozen
 
 if TYPE_CHECKING:
     from containerkit.builder.build import Build
@@ -36,7 +37,7 @@ _SEEN = ("add_hosts", "dns", "cap_add", "cap_drop", "security_opt", "ulimits", "
 _STATES = {"hit": "HIT", "miss": "MISS", "config": "done"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Built:
     """What a stage came to: its state, and what a stage on top of it sees.
 
@@ -69,7 +70,7 @@ def _request(one: language.Copy | language.Add, workdir: str) -> Request:
     return replace(request, is_add=True, unpack=one.unpack, checksum=one.checksum)
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """One instruction of a stage.
 

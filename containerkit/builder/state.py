@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from containerkit.oci import digest as digests
 from containerkit.oci.image_config import ContainerConfig, History, ImageConfig, RootFS
 from containerkit.oci.manifest import OCI_MANIFEST, Descriptor, Platform
 from containerkit.store.images import ImageRecord
+from containerkit.values import frozen
 
 #: Of what has no layers.
 NOTHING = "nothing"
@@ -16,7 +17,7 @@ NOTHING = "nothing"
 _SCRATCH = ContainerConfig(env=("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",), working_dir="/")
 
 
-@dataclass(frozen=True)
+@frozen
 class State:
     """An image on its way.
 

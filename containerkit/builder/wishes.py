@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from containerkit.errors import InvalidArgument, NotFound, from_os_error
 from containerkit.oci.manifest import Platform
+from containerkit.values import frozen
 
 Secret = bytes | str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Wishes:
     """All but the files.
 

@@ -14,7 +14,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from containerkit.diagnosis import damage
@@ -30,6 +29,7 @@ from containerkit.store.snapshots import can_stack
 from containerkit.store.store import Store
 from containerkit.supervise import userns, worker
 from containerkit.supervise.networks import bridging
+from containerkit.values import frozen
 
 _MODULE = "modprobe {0}, and for every boot: echo {0} > /etc/modules-load.d/{0}.conf"
 _LOW_SPACE = 1 << 30
@@ -43,7 +43,7 @@ class Missing(Exception):
         self.mend = mend
 
 
-@dataclass(frozen=True)
+@frozen
 class Check:
     """One line of the table.
 

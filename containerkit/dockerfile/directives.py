@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from containerkit.dockerfile.problems import shown
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 _LINE = re.compile(r"\s*#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _KNOWN = ("syntax", "escape", "check")
 _TRUTH = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 
 
-@dataclass(frozen=True)
+@frozen
 class Directives:
     """``syntax`` is kept and has no effect (another one than Docker's own is noted); ``skip``: rules in lower case."""
 

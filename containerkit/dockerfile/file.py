@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from containerkit.dockerfile import directives, lines, lint, reading, stages
 from containerkit.dockerfile.directives import Directives
@@ -13,11 +13,12 @@ from containerkit.dockerfile.making import Arg
 from containerkit.dockerfile.problems import Location, Problem, Warning, excerpt, failure, shown
 from containerkit.dockerfile.stages import Stage
 from containerkit.errors import InvalidArgument, NotFound, suggestion
+from containerkit.values import frozen
 
 _OWN_SYNTAX = ("docker/dockerfile", "docker/dockerfile-upstream")
 
 
-@dataclass(frozen=True)
+@frozen
 class Dockerfile:
     """What a file says. ``warnings`` are those that ``directives.skip`` leaves."""
 

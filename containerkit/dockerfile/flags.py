@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from containerkit.dockerfile.problems import shown
 from containerkit.errors import InvalidArgument, suggestion
+from containerkit.values import frozen
 
 #: ``text`` once, ``truth`` with or without a value, ``list`` as often as one likes.
 Kind = Literal["text", "truth", "list"]
@@ -33,7 +33,7 @@ _WORD = re.compile(r"""(?:[^\s'"\\]|\\.?|'(?:[^'\\]|\\.)*(?:'|\\?\Z)|"(?:[^"\\]|
 _MARKS = re.compile(r"""\\(.?)|['"]""", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@frozen
 class Flags:
     """What was said; a flag that was not is empty, False or without items."""
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from containerkit.dockerfile import shell
+from containerkit.values import frozen
 
 _WORD = re.compile(r"(\d*)<<(-?)([^<]+)")
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 _DIRECT, _OUTER = ("ADD", "COPY", "RUN"), "ONBUILD"
 
 
-@dataclass(frozen=True)
+@frozen
 class Heredoc:
     """``content`` is what stands in the file, each line with its end; ``data`` is what is meant."""
 

@@ -7,12 +7,13 @@ instruction with what they mean. A command is a string in the shell form and a t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Self
 
 from containerkit.dockerfile import jsonform, shell
 from containerkit.dockerfile.problems import NOWHERE, Location
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 Command = str | tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]
@@ -20,7 +21,7 @@ Pairs = tuple[tuple[str, str], ...]
 Change = Callable[[str], str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Instruction:
     """Common to all: where it stands, and the escape character of its file."""
 

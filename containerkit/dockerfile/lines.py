@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from containerkit.dockerfile import heredoc
 from containerkit.dockerfile.heredoc import Heredoc
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 
 class NotText(InvalidArgument):
@@ -19,7 +20,7 @@ class NotText(InvalidArgument):
         self.line = line
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     """An instruction with its continuations joined.
 

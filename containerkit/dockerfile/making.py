@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from containerkit.dockerfile import flags, heredoc, mounts
@@ -11,9 +11,10 @@ from containerkit.dockerfile.instruction import Change, Command, Instruction, co
 from containerkit.dockerfile.mounts import Fields, RunMount
 from containerkit.dockerfile.problems import shown
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class From(Instruction):
     """``platform`` and ``name`` are empty where they are not said; ``name`` is in lower case."""
 
@@ -36,7 +37,7 @@ class From(Instruction):
             raise InvalidArgument("the image's name is empty once its variables are replaced")
 
 
-@dataclass(frozen=True)
+@frozen
 class Arg(Instruction):
     """Names and their defaults; None: without one."""
 
@@ -51,7 +52,7 @@ class Arg(Instruction):
         return replace(self, pairs=pairs)
 
 
-@dataclass(frozen=True)
+@frozen
 class Run(Instruction):
     """``mount_fields`` are what is written of each mount; ``mounts`` are their values."""
 
@@ -111,7 +112,7 @@ def _values(fields: Fields, change: Change) -> Fields:
     return tuple((name, change(value)) for name, value in fields)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Files(Instruction):
     """Common to COPY and ADD. ``sources`` are names; ``heredocs`` are files of their names beside them."""
 
@@ -163,7 +164,7 @@ def _mark(one: Heredoc) -> str:
     return f"<<{'-' if one.chomps else ''}{name}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Copy(_Files):
     keyword = "COPY"
     from_: str = ""
@@ -174,7 +175,7 @@ class Copy(_Files):
         return said + super().flags() + ([flags.write("parents", True)] if self.parents else [])
 
 
-@dataclass(frozen=True)
+@frozen
 class Add(_Files):
     """``unpack`` None: archives of the context are unpacked, those of the network are not."""
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from containerkit.dockerfile.problems import shown
 from containerkit.errors import InvalidArgument, suggestion
 from containerkit.options.values import size
+from containerkit.values import frozen
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -34,7 +34,7 @@ _SHARING = ("shared", "private", "locked")
 _TRUTH = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True)
+@frozen
 class RunMount:
     """One mount of one command.
 

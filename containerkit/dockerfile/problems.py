@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from containerkit.errors import BuildError
+from containerkit.values import frozen
 from containerkit.views.text import plain
 
 #: So many lines before and after are shown; of an instruction of many lines, so many; of one line, so many characters.
 _AROUND, _SHOWN, _WIDTH = 2, 6, 160
 
 
-@dataclass(frozen=True)
+@frozen
 class Location:
     """The lines of a file, counted from 1, both included; 0 where what ``name`` says is all."""
 
@@ -27,7 +27,7 @@ class Location:
 NOWHERE = Location()
 
 
-@dataclass(frozen=True)
+@frozen
 class Problem:
     """What keeps a file from being built. ``excerpt``: the lines around it, its own marked."""
 
@@ -39,7 +39,7 @@ class Problem:
         return f"{self.location}: {self.message}" + (f"\n{self.excerpt}" if self.excerpt else "")
 
 
-@dataclass(frozen=True)
+@frozen
 class Warning:
     """What a rule has to say of a file that can be built."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from containerkit.dockerfile import flags, heredoc, jsonform, mounts, shell
 from containerkit.dockerfile.flags import Flags
@@ -30,6 +30,7 @@ from containerkit.dockerfile.setting import (
 )
 from containerkit.errors import InvalidArgument, suggestion
 from containerkit.options.values import duration
+from containerkit.values import frozen
 
 #: White space of ASCII is what separates words.
 _WORD = re.compile(r"[^\t\v\f\r ]+")
@@ -40,7 +41,7 @@ _NOT_TRIGGERS = ("ONBUILD", "FROM", "MAINTAINER")
 _MILLISECOND = 10**6
 
 
-@dataclass(frozen=True)
+@frozen
 class _Said:
     """What stands after the keyword."""
 

@@ -13,13 +13,14 @@ Source: the Dockerfile reference, ARG.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from containerkit.dockerfile.instruction import Instruction
 from containerkit.dockerfile.making import Arg
 from containerkit.dockerfile.setting import Env
 from containerkit.oci import platforms
 from containerkit.oci.manifest import Platform
+from containerkit.values import frozen
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PROXIES = frozenset(name for upper in _PROXIES for name in (upper, upper.lower()))
@@ -37,7 +38,7 @@ def platform_arguments(build: Platform, target: Platform, stage: str = "default"
     return found
 
 
-@dataclass(frozen=True)
+@frozen
 class Scope:
     """What words see. Values: each step gives a new one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Self
 
 from containerkit.dockerfile import flags, jsonform, ports, shell
@@ -11,9 +11,10 @@ from containerkit.dockerfile.instruction import Change, Command, Instruction, Pa
 from containerkit.dockerfile.problems import shown
 from containerkit.errors import InvalidArgument
 from containerkit.options.values import signal_number
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class _Equations(Instruction):
     """Common to ENV and LABEL: ``NAME=VALUE`` …"""
 
@@ -31,17 +32,17 @@ class _Equations(Instruction):
                 raise InvalidArgument(f"the name of value {shown(value)} is empty")
 
 
-@dataclass(frozen=True)
+@frozen
 class Env(_Equations):
     keyword = "ENV"
 
 
-@dataclass(frozen=True)
+@frozen
 class Label(_Equations):
     keyword = "LABEL"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Runs(Instruction):
     """Common to CMD and ENTRYPOINT."""
 
@@ -51,17 +52,17 @@ class _Runs(Instruction):
         return command_text(self.command)
 
 
-@dataclass(frozen=True)
+@frozen
 class Cmd(_Runs):
     keyword = "CMD"
 
 
-@dataclass(frozen=True)
+@frozen
 class Entrypoint(_Runs):
     keyword = "ENTRYPOINT"
 
 
-@dataclass(frozen=True)
+@frozen
 class Shell(Instruction):
     keyword = "SHELL"
     command: tuple[str, ...]
@@ -70,7 +71,7 @@ class Shell(Instruction):
         return jsonform.write(self.command)
 
 
-@dataclass(frozen=True)
+@frozen
 class Expose(Instruction):
     """Words; expanded, each is a port of its own: ``80/tcp``."""
 
@@ -93,7 +94,7 @@ class Expose(Instruction):
         return replace(self, ports=tuple(found))
 
 
-@dataclass(frozen=True)
+@frozen
 class Volume(Instruction):
     keyword = "VOLUME"
     paths: tuple[str, ...]
@@ -109,7 +110,7 @@ class Volume(Instruction):
             raise InvalidArgument("a path is empty")
 
 
-@dataclass(frozen=True)
+@frozen
 class User(Instruction):
     keyword = "USER"
     user: str
@@ -121,7 +122,7 @@ class User(Instruction):
         return replace(self, user=change(self.user))
 
 
-@dataclass(frozen=True)
+@frozen
 class Workdir(Instruction):
     keyword = "WORKDIR"
     path: str
@@ -133,7 +134,7 @@ class Workdir(Instruction):
         return replace(self, path=change(self.path))
 
 
-@dataclass(frozen=True)
+@frozen
 class StopSignal(Instruction):
     keyword = "STOPSIGNAL"
     signal: str
@@ -148,7 +149,7 @@ class StopSignal(Instruction):
         signal_number(self.signal, "signal")
 
 
-@dataclass(frozen=True)
+@frozen
 class Healthcheck(Instruction):
     """``command`` None: no check, whatever the base image has. Times are nanoseconds, 0 the default."""
 
@@ -179,7 +180,7 @@ def _duration(nanoseconds: int) -> str:
     return f"{nanoseconds}ns"
 
 
-@dataclass(frozen=True)
+@frozen
 class OnBuild(Instruction):
     """``trigger`` is the text that an image keeps; ``instruction`` is what it says."""
 
@@ -191,7 +192,7 @@ class OnBuild(Instruction):
         return self.trigger.partition("\n")[0]
 
 
-@dataclass(frozen=True)
+@frozen
 class Maintainer(Instruction):
     keyword = "MAINTAINER"
     author: str

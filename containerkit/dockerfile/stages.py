@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from containerkit.dockerfile.instruction import Instruction
 from containerkit.dockerfile.making import Arg, Copy, From, Run
 from containerkit.dockerfile.setting import OnBuild
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 SCRATCH = "scratch"
 
 
-@dataclass(frozen=True)
+@frozen
 class Stage:
     """One stage; ``name`` is empty where it has none, ``index`` counts from 0."""
 

@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from containerkit.configuration import Configuration
@@ -36,6 +36,7 @@ from containerkit.supervise import ending, launch, messages, processes
 from containerkit.supervise.networks import membership
 from containerkit.supervise.output.collected import Output
 from containerkit.supervise.output.logfiles import Reader
+from containerkit.values import frozen
 
 #: Where the exchange is in the container.
 _EXCHANGE = "/run/containerkit"
@@ -55,7 +56,7 @@ class Outcome(NamedTuple):
     error: Exception | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where calls are made.
 

@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from containerkit.values import frozen
 
 #: The suites that belong to another one, by what follows its name.
 _COMPANIONS = ("-updates", "-security", "-backports", "-proposed-updates", "/updates")
@@ -22,7 +24,7 @@ _OPTIONS = {"arch": "Architectures", "lang": "Languages", "target": "Targets"}
 _FETCHING = re.compile(r"Acquire::(http|https|ftp|Check-|M(ax|in)-ValidTime|Retries|ForceIPv|Allow|Proxy|Queue)")
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """One entry: where, which suites, and which parts of them. ``options`` under their names in the newer format."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.layers.compression import CHUNK
 from containerkit.layers.stack import Directory, Node, Places, Stack
 from containerkit.layers.write import attributes
+from containerkit.values import frozen
 
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 #: Of a directory: nothing but its time has changed.
@@ -20,7 +20,7 @@ _TOUCHED = "touched"
 Judge = Callable[[Directory, Node, Directory, Node, str], bool]
 
 
-@dataclass(frozen=True)
+@frozen
 class Change:
     """A path of the container or image, and what was done to it: ``added``, ``changed`` or ``deleted``."""
 

@@ -10,13 +10,14 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from containerkit.values import frozen
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_RUNPATH = 1, 5, 15, 29
 
 
-@dataclass(frozen=True)
+@frozen
 class Elf:
     """``kind``: class (1: 32 bit, 2: 64 bit) and machine, which must be equal for two files to be linked."""
 
@@ -43,7 +44,7 @@ def read(path: str) -> Elf | None:
                 return None
 
 
-@dataclass(frozen=True)
+@frozen
 class _Segment:
     type: int
     offset: int

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from containerkit.errors import InvalidState
 from containerkit.layers import compression, tar
 from containerkit.layers.compression import CHUNK, Peeked, Readable, Writable
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Packed:
     """How the layer is compressed, the digest of its uncompressed stream, and the newest time in it.
 

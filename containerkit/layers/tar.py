@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers.compression import CHUNK, Readable
+from containerkit.values import frozen
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -37,7 +38,7 @@ _IDS, _MAJORS, _MINORS, _XATTR_NAME, _XATTR_VALUE = 2**32 - 1, 1 << 12, 1 << 20,
 _TIMES = range(-62_135_596_800, 253_402_300_800)
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """Bounds on what a stranger's archive may ask for; sizes in bytes.
 

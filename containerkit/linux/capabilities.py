@@ -16,7 +16,7 @@ from functools import cache
 
 from containerkit.errors import InvalidArgument, suggestion
 from containerkit.linux.libc import check, libc
-from containerkit.values import value
+from containerkit.values import frozen
 
 #: In the kernel's order: the number is the place.
 NAMES = (
@@ -46,7 +46,7 @@ _prctl = libc["prctl"]
 _prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
-@value
+@frozen
 class CapabilitySets:
     """A process's five sets; names in the kernel's order."""
 

@@ -12,10 +12,10 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from containerkit.linux.namespaces import CLONE_NEWNET, setns
+from containerkit.values import frozen
 
 _IFF_UP = 0x1
 _RT_TABLE_MAIN = 254
@@ -27,7 +27,7 @@ _RTN_UNICAST = 1
 _REFUSALS = {6: "blackhole", 7: "unreachable", 8: "prohibit"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Interface:
     """A link of a container, as ``ip address`` shows it.
 
@@ -52,7 +52,7 @@ class Interface:
     peer: str | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Route:
     """A way that a container knows, as ``ip route`` shows it.
 
@@ -75,7 +75,7 @@ class Route:
     metric: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Neighbour:
     """Whose hardware address a container knows, as ``ip neighbour`` shows it.
 

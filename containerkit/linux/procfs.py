@@ -10,14 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
 
 from containerkit.linux.namespaces import KINDS
+from containerkit.values import frozen
 
 SECCOMP_MODES = ("none", "strict", "filter")
 
 
-@dataclass(frozen=True)
+@frozen
 class MountLine:
     """A line of mountinfo.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from containerkit.linux.cgroups import Cgroup, CgroupStats
 from containerkit.linux.cgroups.pressure import Pressure
 from containerkit.options import Settings
 from containerkit.supervise import configjson
+from containerkit.values import frozen
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SHOWN = ("cpu_usage_seconds", "memory_bytes", "memory_limit_bytes", "pids", "io_
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-@dataclass(frozen=True)
+@frozen
 class Stats(CgroupStats):
     """Counters since the start, and levels of now.
 

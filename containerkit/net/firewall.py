@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from containerkit.errors import RuntimeFailure
 from containerkit.linux import conntrack, nftables
-from containerkit.values import value
+from containerkit.values import frozen
 
 # Maps by what a port was published at: an address of this machine, or all of them. Bridges by what is allowed there.
 _RULES = """
@@ -90,7 +90,7 @@ _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _ANY = ("", "0.0.0.0", "::")
 
 
-@value
+@frozen
 class Bridge:
     """What the firewall knows of a bridge.
 
@@ -120,7 +120,7 @@ class Bridge:
         return found
 
 
-@value
+@frozen
 class Translation:
     """What comes to ``host_port`` of ``host_ip`` goes to ``port`` of ``address``.
 

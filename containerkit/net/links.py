@@ -21,13 +21,13 @@ from collections.abc import Sequence
 from containerkit.errors import RuntimeFailure, reason
 from containerkit.linux import loopback, netlink
 from containerkit.linux.namespaces import inside_network
-from containerkit.values import value
+from containerkit.values import frozen
 
 _SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
 _VXLAN_PORT = 4789
 
 
-@value
+@frozen
 class Vxlan:
     """A bridge that goes on at other hosts: its number, and where they are.
 
@@ -44,7 +44,7 @@ class Vxlan:
     port: int = _VXLAN_PORT
 
 
-@value
+@frozen
 class Segment:
     """What containers of one network are plugged into.
 
@@ -70,7 +70,7 @@ class Segment:
     vxlan: Vxlan | None = None
 
 
-@value
+@frozen
 class Plug:
     """A container's end of a cable.
 

@@ -9,13 +9,13 @@ Source: nft(8), "CHAINS"; libnftables-json(5).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from containerkit.linux import nftables
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Obstacle:
     """A chain that drops what it does not know.
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from containerkit.errors import RuntimeFailure
-from containerkit.values import value
+from containerkit.values import frozen
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _BACKLOG = 128
 
 
-@value
+@frozen
 class Wanted:
     """A port that shall be published.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from containerkit.errors import InvalidState
 from containerkit.progress import Shown
+from containerkit.values import frozen
 from containerkit.views import html, text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _COLUMNS = {"created": 19, "files": 7, "size": 10, "added": 10, "changes": 14, "
 _BLANK = "\N{NO-BREAK SPACE}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Task:
     """What is backed up, where to and how: it stays so, whatever is chosen later."""
 

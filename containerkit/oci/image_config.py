@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,9 +16,10 @@ from containerkit.errors import InvalidArgument
 from containerkit.oci import codec
 from containerkit.oci import digest as digests
 from containerkit.oci.codec import named
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class HealthConfig:
     test: tuple[str, ...] = named("Test", ())
     interval: int = named("Interval", 0)
@@ -28,7 +29,7 @@ class HealthConfig:
     retries: int = named("Retries", 0)
 
 
-@dataclass(frozen=True)
+@frozen
 class ContainerConfig:
     """What a container of the image gets where its caller says nothing."""
 
@@ -47,13 +48,13 @@ class ContainerConfig:
     on_build: tuple[str, ...] | None = named("OnBuild")
 
 
-@dataclass(frozen=True)
+@frozen
 class RootFS:
     type: str
     diff_ids: tuple[str, ...] = field(metadata={"json": "diff_ids"})
 
 
-@dataclass(frozen=True)
+@frozen
 class History:
     """One step of how the image was made; ``empty_layer``: it changed no files."""
 
@@ -64,7 +65,7 @@ class History:
     empty_layer: bool = named("empty_layer", False)
 
 
-@dataclass(frozen=True)
+@frozen
 class ImageConfig:
     """The config blob; its digest is the image's id."""
 

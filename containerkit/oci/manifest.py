@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.oci import codec
 from containerkit.oci import digest as digests
+from containerkit.values import frozen
 from containerkit.views.text import plain
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -42,7 +43,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 
 
-@dataclass(frozen=True)
+@frozen
 class Platform:
     architecture: str
     os: str
@@ -51,7 +52,7 @@ class Platform:
     os_features: tuple[str, ...] = codec.named("os.features", ())
 
 
-@dataclass(frozen=True)
+@frozen
 class Descriptor:
     """What a blob is, its digest, and its size in bytes."""
 
@@ -64,7 +65,7 @@ class Descriptor:
     artifact_type: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Manifest:
     """One image: its config and its layers, the lowest first. An artifact that is none has an ``artifact_type``."""
 
@@ -76,7 +77,7 @@ class Manifest:
     artifact_type: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Index:
     """Several manifests: one per platform, or everything in a layout."""
 

@@ -22,11 +22,11 @@ Source: distribution/reference, as Docker applies it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from containerkit.errors import InvalidArgument
 from containerkit.oci import digest as digests
+from containerkit.values import frozen
 
 DEFAULT_DOMAIN, OFFICIAL, DEFAULT_TAG = "docker.io", "library/", "latest"
 
@@ -38,7 +38,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Reference:
     """A name, and what of that name: a tag, a digest, or both. ``tag`` is empty when only a digest is given."""
 

@@ -10,25 +10,25 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from containerkit.oci.codec import always, named
-from containerkit.values import value
+from containerkit.values import frozen
 
 SPEC_VERSION = "1.2.0"
 
 
-@value
+@frozen
 class Root:
     path: str
     readonly: bool = False
 
 
-@value
+@frozen
 class IDMapping:
     container_id: int = named("containerID", 0, always=True)
     host_id: int = named("hostID", 0, always=True)
     size: int = always(0)
 
 
-@value
+@frozen
 class Mount:
     destination: str
     type: str = ""
@@ -38,7 +38,7 @@ class Mount:
     gid_mappings: tuple[IDMapping, ...] = ()
 
 
-@value
+@frozen
 class Box:
     """Size of a terminal in characters."""
 
@@ -46,7 +46,7 @@ class Box:
     width: int = always(0)
 
 
-@value
+@frozen
 class User:
     uid: int = always(0)
     gid: int = always(0)
@@ -54,7 +54,7 @@ class User:
     additional_gids: tuple[int, ...] = ()
 
 
-@value
+@frozen
 class Capabilities:
     bounding: tuple[str, ...] = ()
     effective: tuple[str, ...] = ()
@@ -63,14 +63,14 @@ class Capabilities:
     ambient: tuple[str, ...] = ()
 
 
-@value
+@frozen
 class Rlimit:
     type: str
     hard: int
     soft: int
 
 
-@value
+@frozen
 class IOPriority:
     """``class_`` is one of ``IOPRIO_CLASS_RT``, ``_BE`` and ``_IDLE``; ``priority`` 0 (first) to 7."""
 
@@ -78,7 +78,7 @@ class IOPriority:
     priority: int = 0
 
 
-@value
+@frozen
 class Scheduler:
     """``runtime``, ``deadline`` and ``period`` in nanoseconds (sched(7))."""
 
@@ -91,7 +91,7 @@ class Scheduler:
     period: int = 0
 
 
-@value
+@frozen
 class ExecCPUAffinity:
     """Lists of processors (``"0-2,7"``) for an exec'd process: before, and from when it is in its cgroup."""
 
@@ -99,7 +99,7 @@ class ExecCPUAffinity:
     final: str = ""
 
 
-@value
+@frozen
 class Process:
     cwd: str = always("/")
     args: tuple[str, ...] = ()
@@ -118,13 +118,13 @@ class Process:
     selinux_label: str = ""
 
 
-@value
+@frozen
 class Namespace:
     type: str
     path: str = ""
 
 
-@value
+@frozen
 class Device:
     path: str
     type: str
@@ -135,7 +135,7 @@ class Device:
     gid: int = 0
 
 
-@value
+@frozen
 class DeviceCgroup:
     allow: bool
     type: str = "a"
@@ -144,7 +144,7 @@ class DeviceCgroup:
     access: str = "rwm"
 
 
-@value
+@frozen
 class Memory:
     """Bytes; -1 is unlimited."""
 
@@ -156,7 +156,7 @@ class Memory:
     disable_oom_killer: bool | None = named("disableOOMKiller", None)
 
 
-@value
+@frozen
 class CPU:
     """``quota`` and ``period`` in microseconds."""
 
@@ -169,26 +169,26 @@ class CPU:
     burst: int | None = None
 
 
-@value
+@frozen
 class Pids:
     limit: int = 0
 
 
-@value
+@frozen
 class ThrottleDevice:
     major: int
     minor: int
     rate: int
 
 
-@value
+@frozen
 class WeightDevice:
     major: int
     minor: int
     weight: int | None = None
 
 
-@value
+@frozen
 class BlockIO:
     """``weight`` 10 to 1000; rates in bytes or operations a second."""
 
@@ -200,18 +200,18 @@ class BlockIO:
     throttle_write_iops_device: tuple[ThrottleDevice, ...] = named("throttleWriteIOPSDevice", ())
 
 
-@value
+@frozen
 class HugepageLimit:
     page_size: str
     limit: int
 
 
-@value
+@frozen
 class NetworkClass:
     class_id: int | None = named("classID", None)
 
 
-@value
+@frozen
 class Resources:
     devices: tuple[DeviceCgroup, ...] = ()
     memory: Memory = Memory()
@@ -223,7 +223,7 @@ class Resources:
     unified: Mapping[str, str] = field(default_factory=dict)
 
 
-@value
+@frozen
 class SeccompArg:
     index: int
     value: int
@@ -231,7 +231,7 @@ class SeccompArg:
     value_two: int = 0
 
 
-@value
+@frozen
 class SeccompSyscall:
     names: tuple[str, ...]
     action: str
@@ -239,7 +239,7 @@ class SeccompSyscall:
     args: tuple[SeccompArg, ...] = ()
 
 
-@value
+@frozen
 class Seccomp:
     default_action: str
     default_errno_ret: int | None = None
@@ -250,29 +250,29 @@ class Seccomp:
     listener_metadata: str = ""
 
 
-@value
+@frozen
 class TimeOffset:
     secs: int = 0
     nanosecs: int = 0
 
 
-@value
+@frozen
 class Personality:
     domain: str
     flags: tuple[str, ...] = ()
 
 
-@value
+@frozen
 class NetDevice:
     name: str = ""
 
 
-@value
+@frozen
 class MemoryPolicy:
     mode: str = ""
 
 
-@value
+@frozen
 class Linux:
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IDMapping, ...] = ()
@@ -309,7 +309,7 @@ def mapped(maps: tuple[IDMapping, ...], id: int) -> int | None:
     return None
 
 
-@value
+@frozen
 class Hook:
     """A program for a moment in a container's life. ``args`` includes its own name; ``timeout`` in seconds."""
 
@@ -319,7 +319,7 @@ class Hook:
     timeout: int | None = None
 
 
-@value
+@frozen
 class Hooks:
     """By moment. ``prestart`` is the old name of ``create_runtime``."""
 
@@ -331,7 +331,7 @@ class Hooks:
     poststop: tuple[Hook, ...] = ()
 
 
-@value
+@frozen
 class Spec:
     """One ``config.json``."""
 

@@ -7,24 +7,24 @@ besides). A profile in the specification's own form passes through as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from containerkit.errors import InvalidArgument
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Seccomp, SeccompArg, SeccompSyscall
+from containerkit.values import frozen
 
 #: ``uname -m`` → the names that profiles use.
 _MACHINES = {"x86_64": "amd64", "i686": "x86", "aarch64": "arm64", "armv7l": "arm"}
 
 
-@dataclass(frozen=True)
+@frozen
 class _Condition:
     arches: tuple[str, ...] = ()
     caps: tuple[str, ...] = ()
     min_kernel: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class _Rule:
     action: str
     names: tuple[str, ...] = ()
@@ -35,13 +35,13 @@ class _Rule:
     excludes: _Condition = _Condition()
 
 
-@dataclass(frozen=True)
+@frozen
 class _ArchitectureMap:
     architecture: str
     sub_architectures: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class _Profile:
     default_action: str
     default_errno_ret: int | None = None

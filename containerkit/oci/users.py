@@ -5,14 +5,13 @@ Source: docker run, USER; passwd(5), group(5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 _MAX_ID = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Identity:
     """Numbers, and the home directory for ``HOME``.
 

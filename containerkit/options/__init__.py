@@ -11,7 +11,7 @@ builds; ``names`` is about what options are called, and ``foreign`` about what o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -35,6 +35,7 @@ from containerkit.options.values import (
     signal_number,
     size,
 )
+from containerkit.values import frozen
 
 __all__ = [
     "BUILD_DEFAULTS", "BuildOptions", "Command", "DeviceMapping", "Duration", "Healthcheck", "LogOptions", "Mount",
@@ -230,7 +231,7 @@ class RunOptions(ResourceOptions, total=False):
     dns_options: Sequence[str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """Options made plain: sizes in bytes, times in seconds, commands and sets as lists. What is written down."""
 
@@ -247,9 +248,9 @@ class Settings:
     tty: bool = False
     stdin_open: bool = False
     init: bool = False
-    restart: RestartPolicy = RestartPolicy()  # noqa: RUF009  # a tuple
+    restart: RestartPolicy = RestartPolicy()  # a tuple
     healthcheck: Healthcheck | None = None
-    log_options: LogOptions = LogOptions()  # noqa: RUF009  # a tuple
+    log_options: LogOptions = LogOptions()  # a tuple
     stop_signal: str = ""
     stop_timeout: float | None = None
     group_add: tuple[str, ...] = ()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument
 from containerkit.options.ports import expose
+from containerkit.values import frozen
 
 if TYPE_CHECKING:
     from containerkit.store.containers import ContainerRecord
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from containerkit.store.store import Store
 
 
-@dataclass(frozen=True)
+@frozen
 class Endpoint:
     """A container on one network.
 

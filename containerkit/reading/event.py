@@ -6,19 +6,19 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from containerkit.errors import InvalidArgument
 from containerkit.linux import inotify, process
 from containerkit.store.events import EventRecord
 from containerkit.store.store import Store
+from containerkit.values import frozen
 
 _FILTERS = ("container", "event", "image", "label", "network", "type", "volume")
 Filters = Mapping[str, str | Sequence[str]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
     """One thing that happened.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -11,9 +10,10 @@ from containerkit.errors import InvalidArgument
 from containerkit.results import LogLine, split_lines
 from containerkit.supervise.output import follow as following
 from containerkit.supervise.output.logfiles import LogFiles
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Selection:
     """Which lines: of which streams, from and until when (datetimes or epoch seconds), how many of the last."""
 

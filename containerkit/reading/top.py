@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 
 from containerkit.linux.cgroups import Cgroup
+from containerkit.values import frozen
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessInfo:
     """One process (proc_pid_stat(5)).
 

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 from containerkit.builder.context import Source
 from containerkit.dockerfile import Add, Copy, Directives, Dockerfile, From, Instruction, Run, Stage, dump
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 if TYPE_CHECKING:
     from containerkit.image import Image
 
 
-@dataclass(frozen=True)
+@frozen
 class Directory:
     """A directory of this machine.
 
@@ -48,7 +49,7 @@ class Directory:
         return f"files-{base}-{_short(self.identity)}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Contents:
     """Files that were given, by name."""
 
@@ -67,7 +68,7 @@ class Contents:
         return f"files-{_short(self.identity)}"
 
 
-@dataclass(frozen=True)
+@frozen
 class NamedImage:
     """An image that is there, and how it is called."""
 
@@ -84,7 +85,7 @@ class NamedImage:
         return self.image.id if self.reference.isdigit() else self.reference
 
 
-@dataclass(frozen=True)
+@frozen
 class Part:
     """One call.
 
@@ -101,7 +102,7 @@ class Part:
         return "\n".join([dump([self.instruction]), *(one.identity if one else "" for one in self.origins)])
 
 
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """A base image, and what is done with it."""
 

@@ -13,7 +13,7 @@ import base64
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -24,6 +24,7 @@ from containerkit.registry.connections import Denied, of_bytes
 from containerkit.registry.credentials import Credentials
 from containerkit.registry.hosts import Host, address_of, host_of, is_loopback
 from containerkit.registry.transport import Transport
+from containerkit.values import frozen
 
 _LIMIT = 1 << 20
 #: Seconds that a token is good for when nobody says, and before its end when it is not used any more.
@@ -32,7 +33,7 @@ _LONGEST = 24 * 3600
 _CLIENT = "containerkit"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Token:
     header: str = field(repr=False)
     until: float

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from containerkit.values import frozen
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _GAP = re.compile(r"[\s,]*")
@@ -20,7 +22,7 @@ _ODD = re.compile(r"[^\s,]+")
 _LIMIT = 16_384
 
 
-@dataclass(frozen=True)
+@frozen
 class Challenge:
     """One way to be let in: a scheme in lower case, and its parameters by names in lower case."""
 

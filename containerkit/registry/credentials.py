@@ -26,6 +26,7 @@ from containerkit.errors import ContainerkitError, InvalidArgument, from_os_erro
 from containerkit.linux.files import locked
 from containerkit.oci.reference import DEFAULT_DOMAIN
 from containerkit.registry import helpers
+from containerkit.values import frozen
 
 #: The key under which docker keeps docker.io.
 _DOCKER_HUB = "https://index.docker.io/v1/"
@@ -34,7 +35,7 @@ _TOKEN_USER = "<token>"
 _RUN = "/run/containers"
 
 
-@dataclass(frozen=True)
+@frozen
 class Credentials:
     """A user and a password, or an identity token that stands for both."""
 

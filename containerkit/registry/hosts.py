@@ -9,17 +9,17 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from containerkit.configuration import Registries
 from containerkit.errors import InvalidArgument
 from containerkit.oci.reference import DEFAULT_DOMAIN
+from containerkit.values import frozen
 
 #: Where docker.io answers.
 _DOCKER_HUB = "registry-1.docker.io"
 
 
-@dataclass(frozen=True)
+@frozen
 class Trust:
     """How a host's certificate is looked at.
 
@@ -34,7 +34,7 @@ class Trust:
     client: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Host:
     """Where to ask for the repositories of a registry.
 

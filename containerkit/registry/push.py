@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RegistryError, Timeout
@@ -19,6 +19,7 @@ from containerkit.store.blobs import damaged
 from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import Ingest
 from containerkit.store.store import Store
+from containerkit.values import frozen
 from containerkit.views import text
 
 _UPLOADS = 4
@@ -78,7 +79,7 @@ def _push(
     return sum(sent)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Blob:
     """One blob's way there: called in a thread of its own; the bytes that were sent."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from containerkit.configuration import Registries
 from containerkit.registry import hosts
@@ -14,9 +14,10 @@ from containerkit.registry.deadline import Deadline
 from containerkit.registry.hosts import Host, Trust
 from containerkit.registry.repository import Repository
 from containerkit.registry.transport import Transport
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Session:
     """One call.
 

@@ -12,12 +12,12 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, Timeout
 from containerkit.linux import namespaces as ns
 from containerkit.supervise import worker
+from containerkit.values import frozen
 
 if TYPE_CHECKING:
     from containerkit.container import Container
@@ -71,7 +71,7 @@ def wait(container: Container, condition: Condition, timeout: float) -> None:
         pause = min(pause * 1.5, _LONGEST)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Healthy(Condition):
     def is_met(self, container: Container, left: float) -> bool:
         health = container.health
@@ -83,7 +83,7 @@ class _Healthy(Condition):
         return "healthy"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Log(Condition):
     text: str | re.Pattern[str]
 
@@ -98,7 +98,7 @@ class _Log(Condition):
         return f"a log line with {self.text!r}" if isinstance(self.text, str) else f"a log line of {self.text.pattern}"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Port(Condition):
     number: int
     protocol: str = "tcp"
@@ -120,7 +120,7 @@ class _Port(Condition):
         return f"listening on port {self.number}/{self.protocol}"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Http(Condition):
     path: str
     port: int
@@ -137,7 +137,7 @@ class _Http(Condition):
         return f"answering http on port {self.port}, {self.path}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """The network of a process."""
 
@@ -174,7 +174,7 @@ def status_of(place: Place, port: int, path: str, seconds: float) -> int | None:
         return None
 
 
-@dataclass(frozen=True)
+@frozen
 class _Exec(Condition):
     command: tuple[str, ...]
 
@@ -185,7 +185,7 @@ class _Exec(Condition):
         return f"{' '.join(self.command)} succeeding"
 
 
-@dataclass(frozen=True)
+@frozen
 class _File(Condition):
     path: str
 

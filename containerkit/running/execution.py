@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from containerkit.errors import InvalidArgument, Timeout
 from containerkit.oci.runtime_spec import Process, Spec
@@ -17,9 +16,10 @@ from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
 from containerkit.supervise import launch, processes
 from containerkit.supervise.configure.process import describe_command, exec_process
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Execution:
     """A process that is to run in a container: the container's own user, variables and directory, with changes."""
 

@@ -9,10 +9,10 @@ import os
 from containerkit.linux import mounts as m
 from containerkit.runtime.mount_options import MountOptions
 from containerkit.runtime.operation import Context, Operation, fd_path
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class MountCopyOnWrite(Operation):
     """``source`` under a writable directory, which is in a tmpfs of its own: below the overlay, out of sight.
 

@@ -25,10 +25,10 @@ from containerkit.runtime import init, plan
 from containerkit.runtime.create import Child, give
 from containerkit.runtime.namespaces import clone
 from containerkit.runtime.operation import Context, Operation
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class EnterNamespaces(Operation):
     """All namespaces of a running container at once: setns(2) with a pidfd."""
 

@@ -24,7 +24,7 @@ from containerkit.linux import process
 from containerkit.oci.runtime_spec import Hook
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
-from containerkit.values import value
+from containerkit.values import frozen
 
 
 def run(kind: str, hooks: Sequence[Hook], state: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ def _names(hooks: Sequence[Hook]) -> str:
     return ", ".join(hook.path for hook in hooks)
 
 
-@value
+@frozen
 class AwaitHooks(Operation):
     """The parent's hooks: the namespaces are there, the mounts are made, the root is not yet ``/``."""
 
@@ -106,7 +106,7 @@ class AwaitHooks(Operation):
         run("createRuntime", self.hooks, state)
 
 
-@value
+@frozen
 class RunHooks(Operation):
     """Hooks that the init runs itself. ``kind``: createContainer or startContainer."""
 

@@ -16,10 +16,10 @@ from containerkit.linux import capabilities, process, scheduling, seccomp
 from containerkit.oci.runtime_spec import Capabilities, IOPriority, Rlimit, Scheduler, User
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class NewSession(Operation):
     """A session of its own, and its controlling terminal where there is one."""
 
@@ -38,7 +38,7 @@ class NewSession(Operation):
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-@value
+@frozen
 class NewKeyring(Operation):
     """A session keyring of its own: the caller's holds the host's keys (keyrings(7))."""
 
@@ -56,7 +56,7 @@ class NewKeyring(Operation):
                 raise
 
 
-@value
+@frozen
 class DieWithParent(Operation):
     """The process does not outlive the helper that would tell how it ended (PR_SET_PDEATHSIG)."""
 
@@ -69,7 +69,7 @@ class DieWithParent(Operation):
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-@value
+@frozen
 class SetRlimit(Operation):
     CALLS = ("prlimit64",)
 
@@ -89,7 +89,7 @@ class SetRlimit(Operation):
             raise OSError(errno.EPERM, f"cannot set {self.limit.type} to {soft}:{hard}: {error}") from error
 
 
-@value
+@frozen
 class SetOomScore(Operation):
     """How readily the kernel ends this container when memory runs out (-1000 never, 1000 first)."""
 
@@ -112,7 +112,7 @@ class SetOomScore(Operation):
             os.close(descriptor)
 
 
-@value
+@frozen
 class SetIOPriority(Operation):
     """When its reads and writes have their turn (ioprio_set(2))."""
 
@@ -127,7 +127,7 @@ class SetIOPriority(Operation):
         scheduling.set_io_priority(self.priority.class_, self.priority.priority)
 
 
-@value
+@frozen
 class SetScheduler(Operation):
     """When it has its turn on a processor (sched_setattr(2))."""
 
@@ -142,7 +142,7 @@ class SetScheduler(Operation):
         scheduling.set_scheduler(self.scheduler)
 
 
-@value
+@frozen
 class SetAffinity(Operation):
     """On which processors it may run."""
 
@@ -157,7 +157,7 @@ class SetAffinity(Operation):
         os.sched_setaffinity(0, self.cpus)
 
 
-@value
+@frozen
 class SetPersonality(Operation):
     """The execution domain: what machine the kernel pretends to be (personality(2))."""
 
@@ -172,7 +172,7 @@ class SetPersonality(Operation):
         process.set_personality(process.PERSONALITIES[self.domain])
 
 
-@value
+@frozen
 class CloseDescriptors(Operation):
     """Nothing of the host stays open in the container but its three streams."""
 
@@ -199,7 +199,7 @@ class CloseDescriptors(Operation):
         process.close_from(first)
 
 
-@value
+@frozen
 class LoadSeccomp(Operation):
     """The filter of system calls; from here on it holds for the rest of this plan too.
 
@@ -226,7 +226,7 @@ class LoadSeccomp(Operation):
         os.close(listener)
 
 
-@value
+@frozen
 class NoNewPrivileges(Operation):
     """execve(2) gives no rights any more: set-user-ID bits and file capabilities do nothing."""
 
@@ -239,7 +239,7 @@ class NoNewPrivileges(Operation):
         process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
 
 
-@value
+@frozen
 class DropBoundingSet(Operation):
     """Capabilities that nothing in the container can ever have again."""
 
@@ -254,7 +254,7 @@ class DropBoundingSet(Operation):
         capabilities.drop_bounding(self.keep)
 
 
-@value
+@frozen
 class SetUser(Operation):
     CALLS = ("setgroups", "setresgid", "setresuid")
 
@@ -296,7 +296,7 @@ class SetUser(Operation):
                         raise
 
 
-@value
+@frozen
 class SetCapabilities(Operation):
     CALLS = ("capset",)
 
@@ -311,7 +311,7 @@ class SetCapabilities(Operation):
             capabilities.raise_ambient(self.sets.ambient)
 
 
-@value
+@frozen
 class ChangeDirectory(Operation):
     """The working directory, which must be inside the root (CVE-2024-21626)."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from containerkit.linux import mounts as m
 from containerkit.oci.runtime_spec import Mount
-from containerkit.values import value
+from containerkit.values import frozen
 
 #: option → (flag, whether the option sets it)
 FLAGS: dict[str, tuple[int, bool]] = {
@@ -50,7 +50,7 @@ OWN = ("tmpcopyup", "tmpupper", "idmap", "ridmap")
 SUBPATH = "subpath="
 
 
-@value
+@frozen
 class MountOptions:
     """What an entry's options come to.
 

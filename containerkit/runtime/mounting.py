@@ -17,10 +17,10 @@ from containerkit.linux.cgroups import detect
 from containerkit.runtime.mount_options import MountOptions
 from containerkit.runtime.namespaces import HoldMaps
 from containerkit.runtime.operation import Context, Operation, fd_path
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class MapMount(Operation):
     """A bind mount that shows its files' owners by other numbers; made outside, where there is the right to."""
 
@@ -51,7 +51,7 @@ class MapMount(Operation):
             os.close(user_namespace)
 
 
-@value
+@frozen
 class HoldMount(Operation):
     """A bind mount from before this mount namespace was cut off the host's: mounts travel through it both ways."""
 
@@ -88,7 +88,7 @@ def source_of(source: str, subpath: str) -> Iterator[str]:
         os.close(found)
 
 
-@value
+@frozen
 class Mount(Operation):
     """One entry of the configuration's ``mounts``."""
 
@@ -195,7 +195,7 @@ class Mount(Operation):
             m.mount_setattr(made, *self.options.recursive, recursive=True)
 
 
-@value
+@frozen
 class MountCgroups(Operation):
     """``/sys/fs/cgroup``: the hierarchies of this machine, as the container's cgroup namespace shows them."""
 
@@ -244,7 +244,7 @@ class MountCgroups(Operation):
             os.close(parent)
 
 
-@value
+@frozen
 class ReadonlyPath(Operation):
     """A path that the container may read and not write."""
 
@@ -267,7 +267,7 @@ class ReadonlyPath(Operation):
         os.close(target)
 
 
-@value
+@frozen
 class MaskPath(Operation):
     """A path whose content the container does not see: an empty directory or ``/dev/null`` lies over it."""
 

@@ -12,10 +12,10 @@ from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset, mapped
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class CreateCgroup(Operation):
     """The container's cgroup, in every hierarchy, with its limits."""
 
@@ -34,7 +34,7 @@ class CreateCgroup(Operation):
         cgroup.apply(self.resources)
 
 
-@value
+@frozen
 class OffsetClocks(Operation):
     """A time namespace for the children of this process, with its clocks moved (time_namespaces(7))."""
 
@@ -54,7 +54,7 @@ class OffsetClocks(Operation):
                 file.write(lines)
 
 
-@value
+@frozen
 class JoinNamespace(Operation):
     """A namespace that exists already, by its path."""
 
@@ -74,7 +74,7 @@ class JoinNamespace(Operation):
             os.close(descriptor)
 
 
-@value
+@frozen
 class HoldMaps:
     """A user namespace that exists for its maps only: what an idmapped mount is made with."""
 
@@ -104,7 +104,7 @@ def clone(flags: int, cgroup: Cgroup | ExecGroup | None) -> tuple[int, int]:
             os.close(born_in)
 
 
-@value
+@frozen
 class Clone(Operation):
     """The container's init: a child in new namespaces. In the child, ``context.pid`` is 0.
 
@@ -169,7 +169,7 @@ class Clone(Operation):
             os.close(born_in)
 
 
-@value
+@frozen
 class BecomeRoot(Operation):
     """Root of a user namespace that has been joined."""
 
@@ -182,7 +182,7 @@ class BecomeRoot(Operation):
         context.sets_groups = confinement.become_root()
 
 
-@value
+@frozen
 class AwaitIdMaps(Operation):
     """Wait until the parent has given this user namespace its maps, then become its root."""
 
@@ -206,7 +206,7 @@ class AwaitIdMaps(Operation):
         confinement.write_maps(pid, _rows(self.uid_mappings), _rows(self.gid_mappings))
 
 
-@value
+@frozen
 class JoinCgroup(Operation):
     """Move this process into the container's cgroup."""
 
@@ -222,7 +222,7 @@ class JoinCgroup(Operation):
             context.cgroup.attach_self()
 
 
-@value
+@frozen
 class UnshareCgroup(Operation):
     """From here on the container's cgroup looks like the root of the tree."""
 
@@ -235,7 +235,7 @@ class UnshareCgroup(Operation):
         ns.unshare(ns.CLONE_NEWCGROUP)
 
 
-@value
+@frozen
 class RaiseLoopback(Operation):
     """127.0.0.1 and ::1."""
 
@@ -248,7 +248,7 @@ class RaiseLoopback(Operation):
         loopback.bring_up()
 
 
-@value
+@frozen
 class ShowNetwork(Operation):
     """The parent gets the network namespace: an ordinary user's has no right to look into this process."""
 
@@ -263,7 +263,7 @@ class ShowNetwork(Operation):
         os.close(descriptor)
 
 
-@value
+@frozen
 class SetHostname(Operation):
     CALLS = ("sethostname",)
 
@@ -276,7 +276,7 @@ class SetHostname(Operation):
         socket.sethostname(self.hostname)
 
 
-@value
+@frozen
 class SetDomainname(Operation):
     CALLS = ("setdomainname",)
 
@@ -289,7 +289,7 @@ class SetDomainname(Operation):
         process.set_domainname(self.domainname)
 
 
-@value
+@frozen
 class WriteSysctl(Operation):
     """A kernel parameter of one of the container's own namespaces."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from containerkit.linux import mounts
 from containerkit.linux.confinement import is_confined, may_set_groups
 from containerkit.runtime.gate import Gate
-from containerkit.values import value
+from containerkit.values import frozen
 
 if TYPE_CHECKING:
     from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -98,7 +98,7 @@ class Operation:
         raise NotImplementedError
 
 
-@value
+@frozen
 class Plan:
     """The operations of one start, in order."""
 

@@ -14,12 +14,12 @@ import termios
 from containerkit.linux import mounts as m
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation, fd_path
-from containerkit.values import value
+from containerkit.values import frozen
 
 TIOCGPTPEER, TIOCSPTLCK = 0x5441, 0x40045431
 
 
-@value
+@frozen
 class CreateDevice(Operation):
     """A device node, or a bind of the host's where mknod(2) is not allowed."""
 
@@ -60,7 +60,7 @@ class CreateDevice(Operation):
             os.close(parent)
 
 
-@value
+@frozen
 class LinkDevices(Operation):
     """``/dev/fd``, ``/dev/stdin``, … and ``/dev/ptmx``, which the specification asks for."""
 
@@ -87,7 +87,7 @@ class LinkDevices(Operation):
         os.close(parent)
 
 
-@value
+@frozen
 class MakeWorkingDirectory(Operation):
     """The working directory, where the image has none: what people expect of WORKDIR."""
 
@@ -102,7 +102,7 @@ class MakeWorkingDirectory(Operation):
         os.close(context.target(self.path))
 
 
-@value
+@frozen
 class OpenTerminal(Operation):
     """A terminal of the container's own devpts; its master goes to the parent.
 

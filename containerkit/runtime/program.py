@@ -10,7 +10,7 @@ import socket
 from containerkit.linux import process
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
-from containerkit.values import value
+from containerkit.values import frozen
 
 
 class StartFailure(Exception):
@@ -22,7 +22,7 @@ class StartFailure(Exception):
         self.errno = errno
 
 
-@value
+@frozen
 class AwaitStart(Operation):
     """Everything is ready: report, and wait for the word to go."""
 
@@ -54,7 +54,7 @@ class AwaitStart(Operation):
         return word
 
 
-@value
+@frozen
 class FindProgram(Operation):
     """The program is there: known before the container counts as created."""
 
@@ -77,7 +77,7 @@ class FindProgram(Operation):
             raise not_executable(self.program, errno.EACCES)
 
 
-@value
+@frozen
 class Reap(Operation):
     """Stay as pid 1 and go on in a child: pass signals on to it, reap whatever is orphaned, and end as it ends.
 
@@ -134,7 +134,7 @@ class Reap(Operation):
                 return
 
 
-@value
+@frozen
 class Execute(Operation):
     """execve(2). Returns only by raising."""
 

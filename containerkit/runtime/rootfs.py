@@ -10,10 +10,10 @@ from containerkit.linux import process
 from containerkit.runtime.mounting import locked_flags
 from containerkit.runtime.namespaces import HoldMaps
 from containerkit.runtime.operation import Context, Operation, fd_path
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class SetPropagation(Operation):
     """Cut the new mount namespace off the host's: what is mounted here stays here."""
 
@@ -30,7 +30,7 @@ class SetPropagation(Operation):
         context.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-@value
+@frozen
 class MountOverlay(Operation):
     """Stack the image's layers (lowest last) under a writable directory."""
 
@@ -65,7 +65,7 @@ class MountOverlay(Operation):
         return error.strerror or str(error)
 
 
-@value
+@frozen
 class MapOverlay(Operation):
     """As :class:`MountOverlay`, for a user namespace: on the disk everything keeps its owners, inside they are others.
 
@@ -111,7 +111,7 @@ def _map(path: str, user_namespace: int) -> None:
         os.close(tree)
 
 
-@value
+@frozen
 class PlaceRootfs(Operation):
     """The root file system, mounted outside, gets a place in this mount namespace."""
 
@@ -128,7 +128,7 @@ class PlaceRootfs(Operation):
         os.close(place)
 
 
-@value
+@frozen
 class BindRootfs(Operation):
     """Make the root file system a mount of its own: pivot_root(2) asks for one."""
 
@@ -142,7 +142,7 @@ class BindRootfs(Operation):
         context.root = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-@value
+@frozen
 class RemountRootReadonly(Operation):
     """``--read-only``: nothing below ``/`` can be written but what is mounted over it."""
 
@@ -157,7 +157,7 @@ class RemountRootReadonly(Operation):
         m.mount("none", target, "", m.MS_REMOUNT | m.MS_BIND | m.MS_RDONLY | locked_flags(context.root))
 
 
-@value
+@frozen
 class PivotRoot(Operation):
     """The rootfs becomes ``/`` and the host's tree is let go."""
 
@@ -181,7 +181,7 @@ class PivotRoot(Operation):
         context.root = -1
 
 
-@value
+@frozen
 class MoveRoot(Operation):
     """The rootfs becomes ``/`` where pivot_root(2) cannot: in an initramfs. What is below stays mounted, and hidden."""
 
@@ -199,7 +199,7 @@ class MoveRoot(Operation):
         context.root = -1
 
 
-@value
+@frozen
 class SetRootPropagation(Operation):
     """How mounts below the container's ``/`` travel: its rootfsPropagation."""
 

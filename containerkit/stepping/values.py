@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from containerkit.results import Plan, Step
+from containerkit.values import frozen
 from containerkit.views import frames, text
 from containerkit.views import steps as drawing
 from containerkit.views.shown import Shown
@@ -19,7 +20,7 @@ Sight = str | tuple[str, ...]
 _COLUMNS = ("side", "what", "before", "after")
 
 
-@dataclass(frozen=True)
+@frozen
 class World:
     """How things are at one moment of a start, name by name; empty while there is no process.
 
@@ -32,7 +33,7 @@ class World:
     inside: Mapping[str, Sight] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Difference:
     """What one operation has changed.
 
@@ -48,7 +49,7 @@ class Difference:
     after: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Stepped(Shown):
     """One operation of a start that has been executed.
 

@@ -12,11 +12,11 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
 from containerkit.errors import InvalidArgument
+from containerkit.values import frozen
 
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -25,7 +25,7 @@ _POOLS = ("10.192.0.0/12", "172.24.0.0/13", "192.168.128.0/17")
 _SIZE = 20
 
 
-@dataclass(frozen=True)
+@frozen
 class Subnet:
     """One subnet of a network.
 

@@ -10,20 +10,20 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import zstandard
 
 from containerkit.oci.manifest import Descriptor
 from containerkit.store.database import Database
 from containerkit.store.ingest import Ingest
+from containerkit.values import frozen
 
 #: What begins the name of a step as a user.
 BUILD = "build:"
 _NOT_READ: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """One step that was carried out.
 

@@ -17,7 +17,6 @@ import platform
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.errors import (
@@ -41,6 +40,7 @@ from containerkit.store import imports, rights
 from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import Ingest, Written, write_layer
 from containerkit.store.store import Store
+from containerkit.values import frozen
 from containerkit.views import text
 
 #: Debian Policy, 5.6.1; a suite is a directory of the archive.
@@ -125,7 +125,7 @@ class _Steps:
             self._progress.item(self._now, "done")
 
 
-@dataclass(frozen=True)
+@frozen
 class _Wishes:
     suite: str
     packages: tuple[str, ...]

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from containerkit.errors import (
@@ -38,13 +38,14 @@ from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
 from containerkit.store.trees import disk_usage
 from containerkit.store.workspace import Workspace
+from containerkit.values import frozen
 
 #: What an image may unpack to whatever it is packed to; otherwise it is as with a layer (layers/bounds.py). The same
 #: small layer may be in it many times.
 HARMLESS_IMAGE = 8 << 30
 
 
-@dataclass(frozen=True)
+@frozen
 class ImageRecord:
     """One image at one moment.
 
@@ -64,7 +65,7 @@ class ImageRecord:
     chain_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class _New:
     """What is to become an image, with the tags it gets, and what registries know it by; both written out."""
 

@@ -24,11 +24,12 @@ from containerkit.layers.compression import Readable
 from containerkit.layers.copy import Copier
 from containerkit.layers.pack import Archive
 from containerkit.layers.tar import Entry
+from containerkit.values import frozen
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
+@frozen
 class Exchange:
     """A user and a group that have changed places with 0, each by its number on the disk."""
 
@@ -83,7 +84,7 @@ class _Copier(Copier):
     """A layer as it is, with overlayfs's marks."""
 
     dropped_xattrs: ClassVar[tuple[str, ...]] = ()
-    exchange: Exchange = Exchange(0, 0)
+    exchange: Exchange = Exchange(0, 0)  # noqa: RUF009  # which nobody changes
 
     def lay(self, source: int, target: int) -> None:
         self.copy_content(source, target)

@@ -32,15 +32,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.configuration import Configuration
 from containerkit.errors import PermissionDenied
 from containerkit.linux.files import scatter
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Paths:
     """Every path below one root and one run directory."""
 

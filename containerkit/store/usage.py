@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
 
 from containerkit.store import rights, trees
 from containerkit.store.buildsteps import BUILD
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Usage:
     """Bytes on the disk. ``shared`` of them other images use, too: they stay when this one is removed."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from containerkit.errors import ContainerkitError, NotFound, from_os_error
@@ -19,9 +18,10 @@ from containerkit.store.containers import OWNED
 from containerkit.store.layers import showing, unpack
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Damage:
     """What is wrong, and of which images, by id; ``held``: the container whose files it is, so that it stays."""
 

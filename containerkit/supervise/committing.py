@@ -15,7 +15,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 from containerkit import dockerfile
@@ -28,9 +28,10 @@ from containerkit.store.containers import ALIVE, ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.supervise import configjson, ending, pausing
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Wishes:
     """What the caller of a commit says of the new image: its tag, and what is written down with it."""
 

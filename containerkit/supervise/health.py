@@ -22,7 +22,7 @@ from containerkit.linux import process
 from containerkit.linux.loop import Loop, Timer
 from containerkit.supervise import helper
 from containerkit.supervise.messages import Enter, Exited, Failed, Probe, receive_reply
-from containerkit.values import value
+from containerkit.values import frozen
 
 #: How many probes are remembered, and how many bytes of what each wrote.
 _REMEMBERED, _OUTPUT = 5, 4096
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     output: str
 
 
-@value
+@frozen
 class Health:
     """What the probes so far add up to; ``streak`` failures in a row."""
 

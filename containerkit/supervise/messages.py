@@ -46,13 +46,13 @@ from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailu
 from containerkit.net.publishing import Wanted
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process, Spec
-from containerkit.values import value
+from containerkit.values import frozen
 
 _LIMIT = 200_000  # net.core.wmem_default is 208 KiB
 _DESCRIPTORS = 8
 
 
-@value
+@frozen
 class Probe:
     """A health check as it is carried out: what runs, and times in seconds."""
 
@@ -64,7 +64,7 @@ class Probe:
     start_interval: float
 
 
-@value
+@frozen
 class Networked:
     """What a monitor is told of its container's networks; the rest is in their rows.
 
@@ -87,7 +87,7 @@ class Networked:
     serves_names: bool = False
 
 
-@value
+@frozen
 class Start:
     """Start the container whose bundle is ready; its lease comes along.
 
@@ -123,7 +123,7 @@ class Start:
     kind: str = "start"
 
 
-@value
+@frozen
 class Enter:
     """Run ``process`` in the running container with that init, in its ``namespaces`` (the specification's names).
 
@@ -152,7 +152,7 @@ class Enter:
         )  # fmt: skip
 
 
-@value
+@frozen
 class Work:
     """Call a function in the user namespace (worker.py), or in that of the process ``pid``.
 
@@ -164,7 +164,7 @@ class Work:
     kind: str = "work"
 
 
-@value
+@frozen
 class Keep:
     """Keep the network namespace of an ordinary user's containers, and listen at ``socket``; ``lock`` is a file."""
 
@@ -226,7 +226,7 @@ def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
 TAKEN = b"taken"
 
 
-@value
+@frozen
 class Started:
     """The program runs; ``pid`` is its host pid."""
 
@@ -234,7 +234,7 @@ class Started:
     kind: str = "started"
 
 
-@value
+@frozen
 class Failed:
     """It could not be started, and nothing of it is left."""
 
@@ -255,7 +255,7 @@ class Failed:
         return RuntimeFailure(f"{subject}: {self.text}{advice}", exit_code=self.exit_code, errno=self.errno)
 
 
-@value
+@frozen
 class Exited:
     """It ended. ``duration`` in seconds."""
 
@@ -265,7 +265,7 @@ class Exited:
     kind: str = "exited"
 
 
-@value
+@frozen
 class Signal:
     """Send a signal to the exec'd process; ``tree``: kill all that it started, too."""
 
@@ -274,7 +274,7 @@ class Signal:
     kind: str = "signal"
 
 
-@value
+@frozen
 class Attach:
     """Copy output to the descriptors that come along, of ``streams`` (1 and 2), from now on.
 
@@ -285,7 +285,7 @@ class Attach:
     kind: str = "attach"
 
 
-@value
+@frozen
 class Attached:
     """``terminal``: the descriptor is a terminal's."""
 
@@ -293,56 +293,56 @@ class Attached:
     kind: str = "attached"
 
 
-@value
+@frozen
 class CloseInput:
     """The program shall read the end of its input."""
 
     kind: str = "close_input"
 
 
-@value
+@frozen
 class StayEnded:
     """Whatever the restart policy says, it is not started again."""
 
     kind: str = "stay_ended"
 
 
-@value
+@frozen
 class HoldStill:
     """Pause the container as long as this connection lasts. The answer is ``Held``, or ``Failed``."""
 
     kind: str = "hold_still"
 
 
-@value
+@frozen
 class Held:
     """It is still."""
 
     kind: str = "held"
 
 
-@value
+@frozen
 class Refresh:
     """Its networks are others now. The answer is ``Refreshed``, or ``Failed``."""
 
     kind: str = "refresh"
 
 
-@value
+@frozen
 class Refreshed:
     """They are as the rows say."""
 
     kind: str = "refreshed"
 
 
-@value
+@frozen
 class Worked:
     """The function has been called, and its result lies ready."""
 
     kind: str = "worked"
 
 
-@value
+@frozen
 class Kept:
     """The networks are there: the user namespace and the network namespace come along, for as long as the connection.
 

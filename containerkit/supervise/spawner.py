@@ -28,7 +28,7 @@ from containerkit.linux import namespaces as ns
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
 from containerkit.supervise import helper, messages, monitor, rehearsal
-from containerkit.values import value
+from containerkit.values import frozen
 
 SOCKET = 3
 
@@ -53,7 +53,7 @@ def main() -> None:
         pass
 
 
-@value
+@frozen
 class Home:
     """The user namespace of an ordinary user's containers: a descriptor, or why there is none."""
 

@@ -19,13 +19,14 @@ Sources: subuid(5), user_namespaces(7), podman-run(1) ("--userns=keep-id").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from containerkit.linux import confinement
 from containerkit.oci.runtime_spec import IDMapping, Mount, mapped
 from containerkit.oci.users import Identity
 from containerkit.options.users import keep_id
 from containerkit.store.owners import Exchange
+from containerkit.values import frozen
 
 #: The name whose ranges in ``/etc/subuid`` and ``/etc/subgid`` are taken.
 OWNER = "containerkit"
@@ -48,7 +49,7 @@ def _range(path: str) -> IDMapping:
     return IDMapping(0, _BASE, _SIZE)
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept:
     """A person of the host, and who that is inside: user and group each."""
 

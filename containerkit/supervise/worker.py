@@ -10,19 +10,19 @@ import pickle
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from containerkit.errors import RuntimeFailure
 from containerkit.linux import namespaces as ns
 from containerkit.linux import process
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
+from containerkit.values import frozen
 
 #: Whether this process is one that does such work: it has one thread, and the rights.
 is_here = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Handed:
     """A result that is a descriptor: whoever has asked gets one of its own."""
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from unicodedata import east_asian_width
 
+from containerkit.values import frozen
 from containerkit.views import text
 
 #: Of lines: they are to be told apart on white and on black.
@@ -39,7 +39,7 @@ _ARROW = 44
 _PEN = 'stroke="currentColor"'
 
 
-@dataclass(frozen=True)
+@frozen
 class Net:
     """A network; ``note`` is what is said beside its name, ``is_closed``: nothing leads out of it."""
 
@@ -48,7 +48,7 @@ class Net:
     is_closed: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Node:
     """A container.
 

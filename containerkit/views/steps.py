@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
+from containerkit.values import frozen
 from containerkit.views import html
 
 _MONO = "font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.5"
@@ -15,7 +15,7 @@ _COLOURS = {"host": "#6d7a88", "container": "#2f7fd1"}
 _TITLES = {"outside": "seen from outside", "inside": "seen from inside"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Operation:
     """What was executed; ``calls`` are its system calls."""
 
@@ -27,7 +27,7 @@ class Operation:
     nanoseconds: int | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Sight:
     """Something that is seen; ``is_new``: it was another before."""
 

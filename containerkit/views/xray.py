@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from containerkit.values import frozen
 from containerkit.views import html, text
 
 Rows = Sequence[Mapping[str, Any]]
@@ -20,7 +20,7 @@ _WIDTHS = {"cgroups": "100%", "network": "480px", "mounts": "100%", "processes":
 _WHOSE = {"own": _OWN, "shared": _SHARED, "host": _HOST}
 
 
-@dataclass(frozen=True)
+@frozen
 class Head:
     """Whose x-ray it is."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from containerkit.errors import InvalidArgument, InvalidState
 from containerkit.reading.top import ProcessInfo
+from containerkit.values import frozen
 from containerkit.views import frames, text
 from containerkit.views import xray as drawing
 from containerkit.views.shown import Shown
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-@dataclass(frozen=True)
+@frozen
 class NamespaceView:
     """A namespace that it is in.
 
@@ -36,7 +37,7 @@ class NamespaceView:
         return {"own": "own", "host": "host's"}.get(self.whose, f"shared with {', '.join(self.shared_with)}")
 
 
-@dataclass(frozen=True)
+@frozen
 class CgroupView:
     """Its place in one controller's tree.
 
@@ -55,7 +56,7 @@ class CgroupView:
     use: Mapping[str, int | float]
 
 
-@dataclass(frozen=True)
+@frozen
 class MountView:
     """A mount, as the container's processes see it.
 
@@ -76,7 +77,7 @@ class MountView:
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerView:
     """A directory that its root file system is stacked of.
 
@@ -97,7 +98,7 @@ class LayerView:
     created_by: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class CapabilityView:
     """The rights of its first process, in the kernel's order.
 
@@ -112,7 +113,7 @@ class CapabilityView:
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class SeccompView:
     """Its filter of system calls, counted over those that this machine has.
 
@@ -129,7 +130,7 @@ class SeccompView:
     denied: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class LinkView:
     """A link of its network, and the other end of its cable.
 
@@ -154,7 +155,7 @@ class LinkView:
     network: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class IdRange:
     """Users (``kind`` is ``uid``) or groups (``gid``): ``size`` of them from ``inside`` on are ``outside`` … here."""
 
@@ -177,7 +178,7 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class XRay(Shown):
     """A container as the kernel sees it, at one moment.
 

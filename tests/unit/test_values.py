@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from typing import Any
 
 import pytest
 
-from containerkit.values import value
+from containerkit.values import frozen
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Usual:
     note: str = field(default="", compare=False, kw_only=True)
 
 
-@value
+@frozen
 class Cheap:
     name: str
     count: int = 2
@@ -27,7 +28,7 @@ class Cheap:
     note: str = field(default="", compare=False, kw_only=True)
 
 
-@value
+@frozen
 class Named:
     """With what it says itself."""
 
@@ -41,11 +42,29 @@ class Named:
         return f"<{self.name}>"
 
 
-@value
+@frozen
+class Loose:
+    """Equal to all of its kind."""
+
+    name: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Loose)
+
+
+@frozen
 class Longer(Named):
     """One more."""
 
     size: int = 0
+
+
+@frozen
+class Unmade:
+    """Of which there is none."""
+
+    name: str
+    size: int = 7
 
 
 @pytest.mark.parametrize("given", [("a",), ("a", 3), ("a", 3, ["x"])])
@@ -64,6 +83,7 @@ def test_a_value_is_as_a_frozen_dataclass_is(given: Any) -> None:
 
 def test_equal_values_have_equal_hashes_and_lists_have_none() -> None:
     assert len({Named("a"), Named("a"), Named("b")}) == 2
+    assert (hash(Loose("a")), Loose("a")) == (hash(Loose("a")), Loose("b"))
     with pytest.raises(TypeError):
         hash(Cheap("a"))
 
@@ -79,6 +99,12 @@ def test_a_value_is_not_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         del one.name
     assert one.name == "a"
+
+
+def test_help_shows_how_a_value_is_made() -> None:
+    # No constructor is there before the first instance is.
+    assert list(inspect.signature(Unmade).parameters) == ["name", "size"]
+    assert inspect.signature(Unmade).parameters["size"].default == 7
 
 
 @pytest.mark.parametrize("given", [{}, {"name": "a", "other": 1}])

@@ -10,7 +10,7 @@ import re
 from dataclasses import field, replace
 from functools import cache
 
-from containerkit.values import value
+from containerkit.values import frozen
 
 #: v1 controllers a container joins where they are mounted. Named hierarchies (name=systemd) are left alone.
 V1_CONTROLLERS = frozenset(
@@ -18,7 +18,7 @@ V1_CONTROLLERS = frozenset(
 )
 
 
-@value
+@frozen
 class Hierarchies:
     """The mounted hierarchies.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from containerkit.linux.cgroups import files
-from containerkit.values import value
+from containerkit.values import frozen
 
 RESOURCES = ("cpu", "io", "irq", "memory")
 
 
-@value
+@frozen
 class Pressure:
     """Waiting for one resource.
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import NamedTuple
 
-from containerkit.values import value
+from containerkit.values import frozen
 
 
-@value
+@frozen
 class CgroupStats:
     """Counters since the cgroup was made, and levels of now; what the machine does not count is 0, None or empty.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from containerkit.errors import InvalidArgument, InvalidState, RuntimeFailure, from_os_error
 from containerkit.linux import process as processes
@@ -16,9 +16,10 @@ from containerkit.runtime.command import agents, terminals, waiting
 from containerkit.runtime.command.records import Records, write_atomically
 from containerkit.runtime.create import Child
 from containerkit.runtime.enter import enter
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Execution:
     """What to run, and how.
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound
 from containerkit.linux import process
@@ -21,9 +20,10 @@ from containerkit.runtime.command import agents, terminals, waiting
 from containerkit.runtime.command.records import Record, Records, with_pid, write_atomically
 from containerkit.runtime.create import Child
 from containerkit.runtime.create import create as make
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Making:
     """How a container is to be made.
 

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, from_os_error
 from containerkit.linux import process
@@ -21,11 +21,12 @@ from containerkit.linux.cgroups import Cgroup
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import SPEC_VERSION, Spec
 from containerkit.runtime import bundle
+from containerkit.values import frozen
 
 _ID = re.compile(r"[A-Za-z0-9_+.-]+")
 
 
-@dataclass(frozen=True)
+@frozen
 class Record:
     """What is known of a container.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from containerkit.linux import confinement
 from containerkit.linux.cgroups import delegated_parent
@@ -11,9 +10,10 @@ from containerkit.oci.users import Identity
 from containerkit.options import Settings
 from containerkit.store.owners import Exchange
 from containerkit.supervise import userns
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Machine:
     """What there is to be had of the machine.
 

@@ -17,7 +17,6 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -30,9 +29,10 @@ from containerkit.store.containers import ALIVE
 from containerkit.store.store import Store
 from containerkit.supervise import control, messages, worker
 from containerkit.supervise.client import spawner
+from containerkit.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """The namespaces, there as long as the connection to their keeper."""
 

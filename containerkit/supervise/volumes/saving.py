@@ -16,7 +16,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from containerkit.backup import chain, compare, unpack, write
@@ -40,11 +40,12 @@ from containerkit.store.workspace import Workspace
 from containerkit.supervise import pausing, recover
 from containerkit.supervise.longwork import Told
 from containerkit.supervise.volumes import drivers
+from containerkit.values import frozen
 
 CONSISTENCIES = ("none", "pause")
 
 
-@dataclass(frozen=True)
+@frozen
 class Wishes:
     """What the caller of a backup says.
 
