@@ -92,13 +92,12 @@ class Home:
 
 
 def _warm_up() -> None:
-    """Do once what every fork would do at its first use of something, then stop the collector from writing to it."""
+    """Do once what every fork would do at its first use of something; the collector is not to write to any of it."""
+    gc.disable()
     codec.prepare(Spec, messages.Start, messages.Enter, messages.Work)
     cgroups.detect()
     capabilities.last_cap()
     rehearsal.rehearse()
-    gc.disable()
-    gc.collect()
     gc.freeze()
 
 
