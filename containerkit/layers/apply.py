@@ -261,25 +261,16 @@ class Tree:
             self._make_directory(directory, name)
             self._set_directory(entry, path, directory, name)
             return
-        source = self._link_source(entry) if entry.kind == HARDLINK else None
+        make = {FILE: self._write, HARDLINK: self._link}.get(entry.kind, self._make_node)
         try:
+            make(entry, directory, name)
+        except FileExistsError:
             self._clear(directory, name)
-            if source is not None:
-                os.link(source[1], name, src_dir_fd=source[0], dst_dir_fd=directory, follow_symlinks=False)
-            elif entry.kind == FILE:
-                self._write(entry, directory, name)
-            else:
-                self._make_node(entry, directory, name)
-        finally:
-            if source is not None:
-                os.close(source[0])
+            make(entry, directory, name)
 
     def _clear(self, directory: int, name: str) -> None:
         """Make room for ``name``: the last entry of a name is the one that counts."""
-        found = lstat_at(directory, name)
-        if found is None:
-            return
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             # Only ever an empty one: an archive that turns a filled directory into a file contradicts itself.
             try:
                 os.rmdir(name, dir_fd=directory)
@@ -297,6 +288,13 @@ class Tree:
         os.mkdir(name, 0o755, dir_fd=directory)
         if found is not None and is_whiteout(found, in_layer=True):
             _set_opaque(directory, name)  # it was deleted below, then made anew
+
+    def _link(self, entry: Entry, directory: int, name: str) -> None:
+        where, source = self._link_source(entry)
+        try:
+            os.link(source, name, src_dir_fd=where, dst_dir_fd=directory, follow_symlinks=False)
+        finally:
+            os.close(where)
 
     def _link_source(self, entry: Entry) -> tuple[int, str]:
         """The directory and the name of the file that a hard link is another name of."""

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers.compression import CHUNK, Readable
@@ -144,7 +145,7 @@ class Reader:
             if block and len(block) < BLOCK:
                 block += self._exactly(BLOCK - len(block))
             # An archive without its end marker is read as others do: it ends where it ends.
-            if not block or not block.strip(b"\0"):
+            if not block or not (block[0] or block.strip(b"\0")):
                 if not block and not self._total:
                     raise InvalidArgument(f"{self._subject}: empty, not a tar archive")
                 return None
@@ -215,31 +216,23 @@ class Reader:
         (name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, _, major, minor, prefix) = (
             _HEADER.unpack(block)
         )
-        if _checksum(block) != self._number(checksum):
-            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
+        try:
+            if _checksum(block) != _number(checksum):
+                raise ValueError
+            entry = Entry(
+                "", kind, _usual(mode) & 0o7777, _usual(uid), _usual(gid), _number(size), _number(mtime) * 10**9
+            )
+            if kind in (CHAR, BLOCK_DEVICE):
+                entry.major, entry.minor = _number(major), _number(minor)
+        except ValueError:
+            raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one") from None
         name = name.partition(b"\0")[0]
         if magic == b"ustar\0" and prefix[0]:
             name = prefix.partition(b"\0")[0] + b"/" + name
-        number = self._number
-        return Entry(
-            os.fsdecode(name), kind, number(mode) & 0o7777, number(uid), number(gid), number(size),
-            number(mtime) * 10**9, os.fsdecode(link.partition(b"\0")[0]), number(major), number(minor),
-        )  # fmt: skip
-
-    def _number(self, field: bytes) -> int:
-        """Octal digits, or base 256 when the highest bit is set (GNU)."""
-        if field[0] & 0x80:
-            value = int.from_bytes(field, "big", signed=False) & ~(0x80 << 8 * (len(field) - 1))
-            return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
-        digits = field.partition(b"\0")[0].strip()
-        if not digits:
-            return 0
-        try:
-            if digits.isdigit():  # int() alone would take signs and underscores, too
-                return int(digits, 8)
-        except ValueError:
-            pass
-        raise InvalidArgument(f"{self._subject}: not a tar archive, or a damaged one")
+        entry.name = os.fsdecode(name)
+        if link[0]:
+            entry.link = os.fsdecode(link.partition(b"\0")[0])
+        return entry
 
     def _pax(self, data: bytes) -> dict[str, bytes]:
         """``LENGTH KEY=VALUE\\n`` records; the length counts itself."""
@@ -284,6 +277,25 @@ class Reader:
         return sign * (self._decimal(seconds) * 10**9 + int(fraction[:9].ljust(9, b"0")))
 
 
+def _number(field: bytes) -> int:
+    """Octal digits, or base 256 when the highest bit is set (GNU).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big", signed=False) & ~(0x80 << 8 * (len(field) - 1))
+        return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
+    digits = field.partition(b"\0")[0].strip()
+    if digits and not digits.isdigit():
+        raise ValueError  # int() alone would take signs and underscores, too
+    return int(digits or b"0", 8)
+
+
+#: Modes and owners, of which there are few.
+_usual = lru_cache(maxsize=256)(_number)
+
+
 def shown(name: str) -> str:
     """A stranger's name as an error shows it: in quotes, without control characters, not too long."""
     return repr(name if len(name) <= 200 else name[:200] + "…")
@@ -300,7 +312,13 @@ def begins_archive(head: bytes) -> bool:
 
 def _checksum(block: bytes) -> int:
     """The sum of a header's bytes, with its own field as spaces."""
-    return sum(block) - sum(block[_CHECKSUM]) + 8 * 32
+    # The low half of this other checksum is the sum of the bytes and 1, modulo more than 256 bytes come to.
+    ours = (
+        zlib.adler32(block[:256]) & 0xFFFF,
+        zlib.adler32(block[256:]) & 0xFFFF,
+        zlib.adler32(block[_CHECKSUM]) & 0xFFFF,
+    )
+    return ours[0] + ours[1] - 1 - ours[2] + 8 * 32
 
 
 def header(entry: Entry, more: dict[str, bytes] | None = None) -> bytes:
