@@ -16,7 +16,7 @@ from containerkit.layers.pack import PlainArchive
 from containerkit.layers.tar import Entry
 from containerkit.progress import Progress
 from containerkit.store.blobs import Blobs, damaged
-from containerkit.store.layers import Hashed
+from containerkit.store.unpacking import Hashed
 
 
 class Writer:

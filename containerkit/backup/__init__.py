@@ -36,7 +36,7 @@ One restore::
     unpack.unpack               directories, contents, links and nodes, then what directories are like
       chain.contents              from the backup, then from its base, and that one's: each is what was backed up
         members.Members             the archive's entries, which have to be what the manifest says
-        ahead                       unpacks what comes next, and hashes what came, in other threads
+        hashing                     hashes what came, in a thread beside
 
 Format 2, a file that any tar can restore::
 

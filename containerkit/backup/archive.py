@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import BinaryIO
 
 from containerkit.backup import foreign, headers, manifest, trailer
-from containerkit.backup.ahead import ahead
 from containerkit.backup.destinations import name_of, path_of
 from containerkit.backup.items import FILE, SOCKET, Item
 from containerkit.backup.manifest import MAX_LINE, Manifest
@@ -19,6 +18,7 @@ from containerkit.backup.sources import Part, Source, opened
 from containerkit.backup.write import COMMENT
 from containerkit.errors import InvalidArgument
 from containerkit.layers import compression
+from containerkit.layers.ahead import Ahead
 from containerkit.layers.compression import Readable
 from containerkit.layers.tar import Entry, shown
 
@@ -134,7 +134,7 @@ class Archive:
         part = Part(self._file, start, end)
         with (
             compression.reader(part, kind, self.subject, is_bounded=is_bounded) as unpacked,
-            ahead(unpacked) as stream,
+            Ahead(unpacked) as stream,
         ):
             yield stream
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from containerkit.backup import archive
-from containerkit.backup.ahead import Digests
 from containerkit.backup.archive import Archive
+from containerkit.backup.hashing import Digests
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.members import Piece
 from containerkit.backup.opened import Opened

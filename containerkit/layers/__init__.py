@@ -18,6 +18,7 @@ asks ``store/layers``: it is unpacked once among all processes, and checked agai
 ``tar``            the format: headers, pax records, old GNU names
 ``compression``    gzip, zstd, xz, bzip2 by their first bytes
 ``frames``         where a zstd stream may end
+``ahead``          a stream is unpacked and hashed beside whoever makes files of it
 ``pack``           entries or an archive become a compressed layer with its digests
 ``installer``      entries become a layer and files at once
 ``write``          a directory's entries, in an order of their own

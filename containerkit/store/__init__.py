@@ -11,7 +11,8 @@ One import::
       ingest.Ingest            … in a private directory of tmp/, its owner known by a lock
       layers/pack              … compressed, and hashed twice: as it is, and as it is stored
     images.Images.add        the image becomes visible:
-      layers.Layers.unpack     its layers are unpacked, once among all processes, and checked against their chain ids
+      layers.Layers.unpack     its layers are unpacked, once among all processes …
+        unpacking.unpack         … and checked against their chain ids
       (one transaction)        blobs get their names; rows for the image, its tag, and what it uses; index.json
 
 One commit::

@@ -10,30 +10,18 @@ open-file-description lock, fcntl_locking(2), on one byte of one file, as in :mo
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from containerkit.errors import (
-    ContainerkitError,
-    InvalidArgument,
-    Unsupported,
-    from_os_error,
-)
-from containerkit.layers import compression, tar
-from containerkit.layers.apply import Applied, apply
-from containerkit.layers.below import NotYetThere
-from containerkit.layers.whiteouts import is_opaque
+from containerkit.errors import from_os_error
 from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
-from containerkit.store import owners, rights
-from containerkit.store.blobs import damaged
-from containerkit.store.downloads import Growing
+from containerkit.store import rights
 from containerkit.store.owners import Exchange
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
@@ -42,7 +30,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 #: Where the bytes begin that say that a layer is needed; below, those that say that it is being unpacked.
 _NEEDED = 1 << 60
 #: The file beside a layer that hides all that is below it.
-_OPAQUE = "opaque"
+OPAQUE = "opaque"
 #: The file beside a layer that does not say what the root is like.
 NO_ROOT = "no-root"
 
@@ -105,13 +93,15 @@ class Layers:
     def _exchanged(self, layer: Path, exchange: Exchange) -> Path:
         place = layer.with_name(exchange.name)
         if not place.exists():
+            from containerkit.store import exchanging
+
             chain_id = f"sha256:{layer.parent.name}"
             try:
                 with self._locked(chain_id), Workspace(self._paths.tmp) as space:
                     if not place.exists():  # another process was not faster
                         whole = space.path / "whole"
                         whole.mkdir()
-                        rights.call(owners.copy, layer, whole / "fs", exchange)
+                        rights.call(exchanging.copy, layer, whole / "fs", exchange)
                         syncfs(whole)
                         os.rename(whole, place)
                         layer.with_name("usage").unlink(missing_ok=True)
@@ -161,6 +151,8 @@ class Layers:
                 return
         except FileNotFoundError:
             return  # it is not there
+        from containerkit.store.unpacking import check
+
         with source.open(descriptor.digest) as file:
             check(file, diff_id, descriptor)
         with suppress(FileNotFoundError), open(known, "a") as file:
@@ -232,6 +224,9 @@ class Layers:
     def _unpack_once(
         self, chain_id: str, below: Sequence[str], descriptor: Descriptor, path: str, *, is_growing: bool = False
     ) -> int:
+        # Not at the top: most containers start from layers that are there.
+        from containerkit.store.unpacking import unpack
+
         try:
             with self._locked(chain_id), Workspace(self._paths.tmp) as space:
                 directory = self.path(chain_id)
@@ -254,7 +249,7 @@ class Layers:
         # The directory itself stays for its owner to remove: the lock is on it.
         whole = work / "whole"
         whole.mkdir()
-        for name in ("fs", "size", "blobs", _OPAQUE, NO_ROOT):
+        for name in ("fs", "size", "blobs", OPAQUE, NO_ROOT):
             if os.path.exists(work / name):
                 os.rename(work / name, whole / name)
         # What has a name must survive a power cut: a layer is never looked into again once it is there.
@@ -280,94 +275,5 @@ def _request(kind: int, chain_id: str, base: int = 0) -> bytes:
 
 def showing(directories: tuple[Path, ...]) -> tuple[Path, ...]:
     """Of a stack of layers, the lowest first, those that no layer above hides as a whole."""
-    hiding = [number for number, path in enumerate(directories) if os.path.exists(path.with_name(_OPAQUE))]
+    hiding = [number for number, path in enumerate(directories) if os.path.exists(path.with_name(OPAQUE))]
     return directories[hiding[-1] :] if hiding else directories
-
-
-def unpack(
-    root: Path, blob: str, chain_id: str, parent: str | None, descriptor: Descriptor, lower: Sequence[Path] | None,
-    is_growing: bool = False,
-) -> Applied | None:  # fmt: skip
-    """Make the files of the layer in the file ``blob`` below ``root``, which is made.
-
-    Args:
-        lower: the layers below, uppermost first; None when they are not there yet.
-        is_growing: the file is a download that still goes on.
-
-    Returns:
-        None when it depends on layers that are not there yet: then nothing of it is of use.
-
-    Raises:
-        StorageError: the blob is damaged.
-        InvalidArgument: it is not a layer, or not the one that its chain id says.
-    """
-    subject = f"layer {descriptor.digest}"
-    root.mkdir()
-    root.chmod(0o755)  # whatever the umask is
-    opened = Growing(blob, descriptor.size) if is_growing else open(blob, "rb", buffering=0)
-    with closing(opened) as file:
-        raw = Hashed(file)
-        head = compression.Peeked(raw)
-        try:
-            with compression.reader(head, compression.detect(head.head), subject) as stream:
-                plain = Hashed(stream)
-                applied = apply(tar.Reader(plain, subject), root, subject, lower)
-        except NotYetThere:
-            return None
-        except (InvalidArgument, Unsupported) as error:
-            raise _blame(raw, descriptor, error) from error
-        while head.read(compression.CHUNK):
-            pass
-    if is_opaque(os.fspath(root)):
-        root.with_name(_OPAQUE).touch()
-    if not applied.names_root:
-        root.with_name(NO_ROOT).touch()
-    if raw.digest != descriptor.digest:
-        raise damaged(descriptor.digest)
-    if digests.chain(parent, plain.digest) != chain_id:
-        raise _another(subject, plain.digest)
-    return applied
-
-
-def check(blob: BinaryIO, diff_id: str, descriptor: Descriptor) -> None:
-    """See that a blob has the content of that digest.
-
-    Raises:
-        InvalidArgument: it has not.
-    """
-    subject = f"layer {descriptor.digest}"
-    head = compression.Peeked(blob)
-    with compression.reader(head, compression.detect(head.head), subject) as stream:
-        plain = Hashed(stream)
-        while plain.read(compression.CHUNK):
-            pass
-    if plain.digest != diff_id:
-        raise _another(subject, plain.digest)
-
-
-def _another(subject: str, found: str) -> InvalidArgument:
-    return InvalidArgument(f"{subject}: its content is {found}, which the image's config does not say")
-
-
-def _blame(raw: Hashed, descriptor: Descriptor, error: ContainerkitError) -> ContainerkitError:
-    """Whether the archive is wrong, or the disk has changed it."""
-    while raw.read(compression.CHUNK):
-        pass
-    return damaged(descriptor.digest) if raw.digest != descriptor.digest else error
-
-
-class Hashed(compression.Counted):
-    """A stream that is hashed as it is read; :attr:`digest` is that of what has been read."""
-
-    def __init__(self, stream: compression.Readable) -> None:
-        super().__init__(stream)
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = super().read(size)
-        self._hash.update(data)
-        return data
-
-    @property
-    def digest(self) -> str:
-        return "sha256:" + self._hash.hexdigest()

@@ -21,22 +21,24 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument, from_os_error
-from containerkit.layers import diff, writable
-from containerkit.layers.flatten import flatten
-from containerkit.layers.pack import Archive, Clamped
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.mounts import new_mount
 from containerkit.oci.runtime_spec import Mount
 from containerkit.store import rights
 from containerkit.store.images import ImageRecord
-from containerkit.store.ingest import Ingest, Written, write_layer
 from containerkit.store.layers import Layers
-from containerkit.store.owners import Exchange, Exchanged
+from containerkit.store.owners import Exchange
 from containerkit.store.paths import Paths
 from containerkit.store.trees import remove_tree
 from containerkit.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from containerkit.layers import diff
+    from containerkit.layers.pack import Archive
+    from containerkit.store.ingest import Ingest, Written
 
 # What these are when nothing is said depends on how the kernel was built.
 _OPTIONS = (
@@ -88,6 +90,9 @@ class Snapshots:
                 if not image.chain_ids:
                     self._empty.mkdir(exist_ok=True)
             else:
+                # Here and below, not at the top: few containers need what packs, compares and copies trees.
+                from containerkit.layers.flatten import flatten
+
                 rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
                 rights.call(_copy_root, above, f"{base}/rootfs", owner)
         except OSError as error:
@@ -155,6 +160,8 @@ class Snapshots:
         Args:
             mounted: where something is mounted in it: what the runtime made for that is left out.
         """
+        from containerkit.layers import diff
+
         compare = diff.compare if self._is_copy(container_id) else diff.changes
         layers = self._beneath(container_id, image)
         return rights.call(compare, self.upper(container_id), layers, tuple(mounted))
@@ -177,6 +184,8 @@ class Snapshots:
             InvalidArgument: a file whose name only a whiteout may have.
             InvalidState: a file became shorter while it was read.
         """
+        from containerkit.layers import writable
+
         layers, exchange = self._beneath(container_id, image), self._exchange(container_id)
         add = writable.add_copy if self._is_copy(container_id) else writable.add_upper
         space = f"{ingest.path}/{container_id}"
@@ -198,6 +207,10 @@ def _pack(
     space: str, add: Callable[[Archive, Path, Sequence[Path], Sequence[str]], None],
     upper: Path, layers: Sequence[Path], mounted: Sequence[str], exchange: Exchange | None, epoch: int | None,
 ) -> Written:  # fmt: skip
+    from containerkit.layers.pack import Clamped
+    from containerkit.store.exchanging import Exchanged
+    from containerkit.store.ingest import write_layer
+
     def write(archive: Archive) -> None:
         archive = archive if epoch is None else Clamped(archive, epoch)
         add(Exchanged(archive, exchange) if exchange is not None else archive, upper, layers, mounted)

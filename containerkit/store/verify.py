@@ -15,8 +15,9 @@ from containerkit.layers.compare import difference
 from containerkit.oci.manifest import Descriptor
 from containerkit.store import rights
 from containerkit.store.containers import OWNED
-from containerkit.store.layers import showing, unpack
+from containerkit.store.layers import showing
 from containerkit.store.store import Store
+from containerkit.store.unpacking import unpack
 from containerkit.store.workspace import Workspace
 from containerkit.values import frozen
 
