@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 from functools import cache
 
@@ -40,7 +39,7 @@ def filter_for(profile: Seccomp, cache_dir: str = "") -> bytes:
 
 def _from_disk(profile: Seccomp, cache_dir: str) -> bytes:
     # repr of nested frozen dataclasses is as canonical as JSON would be, and twenty times as quick.
-    identity = f"{profile!r}\n{library_version()}\n{platform.machine()}\n{seccomp_compiler.REVISION}"
+    identity = f"{profile!r}\n{library_version()}\n{os.uname().machine}\n{seccomp_compiler.REVISION}"
     name = hashlib.sha256(identity.encode()).hexdigest()
     path = os.path.join(cache_dir, f"{name}.bpf")
     try:

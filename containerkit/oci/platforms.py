@@ -5,7 +5,7 @@ Sources: opencontainers/image-spec, image-index.md; Go's GOARCH and GOARM, which
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Sequence
 
 from containerkit.errors import InvalidArgument, NotFound
@@ -32,7 +32,7 @@ _NAMED = 20
 
 def this_machine() -> Platform:
     """The platform of this machine."""
-    machine = platform.machine()
+    machine = os.uname().machine
     architecture, variant = _MACHINES.get(machine, (machine, ""))
     return Platform(architecture, "linux", variant)
 

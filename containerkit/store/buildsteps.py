@@ -10,13 +10,14 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-
-import zstandard
+from typing import TYPE_CHECKING
 
 from containerkit.oci.manifest import Descriptor
 from containerkit.store.database import Database
-from containerkit.store.ingest import Ingest
 from containerkit.values import frozen
+
+if TYPE_CHECKING:
+    from containerkit.store.ingest import Ingest
 
 #: What begins the name of a step as a user.
 BUILD = "build:"
@@ -69,7 +70,7 @@ class BuildSteps:
             query = f"SELECT * FROM build_steps WHERE {column} = ? ORDER BY used DESC LIMIT 1"
             row = self._database.connection().execute(query, (value,)).fetchone()
             if row is not None:
-                return _step(row, json.loads(zstandard.ZstdDecompressor().decompress(row["inputs"])))
+                return _step(row, json.loads(_unpacked(row["inputs"])))
         return None
 
     def list(self) -> list[Step]:
@@ -111,7 +112,7 @@ class BuildSteps:
 
     def report(self, image: str, report: bytes) -> None:
         """Keep how an image was built, as long as it is there."""
-        packed = zstandard.ZstdCompressor(level=1).compress(report)
+        packed = _packed(report)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO build_reports (image, report) SELECT id, ? FROM images WHERE id = ?",
@@ -122,7 +123,7 @@ class BuildSteps:
         """How an image was built."""
         query = "SELECT report FROM build_reports WHERE image = ?"
         row = self._database.connection().execute(query, (image,)).fetchone()
-        return None if row is None else zstandard.ZstdDecompressor().decompress(row["report"])
+        return None if row is None else _unpacked(row["report"])
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget steps; their layers are garbage unless others keep them."""
@@ -132,8 +133,21 @@ class BuildSteps:
             connection.executemany("DELETE FROM uses WHERE image = ?", [(BUILD + key,) for (key,) in wanted])
 
 
+def _packed(data: bytes) -> bytes:
+    # Not at the top: it is for builds alone.
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def _unpacked(data: bytes) -> bytes:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompress(data)
+
+
 def _insert(connection: sqlite3.Connection, step: Step, now: float) -> None:
-    inputs = zstandard.ZstdCompressor(level=1).compress(json.dumps(dict(step.inputs)).encode())
+    inputs = _packed(json.dumps(dict(step.inputs)).encode())
     layer = step.layer
     described = (None, None, None) if layer is None else (layer.digest, layer.media_type, layer.size)
     connection.execute(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from containerkit.errors import (
     ContainerkitError,
@@ -33,12 +34,14 @@ from containerkit.oci.reference import Reference
 from containerkit.store import events, imagerows, layout, rights
 from containerkit.store.blobs import Blobs
 from containerkit.store.database import Database
-from containerkit.store.ingest import Ingest
 from containerkit.store.layers import Layers
 from containerkit.store.paths import Paths
 from containerkit.store.trees import disk_usage
 from containerkit.store.workspace import Workspace
 from containerkit.values import frozen
+
+if TYPE_CHECKING:
+    from containerkit.store.ingest import Ingest
 
 #: What an image may unpack to whatever it is packed to; otherwise it is as with a layer (layers/bounds.py). The same
 #: small layer may be in it many times.

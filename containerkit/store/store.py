@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from containerkit.oci import codec
 from containerkit.oci import digest as digests
@@ -17,13 +18,15 @@ from containerkit.store.database import Database
 from containerkit.store.events import Events
 from containerkit.store.filedigests import FileDigests
 from containerkit.store.images import ImageRecord, Images
-from containerkit.store.ingest import Ingest, Written
 from containerkit.store.layers import Layers
 from containerkit.store.leases import Leases
 from containerkit.store.networks import Networks
 from containerkit.store.paths import Paths
 from containerkit.store.snapshots import Snapshots
 from containerkit.store.volumes import Volumes
+
+if TYPE_CHECKING:
+    from containerkit.store.ingest import Ingest, Written
 
 
 class Store:
@@ -46,6 +49,9 @@ class Store:
 
     def ingest(self) -> Ingest:
         """A place for blobs on their way in: use it in a ``with``."""
+        # Not at the top: most containers start from images that are here.
+        from containerkit.store.ingest import Ingest
+
         return Ingest(self.paths, self.blobs)
 
     def place(self, ingest: Ingest, written: Written, below: tuple[str, ...] = ()) -> Descriptor:

@@ -64,6 +64,18 @@ def test_the_spawner_needs_the_standard_library_only() -> None:
     assert not {"hashlib", "pathlib", "urllib", "html", "logging", "subprocess", "zstandard"} & set(done.stdout.split())
 
 
+def test_a_start_needs_neither_archives_nor_programs() -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
+        "from containerkit import Engine, Image, engine; from containerkit.running import starting;"
+        "from containerkit.store import store; from containerkit.supervise import abandoned; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
+    # A first container waits for each of them.
+    late = {"containerkit.layers.tar", "platform", "shutil", "subprocess", "tempfile", "zstandard"}
+    assert not late & set(done.stdout.split())
+
+
 def test_every_module_says_what_it_is_for() -> None:
     for path in sorted(Path(containerkit.__file__).parent.rglob("*.py")):
         assert path.read_text().lstrip().startswith('"""'), f"{path}: has no docstring"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_what_is_no_platform_is_refused(text: str) -> None:
      ("newchip", "linux/newchip")],
 )  # fmt: skip
 def test_this_machine_is_known(monkeypatch: pytest.MonkeyPatch, machine: str, written: str) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
     assert platforms.text(platforms.this_machine()) == written
 
 

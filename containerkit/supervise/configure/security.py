@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from pathlib import Path
 
 from containerkit.errors import InvalidArgument
@@ -34,13 +34,13 @@ def seccomp(settings: Settings) -> rs.Seccomp | None:
     if chosen == "unconfined" or (settings.privileged and not chosen):
         return None
     held = capabilities.resolve(settings.cap_add, settings.cap_drop, settings.privileged)
-    major, minor = (int(part) for part in platform.release().split(".")[:2])
+    major, minor = (int(part) for part in os.uname().release.split(".")[:2])
     if not chosen:
-        return seccomp_default.default_profile(held, platform.machine(), (major, minor))
+        return seccomp_default.default_profile(held, os.uname().machine, (major, minor))
     from containerkit.oci import seccomp_profile
 
     try:
         text = Path(chosen).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"security_opt seccomp={chosen}: {error}") from error
-    return seccomp_profile.loads(text, held, platform.machine(), (major, minor))
+    return seccomp_profile.loads(text, held, os.uname().machine, (major, minor))

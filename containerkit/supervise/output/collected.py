@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 import weakref
 from collections.abc import Iterator
@@ -45,6 +44,8 @@ class Output:
         self._write(time.time_ns(), stream, data)
 
     def _spill(self) -> None:
+        import tempfile
+
         with tempfile.TemporaryFile(prefix="containerkit-") as file:
             self._own(os.dup(file.fileno()))
         for chunk in self._chunks:

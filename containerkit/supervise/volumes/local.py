@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import stat
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from errno import EBUSY, EHOSTUNREACH, EINVAL
+from typing import TYPE_CHECKING
 
 from containerkit.errors import InvalidArgument, RuntimeFailure, Unsupported, reason
 from containerkit.linux import loopdev, mounts
 from containerkit.linux.confinement import is_rootless
 from containerkit.options import size as read_size
 from containerkit.runtime import mount_options
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 _KNOWN = ("type", "device", "o", "size")
 _SMALLEST = 1 << 20
@@ -63,6 +65,9 @@ def check(name: str, options: Mapping[str, str]) -> None:
             raise InvalidArgument(f'{subject}: option size: cannot be combined with others (for tmpfs, o="size=10m")')
         if read_size(options["size"], f"{subject}: size") < _SMALLEST:
             raise InvalidArgument(f"{subject}: size {options['size']!r}: the minimum is 1m")
+        # Here and below, not at the top: every start imports this, and few volumes need a program.
+        import shutil
+
         if shutil.which("mkfs.ext4") is None:
             raise Unsupported(f"{subject}: size: mkfs.ext4 is not installed (Debian package e2fsprogs)")
     elif options and not options.get("device"):
@@ -84,7 +89,7 @@ def make(name: str, directory: str, options: Mapping[str, str]) -> None:
         file.truncate(read_size(options["size"], "size"))
     # The file is new: what the journal takes is a hole in it, and needs no zeros.
     words = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "root_owner=0:0,nodiscard,lazy_journal_init=1", part]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = _run(words)
     if done.returncode:
         raise RuntimeFailure(f"volume {name}: mkfs.ext4: {done.stderr.strip()}")
     os.rename(part, image)
@@ -127,10 +132,16 @@ def _repair(name: str, device: str) -> None:
         os.close(descriptor)
     if state & (_IS_CLEAN | _HAS_ERRORS) == _IS_CLEAN:
         return
-    done = subprocess.run(["e2fsck", "-p", device], capture_output=True, text=True, check=False)
+    done = _run(["e2fsck", "-p", device])
     if done.returncode >= _LEFT_UNCORRECTED:
         told = " ".join(f"{done.stdout} {done.stderr}".replace(f"{device}: ", "").split())
         raise RuntimeFailure(f"volume {name}: its file system is damaged: e2fsck: {told}")
+
+
+def _run(words: Sequence[str]) -> CompletedProcess[str]:
+    import subprocess
+
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def _mount(options: Mapping[str, str], target: str) -> None:
