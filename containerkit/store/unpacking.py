@@ -19,6 +19,7 @@ from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.store.blobs import damaged
 from containerkit.store.downloads import Growing
+from containerkit.store.flushing import Flushing
 from containerkit.store.layers import NO_ROOT, OPAQUE
 
 
@@ -49,7 +50,7 @@ def unpack(
         try:
             with compression.reader(head, compression.detect(head.head), subject) as stream:
                 plain = Hashed(stream)
-                with Ahead(plain) as ahead:
+                with Flushing(plain, root) as flushing, Ahead(flushing) as ahead:
                     applied = apply(tar.Reader(ahead, subject), root, subject, lower)
         except NotYetThere:
             return None
