@@ -19,6 +19,11 @@ from containerkit.layers.stack import Directory, Stack
 from containerkit.layers.tar import DIRECTORY, Entry
 from containerkit.layers.whiteouts import is_opaque
 from containerkit.layers.write import entry_of
+from containerkit.linux.files import lstat_at
+from containerkit.linux.mounts import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_PLAINLY = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
 
 
 class NotYetThere(Exception):
@@ -34,7 +39,8 @@ class Below:
     """
 
     def __init__(self, root: int, lower: Sequence[str | Path] | None) -> None:
-        self._own, self._lower = f"/proc/self/fd/{root}/.", lower
+        self._root, self._own, self._lower = root, f"/proc/self/fd/{root}/.", lower
+        self._is_lowest = lower is not None and not lower
         self._stack: Stack | None = None
 
     def close(self) -> None:
@@ -51,10 +57,31 @@ class Below:
             NotADirectoryError: the layer's own link leads nowhere: it is not ours to say where it should.
             OSError: ELOOP: too many links.
         """
+        missing = self._missing(path) if self._is_lowest else None
+        if missing is not None:
+            return path, missing
         way, links = self._tree().follow(path, is_strict=True)
         if 0 in links and not way[-1].layers:
             raise NotADirectoryError
         return way[-1].path, [entry(step) for step in way if 0 not in step.layers]
+
+    def _missing(self, path: str) -> list[Entry] | None:
+        """What the lowest layer lacks on the way to a directory, outermost first; None when that is not so simple."""
+        parts = path.split("/")
+        for number in range(len(parts) - 1, -1, -1):
+            try:
+                above = openat2(self._root, "/".join(parts[:number]) or ".", _DIRECTORY, resolve=_PLAINLY)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return None  # a link, or no directory
+            try:
+                if lstat_at(above, parts[number]) is not None:
+                    return None
+            finally:
+                os.close(above)
+            return [Entry("/".join(parts[: end + 1]), DIRECTORY, 0o755) for end in range(number, len(parts))]
+        return None
 
     def _tree(self) -> Directory:
         if self._lower is None:
