@@ -3,6 +3,9 @@
 A forked child shares its pages with its parent until it writes to them, and even to read a Python object is to write
 its reference count: some thousand page faults, at some microseconds each, in the middle of a start. A spare rehearses
 while nobody waits for it, and has those pages to itself when the request comes.
+
+What is made at a first use, like the constructors of values (values.py), is made by the spawner's own rehearsal for all
+spares: so the values here are of every kind that an ordinary start takes.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import select
 import socket
 
 from containerkit.linux.loop import Loop
+from containerkit.net.firewall import Translation
+from containerkit.net.links import Plug, Segment
+from containerkit.net.publishing import Wanted
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import (
     Capabilities,
@@ -22,6 +28,9 @@ from containerkit.oci.runtime_spec import (
     Process,
     Resources,
     Root,
+    Seccomp,
+    SeccompArg,
+    SeccompSyscall,
     Spec,
 )
 from containerkit.runtime import bundle, plan
@@ -42,21 +51,25 @@ _SPEC = Spec(
         resources=Resources(devices=(DeviceCgroup(False),)),
         masked_paths=("/proc/kcore",),
         readonly_paths=("/proc/sys",),
+        sysctl={"net.ipv4.ip_unprivileged_port_start": "0"},
+        seccomp=Seccomp("SCMP_ACT_ALLOW", syscalls=(SeccompSyscall((), "SCMP_ACT_ERRNO", 1, (SeccompArg(0, 0, ""),)),)),
     ),
 )
+_NETWORKED = messages.Networked("root", "lock", (Wanted("tcp", "", 8080, 8080, 80),))
 _OVERLAY = Mount("/", "overlay", "overlay", ("lowerdir=/a:/b", "upperdir=/c", "workdir=/d"))
 
 
 def rehearse() -> None:
     """Everything that a monitor and a helper do in Python and SQLite, on values of no consequence."""
     _read_and_plan()
+    _connect()
     _talk()
     _listen_and_copy()
     _write_down()
 
 
 def _read_and_plan() -> None:
-    start = messages.Start("id", "name", "database", "bundle", _OVERLAY, "log", "control")
+    start = messages.Start("id", "name", "database", "bundle", _OVERLAY, "log", "control", networked=_NETWORKED)
     enter = messages.Enter(1, 1, "bundle", ("pid",), "/rehearsal", _SPEC.process, filtered=True)
     for request in (start, enter):
         messages.decode(messages.encode(request))
@@ -65,9 +78,17 @@ def _read_and_plan() -> None:
         operation.describe()
 
 
+def _connect() -> None:
+    """The values that a container's cables and published ports are said with."""
+    Plug(Segment("bridge", "rehearsal", "id"), "eth0", (("192.0.2.2", 24),), "02:00:00:00:00:01", ("192.0.2.1",))
+    Translation("tcp", "", 8080, "192.0.2.2", 80)
+
+
 def _talk() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
+        messages.send_reply(ours, messages.Started(1))
+        messages.receive_reply(theirs)
         messages.send_reply(ours, messages.Exited(0, 0.0), (ours.fileno(),))
         _, descriptors = messages.receive_reply(theirs)
     poll = select.poll()
