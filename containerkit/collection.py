@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from containerkit.errors import ContainerkitError, InvalidState, NotFound
 from containerkit.options import foreign
 from containerkit.results import PruneReport
-from containerkit.supervise.volumes import drivers
 from containerkit.views import frames, html, text
 from containerkit.views.shown import Shown
 
@@ -282,6 +281,7 @@ class VolumeCollection(_Collection):
             all: those with a name of their own, too.
             filters: only volumes like that, as for ``Volume.list``.
         """
+        from containerkit.supervise.volumes import drivers
         from containerkit.volume import Volume
 
         chosen = {**(filters or {}), "dangling": True, **({} if all else {"anonymous": True})}

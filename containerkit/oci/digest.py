@@ -7,7 +7,6 @@ sha256 is accepted.
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from containerkit.errors import InvalidArgument
@@ -17,6 +16,9 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 def of(data: bytes) -> str:
     """The digest of ``data``."""
+    # Not at the top: it brings OpenSSL, and whoever reads digests makes few.
+    import hashlib
+
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
