@@ -7,6 +7,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``libc``           the C library, and how a result becomes an ``OSError``
 ``mounts``         mount, umount2, pivot_root, openat2, the fsopen family, mount_setattr
 ``namespaces``     clone3, unshare, setns, user-namespace maps
+``takeover``       a child that has its maker's memory, and nothing is copied
 ``confinement``    user namespaces of ordinary users: made, mapped, entered
 ``isolated``       a program with all that it starts, in namespaces that end with the call
 ``process``        prctl, pidfds, start times, titles, users for a while

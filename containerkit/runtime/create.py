@@ -7,8 +7,8 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
@@ -16,11 +16,12 @@ from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.confinement import is_confined
 from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Mount, Spec
-from containerkit.runtime import init, messages, plan
+from containerkit.runtime import messages, plan
 from containerkit.runtime.gate import Gate, given_up
 from containerkit.runtime.hooks import AwaitHooks
-from containerkit.runtime.namespaces import AwaitIdMaps, ShowNetwork
+from containerkit.runtime.namespaces import AwaitIdMaps, Clone, JoinNamespace, OffsetClocks, ShowNetwork
 from containerkit.runtime.operation import Context, Operation, Plan
+from containerkit.runtime.understudy import Part, Understudy
 
 
 @dataclass
@@ -161,10 +162,11 @@ def create(
     preserve: int = 0,
     pivot: bool = True,
     gates: tuple[Gate, Gate] | None = None,
+    understudy: Understudy | None = None,
 ) -> Child:
     """Make the container of ``spec`` up to the point where its program could run.
 
-    To be called in a process with one thread: it clones.
+    To be called in a process with one thread: it may fork.
 
     Args:
         spec: a validated configuration.
@@ -177,49 +179,66 @@ def create(
         preserve: the program gets so many descriptors above 2.
         pivot: False where the root file system cannot be pivoted to (an initramfs).
         gates: where this process and the init wait before each operation (gate.py); the second one is closed here.
+        understudy: who becomes the init, where one has been made ahead.
 
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
     """
     steps = plan.build(spec, overlay, pivot=pivot, waits=listener >= 0, confined=is_confined())
-    # Root of a user namespace has no more right to give maps to a process that hides than an ordinary user has.
-    is_mapped = any(isinstance(operation, AwaitIdMaps) for operation in steps.inside)
-    # An ordinary user who walks through a start looks at the init, as nobody in its new pid namespace can.
-    pids = spec.linux.namespace("pid")
-    is_shown = gates is not None and pids is not None and not pids.path
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     context = Context(
-        rootfs=rootfs, channel=theirs.fileno(), seccomp_filter=seccomp_filter, listener=listener, preserve=preserve,
-        state=state or {}, hides=os.geteuid() == 0 and not (is_confined() and (is_mapped or is_shown)),
+        rootfs=rootfs, seccomp_filter=seccomp_filter, listener=listener, preserve=preserve, state=dict(state or {}),
+        hides=_may_hide(spec, steps, gates is not None),
     )  # fmt: skip
-    try:
-        give(streams, spec.linux.host_ids(spec.process.user))
-        _execute_outside(steps.outside if gates is None else gates[0].through(steps.outside), context)
-    except BaseException:
-        _close(context.prepared)
-        if isinstance(context.cgroup, Cgroup):
-            context.cgroup.delete()
-        ours.close()
-        theirs.close()
-        raise
-    if context.pid == 0:
-        if gates is not None:
-            gates[0].close()
-            context.gate = gates[1]
-            context.gate.peer = context.channel
-        init.run(steps.inside, context, streams, ours)
-    theirs.close()
-    if gates is not None:
-        gates[1].close()
-    _close(context.prepared)
-    cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
-    child = Child(context.pid, context.pidfd, ours, cgroup, context.costs, gate=gates and gates[0])
+    part = Part(steps.inside, context, streams, -1 if gates is None else gates[1].descriptor)
+    give(streams, spec.linux.host_ids(spec.process.user))
+    child = _execute_outside(steps, part, understudy or Understudy(), gates)
     try:
         child.attend(steps, context.state)
     except BaseException:
         child.discard()
         raise
     return child
+
+
+def _may_hide(spec: Spec, steps: Plan, is_walked: bool) -> bool:
+    """Whether nobody needs to look at the init."""
+    # Root of a user namespace has no more right to give maps to a process that hides than an ordinary user has.
+    is_mapped = any(isinstance(operation, AwaitIdMaps) for operation in steps.inside)
+    # An ordinary user who walks through a start looks at the init, as nobody in its new pid namespace can.
+    pids = spec.linux.namespace("pid")
+    is_shown = is_walked and pids is not None and not pids.path
+    return os.geteuid() == 0 and not (is_confined() and (is_mapped or is_shown))
+
+
+def _execute_outside(steps: Plan, part: Part, understudy: Understudy, gates: tuple[Gate, Gate] | None) -> Child:
+    """Make all that is outside of the container; the last of it is the init."""
+    context, born = part.context, (-1, -1)
+    try:
+        for operation in steps.outside if gates is None else gates[0].through(steps.outside):
+            began = time.perf_counter_ns()
+            if isinstance(operation, Clone):
+                born = understudy.play(replace(part, context=replace(context, costs=[])), operation)
+            elif isinstance(operation, JoinNamespace | OffsetClocks):
+                understudy.perform(operation)
+            else:
+                operation.execute(context)
+            context.costs.append(time.perf_counter_ns() - began)
+    except BaseException as error:
+        understudy.dismiss()
+        if isinstance(context.cgroup, Cgroup):
+            context.cgroup.delete()
+        if isinstance(error, OSError):
+            raise _failure(operation, error) from error
+        if isinstance(error, ContainerkitError):
+            raise RuntimeFailure(error.message, errno=error.errno) from error
+        raise
+    finally:
+        if gates is not None:
+            gates[1].close()
+        for mount in context.prepared.values():
+            os.close(mount)
+    cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
+    return Child(*born, understudy.channel, cgroup, context.costs, gate=gates and gates[0])
 
 
 def give(streams: tuple[int, int, int], owner: tuple[int, ...] | None) -> None:
@@ -240,23 +259,3 @@ def give(streams: tuple[int, int, int], owner: tuple[int, ...] | None) -> None:
 
 def _failure(operation: Operation, error: OSError) -> RuntimeFailure:
     return RuntimeFailure(f"{operation.describe()}: {reason(error)}", errno=error.errno)
-
-
-def _execute_outside(operations: Iterable[Operation], context: Context) -> None:
-    for operation in operations:
-        began = time.perf_counter_ns()
-        try:
-            operation.execute(context)
-        except OSError as error:
-            raise _failure(operation, error) from error
-        except ContainerkitError as error:
-            raise RuntimeFailure(error.message, errno=error.errno) from error
-        if context.pid == 0:
-            context.costs.clear()
-            return
-        context.costs.append(time.perf_counter_ns() - began)
-
-
-def _close(mounts: dict[str, int]) -> None:
-    while mounts:
-        os.close(mounts.popitem()[1])

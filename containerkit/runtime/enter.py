@@ -2,9 +2,9 @@
 
 ::
 
-    helper (outside)                       the new process
-      | setns(pid) for its children
-      | clone3 ----------------------------> setns(all other namespaces of the init)
+    helper (outside)   understudy          the new process
+      | the part ------->| setns(pid) for its children
+      |                  | clone3 --------> setns(all other namespaces of the init)
       |                                      the plan of build_enter: cgroup, user, capabilities, seccomp
       |<-- failed | end of file ------------ execve
       | waits for it, reports
@@ -16,15 +16,16 @@ container can see or signal it.
 from __future__ import annotations
 
 import os
-import socket
+from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.oci.runtime_spec import Process
-from containerkit.runtime import init, plan
+from containerkit.runtime import plan
 from containerkit.runtime.create import Child, give
-from containerkit.runtime.namespaces import clone
+from containerkit.runtime.namespaces import Clone
 from containerkit.runtime.operation import Context, Operation
+from containerkit.runtime.understudy import Part, Understudy
 from containerkit.values import frozen
 
 
@@ -34,7 +35,6 @@ class EnterNamespaces(Operation):
 
     CALLS = ("setns",)
 
-    pidfd: int
     flags: int
 
     def describe(self) -> str:
@@ -42,8 +42,23 @@ class EnterNamespaces(Operation):
 
     def execute(self, context: Context) -> None:
         context.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        ns.setns(self.pidfd, self.flags)
+        ns.setns(context.container, self.flags)
         context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@dataclass(frozen=True)
+class JoinAhead(Operation):
+    """Those that only children get into, or only who shares its memory with nobody; executed by the understudy."""
+
+    CALLS = ("setns",)
+
+    flags: int
+
+    def describe(self) -> str:
+        return "setns: the container's namespaces that are for children"
+
+    def execute(self, context: Context) -> None:
+        ns.setns(context.container, self.flags)
 
 
 def enter(
@@ -57,6 +72,7 @@ def enter(
     owner: tuple[int, ...] | None = None,
     preserve: int = 0,
     outlives: bool = False,
+    understudy: Understudy | None = None,
 ) -> Child:
     """Start ``process`` in the container whose init the pidfd ``target`` is.
 
@@ -71,21 +87,22 @@ def enter(
         owner: the host's user and group that it will be, where the container has users of its own.
         preserve: it gets so many descriptors above 2.
         outlives: it may live longer than the calling process.
+        understudy: who becomes it, where one has been made ahead.
     """
     path = "" if group is None else group.path
     steps = plan.build_enter(process, path, filtered=bool(seccomp_filter), outlives=outlives)
     flags = 0
     for kind in namespaces:
         flags |= ns.KINDS[kind][0]
+    before = flags & (ns.CLONE_NEWPID | ns.CLONE_NEWTIME)
     give(streams, owner)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    context = Context(channel=theirs.fileno(), cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve)
-    if flags & ns.CLONE_NEWPID:
-        ns.setns(target, ns.CLONE_NEWPID)
-    pid, pidfd = clone(0, group)
-    if pid == 0:
-        # The cgroup comes before the namespaces (outside): its files are the host's.
-        joined = EnterNamespaces(target, flags & ~ns.CLONE_NEWPID)
-        init.run((*steps.outside, joined, *steps.inside), context, streams, ours)
-    theirs.close()
-    return Child(pid, pidfd, ours, None)
+    context = Context(cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve, container=target)
+    # The cgroup comes before the namespaces (outside): its files are the host's.
+    part = Part((*steps.outside, EnterNamespaces(flags & ~before), *steps.inside), context, streams)
+    actor = understudy or Understudy()
+    try:
+        pid, pidfd = actor.play(part, *((JoinAhead(before),) if before else ()), Clone())
+    except BaseException:
+        actor.dismiss()
+        raise
+    return Child(pid, pidfd, actor.channel, None)

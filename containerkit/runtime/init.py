@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import NoReturn
 
@@ -14,18 +13,14 @@ from containerkit.runtime.operation import Context, Operation
 from containerkit.runtime.program import StartFailure
 
 
-def run(
-    operations: tuple[Operation, ...], context: Context, streams: tuple[int, int, int], parent: socket.socket
-) -> NoReturn:
+def run(operations: tuple[Operation, ...], context: Context, streams: tuple[int, int, int]) -> NoReturn:
     """Execute ``operations``, the last of which does not return; any failure is told to the parent.
 
     Args:
         streams: what becomes the program's input, output and error.
-        parent: the parent's end of the channel: held here too, its end would never be seen.
     """
     for target, descriptor in enumerate(streams):
         os.dup2(descriptor, target)
-    parent.close()
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
     if context.hides:
         process.prctl(process.PR_SET_DUMPABLE, 0)

@@ -3,7 +3,7 @@
 ::
 
     parent                                   init
-      |  clone3 ------------------------------>|
+      |<- done --------------------------------|   it is there (runtime/understudy.py)
       |  write uid_map, gid_map                |
       |------------------------------ mapped ->|   only with a user namespace
       |<- network (+ its namespace) -----------|   only with a network namespace of an ordinary user's
@@ -34,12 +34,14 @@ import array
 import json
 import os
 import socket
+import struct
 from typing import Any
 
 from containerkit.errors import RuntimeFailure
 
 MAPPED, HOOKED, START, DETACHED = b"mapped", b"hooked", b"start", b"detached"
 _LIMIT = 65536
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 def send(channel: int, kind: str, **members: Any) -> None:
@@ -66,6 +68,20 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:
         if kind == socket.SCM_RIGHTS:
             descriptor = array.array("i", payload)[0]
     return (json.loads(data) if data else None), descriptor
+
+
+def receive_from(channel: socket.socket) -> tuple[dict[str, Any] | None, int]:
+    """The next message and the pid, as seen from here, of who sent it, where SO_PASSCRED asks for that; else 0."""
+    data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(_CREDENTIALS.size))
+    pids = [_CREDENTIALS.unpack(payload)[0] for _, _, payload in ancillary]
+    return (json.loads(data) if data else None), pids[0] if pids else 0
+
+
+def receive_descriptors(channel: int, most: int) -> tuple[int, ...]:
+    """The descriptors that come with the next message, close-on-exec; none at the end of file."""
+    with socket.socket(fileno=os.dup(channel)) as handle:
+        _, ancillary, _, _ = handle.recvmsg(64, socket.CMSG_SPACE(4 * most), socket.MSG_CMSG_CLOEXEC)
+    return tuple(array.array("i", b"".join(payload for _, _, payload in ancillary)))
 
 
 def failure(message: dict[str, Any]) -> RuntimeFailure:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import signal
 import socket
 
 from containerkit.linux import confinement, loopback, process
 from containerkit.linux import namespaces as ns
-from containerkit.linux.cgroups import Cgroup, ExecGroup
+from containerkit.linux.cgroups import Cgroup
+from containerkit.linux.takeover import take_over
 from containerkit.oci.runtime_spec import IDMapping, Resources, TimeOffset, mapped
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
@@ -94,27 +95,19 @@ def _rows(mappings: tuple[IDMapping, ...]) -> list[tuple[int, int, int]]:
     return [(m.container_id, m.host_id, m.size) for m in mappings]
 
 
-def clone(flags: int, cgroup: Cgroup | ExecGroup | None) -> tuple[int, int]:
-    """clone3 of a child that is born in the v2 cgroup, where there is one: (pid, pidfd), or (0, -1) in the child."""
-    born_in = None if cgroup is None else cgroup.open_for_clone()
-    try:
-        return ns.clone3(flags, born_in)
-    finally:
-        if born_in is not None:
-            os.close(born_in)
-
-
 @frozen
 class Clone(Operation):
-    """The container's init: a child in new namespaces. In the child, ``context.pid`` is 0.
+    """The container's init, in new namespaces. Executed by the understudy; who comes back from this is the init.
 
-    ``user`` is the path of a user namespace that exists already, which then owns the new ones.
+    ``user`` is the path of a user namespace that exists already, which then owns the new ones. ``shares_memory``: as
+    for :func:`~containerkit.linux.takeover.take_over`.
     """
 
     CALLS = ("clone3",)
 
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
     user: str = ""
+    shares_memory: bool = True
 
     def describe(self) -> str:
         owner = f", of the user namespace {self.user}" if self.user else ""
@@ -124,47 +117,13 @@ class Clone(Operation):
         flags = 0
         for kind in self.kinds:
             flags |= ns.KINDS[kind][0]
+        # Born in the v2 cgroup, where there is one.
+        born_in = None if context.cgroup is None else context.cgroup.open_for_clone()
         if self.user:
-            self._clone_within(context, flags)
-        else:
-            context.pid, context.pidfd = clone(flags, context.cgroup)
-
-    def _clone_within(self, context: Context, flags: int) -> None:
-        # Who clones has to be in there, and the caller has to stay out: a child goes in, and its child is the caller's.
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
-            between, pidfd = ns.clone3(0)
-            if between == 0:
-                self._go_in(context, flags, theirs)
-                return
-            theirs.close()
-            answer, descriptors, _, _ = socket.recv_fds(ours, 32, 1)
-        os.waitpid(between, 0)
-        os.close(pidfd)
-        if not descriptors:
-            number = int(answer or errno.EIO)
-            raise OSError(number, os.strerror(number), self.user)
-        context.pidfd = descriptors[0]
-        os.set_inheritable(context.pidfd, False)
-        context.pid = process.pid_of(context.pidfd)
-
-    def _go_in(self, context: Context, flags: int, answer: socket.socket) -> None:
-        """In the child between: clone, tell, and end; only its child returns."""
-        try:
-            descriptor = os.open(self.user, os.O_RDONLY | os.O_CLOEXEC)
-            born_in = None if context.cgroup is None else context.cgroup.open_for_clone()
-            ns.setns(descriptor, ns.CLONE_NEWUSER)
-            pid, pidfd = ns.clone3(flags | ns.CLONE_PARENT, born_in)
-            if pid:
-                # Its number may be one of another pid namespace: the descriptor is what both understand.
-                socket.send_fds(answer, [b"0"], [pidfd])
-        except OSError as error:
-            pid = -1
-            answer.send(str(error.errno).encode())
-        if pid:
-            os._exit(0)
-        context.pid = 0
-        os.close(descriptor)
+            # Who clones has to be in there; the parent stays out.
+            JoinNamespace("user", self.user).execute(context)
+            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)  # it goes with a change of rights
+        take_over(flags, born_in, shares_memory=self.shares_memory)
         if born_in is not None:
             os.close(born_in)
 

@@ -22,10 +22,11 @@ class Context:
 
     ``rootfs`` is the path that becomes ``/``, ``root`` a descriptor of it once it is mounted, ``proc`` a descriptor of
     a procfs that the container cannot have tampered with, ``channel`` the init's end of the message channel.
-    ``listener`` is a socket where the word to start may come from, when whoever creates ends before. ``preserve`` is
-    how many descriptors above 2 the program gets, ``prepared`` has the detached mounts that were made outside, by
-    destination, and ``state`` is what hooks are told. ``sets_groups``: setgroups(2) is allowed;
-    ``hides``: nobody may look at the init from its first moment. ``gate``: it waits there before each operation.
+    ``listener`` is a socket where the word to start may come from, when whoever creates ends before, ``container`` a
+    pidfd of the init of the container that is entered. ``preserve`` is how many descriptors above 2 the program gets,
+    ``prepared`` has the detached mounts that were made outside, by destination, and ``state`` is what hooks are told.
+    ``sets_groups``: setgroups(2) is allowed; ``hides``: nobody may look at the init from its first moment. ``gate``: it
+    waits there before each operation.
     """
 
     rootfs: str = ""
@@ -39,6 +40,7 @@ class Context:
     pidfd: int = -1
     costs: list[int] = field(default_factory=list)
     listener: int = -1
+    container: int = -1
     preserve: int = 0
     prepared: dict[str, int] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)

@@ -87,11 +87,13 @@ def _outside(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator
     linux = spec.linux
     if linux.cgroups_path:
         yield namespaces.CreateCgroup(linux.cgroups_path, linux.resources)
-    if (entry := linux.namespace("time")) is not None and not entry.path:
+    clocks = linux.namespace("time")
+    if clocks is not None and not clocks.path:
         yield namespaces.OffsetClocks(tuple(linux.time_offsets.items()))
-    # Joining a pid namespace is for children too: it has to come before the clone.
-    if (entry := linux.namespace("pid")) is not None and entry.path:
-        yield namespaces.JoinNamespace("pid", entry.path)
+    # These are for children, or for processes that share their memory with nobody: they have to come before the clone.
+    for kind in ("pid", "time"):
+        if (entry := linux.namespace(kind)) is not None and entry.path:
+            yield namespaces.JoinNamespace(kind, entry.path)
     # What shows other owners is mounted before the clone, by a process of the host: inside there is no right to it, nor
     # has an ordinary user any.
     if overlay is not None and linux.uid_mappings and not confined:
@@ -107,7 +109,8 @@ def _outside(spec: Spec, overlay: MountEntry | None, confined: bool) -> Iterator
         yield mounting.MapMount(mount.destination, mount.source, namespaces.HoldMaps(uids, gids), recursive, below)
     kinds = tuple(e.type for e in linux.namespaces if not e.path and e.type not in ("cgroup", "time"))
     user = linux.namespace("user")
-    yield namespaces.Clone(kinds, user.path if user is not None else "")
+    shares = clocks is None or bool(clocks.path)
+    yield namespaces.Clone(kinds, user.path if user is not None else "", shares)
 
 
 def _inside(
@@ -128,7 +131,7 @@ def _inside(
     elif user is not None:
         yield namespaces.BecomeRoot()
     for entry in linux.namespaces:
-        if entry.path and entry.type not in ("pid", "user"):
+        if entry.path and entry.type not in ("pid", "time", "user"):
             yield namespaces.JoinNamespace(entry.type, entry.path)
     if (cgroup := linux.namespace("cgroup")) is not None and not cgroup.path:
         yield namespaces.UnshareCgroup()

@@ -15,16 +15,17 @@ from containerkit.linux.cgroups import Cgroup, ExecGroup
 from containerkit.runtime import bundle
 from containerkit.runtime.create import Child
 from containerkit.runtime.enter import enter
+from containerkit.runtime.understudy import Understudy
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Started, receive_reply, send_reply
 
 
-def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
+def run(request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
     """Run the process of ``request`` and look after it. Descriptors: stdin, stdout, stderr."""
     stdin, stdout, stderr = descriptors
     try:
-        Helper(request, channel).run((stdin, stdout, stderr))
+        Helper(request, channel, understudy).run((stdin, stdout, stderr))
     except (ContainerkitError, OSError) as problem:
         send_reply(channel, Failed.of(problem, "helper"))
 
@@ -32,8 +33,9 @@ def run(request: Enter, channel: socket.socket, descriptors: list[int]) -> None:
 class Helper:
     """One exec'd process as its helper sees it."""
 
-    def __init__(self, request: Enter, channel: socket.socket) -> None:
+    def __init__(self, request: Enter, channel: socket.socket, understudy: Understudy | None) -> None:
         self.request = request
+        self.understudy = understudy
         self.channel = channel
         self.group: ExecGroup | None = None
         self.began = time.time()
@@ -64,7 +66,7 @@ class Helper:
         try:
             return enter(
                 request.process, target, namespaces=request.namespaces, group=self.group, streams=streams,
-                seccomp_filter=program, owner=request.owner,
+                seccomp_filter=program, owner=request.owner, understudy=self.understudy,
             )  # fmt: skip
         finally:
             for descriptor in (target, *streams):

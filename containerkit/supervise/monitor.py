@@ -29,6 +29,7 @@ from containerkit.linux.loop import Loop
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
 from containerkit.runtime.gate import Gate
+from containerkit.runtime.understudy import Understudy
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.store.netrows import written_ports
@@ -49,16 +50,17 @@ _FOR_CLIENTS = 30.0
 _SETTLE = 0.5
 
 
-def run(request: Start, channel: socket.socket, descriptors: list[int]) -> None:
+def run(request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
     """Look after the container of ``request`` until it has ended for good.
 
     Args:
+        understudy: who becomes its init, at the first start.
         descriptors: lease, stdin, gates (runtime/gate.py), and where an ordinary user's networks are (inside.py).
     """
     lease, stdin, *rest = descriptors
     gates = None if request.stepper is None else (_gate(request.stepper, rest.pop(0)), Gate(rest.pop(0)))
     process.set_title(f"containerkit-monitor {request.name}")
-    monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates)
+    monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates, understudy)
     if not monitor.start(stdin):
         return
     os.close(stdin)
@@ -83,10 +85,11 @@ class Monitor:
 
     def __init__(
         self, request: Start, channel: socket.socket, lease: int, inside: Inside | None = None,
-        gates: tuple[Gate, Gate] | None = None,
+        gates: tuple[Gate, Gate] | None = None, understudy: Understudy | None = None,
     ) -> None:  # fmt: skip
         self.request = request
         self.gates = gates
+        self.understudy = understudy
         self.channel = channel
         self.lease = lease
         self.database = Database(request.database)
@@ -175,8 +178,10 @@ class Monitor:
                 streams=theirs,
                 seccomp_filter=bundle.read_filter(request.bundle, spec),
                 gates=self.gates,
+                understudy=self.understudy,
             )
         finally:
+            self.understudy = None  # those who start it again make one at that moment
             for descriptor in set(theirs):
                 os.close(descriptor)
 

@@ -11,9 +11,11 @@ spares: so the values here are of every kind that an ordinary start takes.
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import socket
 
+from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.loop import Loop
 from containerkit.net.firewall import Translation
 from containerkit.net.links import Plug, Segment
@@ -34,6 +36,9 @@ from containerkit.oci.runtime_spec import (
     Spec,
 )
 from containerkit.runtime import bundle, plan
+from containerkit.runtime import messages as runtime_messages
+from containerkit.runtime.operation import Context
+from containerkit.runtime.understudy import Part
 from containerkit.store.containers import Containers, process_columns
 from containerkit.store.database import Database
 from containerkit.supervise import messages
@@ -66,6 +71,21 @@ def rehearse() -> None:
     _talk()
     _listen_and_copy()
     _write_down()
+
+
+def rehearse_part() -> None:
+    """What an understudy does in Python, on a part that it does not play."""
+    steps = plan.build(_SPEC, _OVERLAY)
+    context = Context(cgroup=Cgroup("/rehearsal"), seccomp_filter=b"rehearsal")
+    for operations in (steps.inside, plan.build_enter(_SPEC.process, "/rehearsal", filtered=True).inside):
+        part = Part(operations, context, (0, 1, 2))
+        _, part = pickle.loads(pickle.dumps(((), part), pickle.HIGHEST_PROTOCOL))
+        for operation in part.with_descriptors({0: 0, 1: 1, 2: 2}, 3).operations:
+            operation.describe()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        runtime_messages.send(theirs.fileno(), "executing", costs=[1] * len(steps))
+        runtime_messages.receive_from(ours)
 
 
 def _read_and_plan() -> None:

@@ -27,6 +27,7 @@ from containerkit.linux import capabilities, cgroups, confinement, process
 from containerkit.linux import namespaces as ns
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
+from containerkit.runtime.understudy import Understudy
 from containerkit.supervise import helper, messages, monitor, rehearsal
 from containerkit.values import frozen
 
@@ -145,6 +146,8 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
         # A spare goes when its spawner does; what it becomes does not.
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # An ordinary user's could not go where its parent will be: that makes its own.
+        understudy = Understudy(rehearsal.rehearse_part) if home is None else None
         rehearsal.rehearse()
         data, descriptors = messages.receive(channel)
         if data:
@@ -158,7 +161,7 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
             request, theirs = messages.decode(data), descriptors[1:]
             if home is not None:
                 home.enter(request, theirs)
-            _become(request, reply, theirs)
+            _become(request, reply, theirs, understudy)
         code = 0
     except (ContainerkitError, OSError) as problem:
         if reply is not None:
@@ -170,17 +173,23 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
         os._exit(code)
 
 
-def _become(request: messages.Request, reply: socket.socket, descriptors: list[int]) -> None:
+def _become(
+    request: messages.Request, reply: socket.socket, descriptors: list[int], understudy: Understudy | None
+) -> None:
     if isinstance(request, messages.Start):
-        monitor.run(request, reply, descriptors)
-    elif isinstance(request, messages.Work):
-        # Not at the top: what it needs, every monitor would have in its memory.
+        monitor.run(request, reply, descriptors, understudy)
+        return
+    if isinstance(request, messages.Enter):
+        helper.run(request, reply, descriptors, understudy)
+        return
+    if understudy is not None:
+        understudy.dismiss()
+    # Not at the top: what these need, every monitor would have in its memory.
+    if isinstance(request, messages.Work):
         from containerkit.supervise import worker
 
         worker.run(request, reply, descriptors)
-    elif isinstance(request, messages.Keep):
+    else:
         from containerkit.supervise.networks import keeping
 
         keeping.run(request, reply, descriptors)
-    else:
-        helper.run(request, reply, descriptors)

@@ -1,0 +1,93 @@
+"""A child that takes a process's memory over: clone3(2) with CLONE_VM and CLONE_VFORK, from Python.
+
+A fork copies page tables, and then both sides pay for each page that they write to: milliseconds for an interpreter.
+Here nothing is copied. The child goes on, in the same memory and on the same stack, where its maker called; the maker
+stands still in the kernel until the child has executed a program or ended, and then ends, too.
+
+::
+
+    maker                                            child
+      | swapcontext(3): to a small stack of its own    .
+      |   syscall(clone3) --------------------------->| the same place
+      |   stands still                                | back on the large stack, which is its own from here on
+      |   .                                           | puts the small one right; changes where it leads to: _exit(2)
+      |   .                                           | ...
+      |   goes on, and ends <------------ execve(2) or its end
+
+The small stack is why the maker cannot stumble over what the child has written meanwhile: it is never on the large one
+again. Whoever sends SIGKILL to it while it stands still ends it, and not the child.
+
+Sources: clone(2), vfork(2), makecontext(3); sysdeps/unix/sysv/linux of glibc for the head of ``ucontext_t``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from containerkit.linux.libc import libc, syscall_number
+from containerkit.linux.namespaces import CLONE_INTO_CGROUP, CLONE_PARENT
+
+CLONE_VM, CLONE_VFORK, CLONE_CHILD_SETTID = 0x100, 0x4000, 0x1000000
+# More than ucontext_t takes on any machine, and the head that all of 64 bits have: uc_flags, uc_link, uc_stack.
+_CONTEXT_SIZE, _HEAD = 8192, struct.Struct("QQQi4xQ")
+_STACK_SIZE, _TOP = 65536, 512
+_clone3 = ctypes.c_long(syscall_number("clone3"))
+_syscall, _exit = (ctypes.cast(function, ctypes.c_void_p) for function in (libc.syscall, libc._exit))
+for _name in ("getcontext", "makecontext", "swapcontext"):
+    getattr(libc, _name)  # looked up now, as those in libc.py
+
+
+class _Context:
+    """A place to go on at, with a stack of its own."""
+
+    def __init__(self) -> None:
+        self.data = ctypes.create_string_buffer(_CONTEXT_SIZE)
+        self.stack = ctypes.create_string_buffer(_STACK_SIZE)
+
+    def call(self, function: ctypes.c_void_p, *arguments: object, then: _Context | None = None) -> None:
+        """Whoever goes there calls ``function``, and goes on to ``then`` after that."""
+        libc.getcontext(self.data)
+        link = 0 if then is None else ctypes.addressof(then.data)
+        _HEAD.pack_into(self.data, 0, 0, link, ctypes.addressof(self.stack), 0, _STACK_SIZE)
+        libc.makecontext(self.data, function, ctypes.c_int(len(arguments)), *arguments)
+
+
+# Made before they are needed: what takes over touches no new page for them.
+_large, _small = _Context(), _Context()
+
+
+def take_over(flags: int, cgroup: int | None = None, *, shares_memory: bool = True) -> None:
+    """Go on as a child of the caller's parent; the caller never comes back from this.
+
+    To be called in a process with one thread. Python's own after-fork work is done, as os.fork does.
+
+    Args:
+        flags: CLONE_NEW… flags.
+        cgroup: descriptor of a v2 cgroup directory the child is born in (CLONE_INTO_CGROUP).
+        shares_memory: False where the kernel wants memory of its own: before it is executed, a program that shares
+            another's memory is not in a new time namespace.
+
+    Raises:
+        OSError: the kernel refuses; the caller is as before.
+    """
+    flags |= CLONE_VFORK | CLONE_PARENT | CLONE_CHILD_SETTID
+    if shares_memory:
+        flags |= CLONE_VM
+    if cgroup is not None:
+        flags |= CLONE_INTO_CGROUP
+    made = ctypes.c_int(-1)
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
+    arguments = struct.pack("11Q", flags, 0, ctypes.addressof(made), 0, 0, 0, 0, 0, 0, 0, cgroup or 0)
+    _small.call(_syscall, _clone3, ctypes.c_char_p(arguments), ctypes.c_long(len(arguments)), then=_large)
+    top = _small.stack.raw[-_TOP:]
+    ctypes.set_errno(0)
+    libc.swapcontext(_large.data, _small.data)
+    if number := ctypes.get_errno():
+        raise OSError(number, os.strerror(number), "clone3")
+    if made.value < 0:
+        os._exit(0)  # the maker, of memory that is its own
+    ctypes.memmove(ctypes.addressof(_small.stack) + _STACK_SIZE - _TOP, top, _TOP)
+    _large.call(_exit, ctypes.c_int(0))
+    ctypes.pythonapi.PyOS_AfterFork_Child()
