@@ -20,6 +20,9 @@ from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Started, receive_reply, send_reply
 
+#: Milliseconds: what ends within these is written down at its end, start and end.
+_SHORT = 50
+
 
 def run(request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
     """Run the process of ``request`` and look after it. Descriptors: stdin, stdout, stderr."""
@@ -53,9 +56,15 @@ class Helper:
         try:
             child = self._enter(target, streams)
             self._tell_started(child)
-            self._write_down("exec_start: " + " ".join(self.request.process.args))
-            self._watch(child)
-            self._tell_exit(child)
+            # Nobody waits for what is written down: of a program that ends at once, the end is told before.
+            is_short = self._watch(child, _SHORT)
+            if not is_short:
+                self._write_start()
+                self._watch(child, None)
+            code = self._tell_exit(child)
+            if is_short:
+                self._write_start()
+            self._write_down("exec_die", exitCode=code)
         finally:
             if self.group is not None:
                 self.group.delete()
@@ -84,14 +93,15 @@ class Helper:
             send_reply(self.channel, Started(child.pid), (child.terminal,))
             os.close(child.terminal)
 
-    def _watch(self, child: Child) -> None:
+    def _watch(self, child: Child, patience: float | None) -> bool:
+        """Do what the caller says until it has ended; False when it has not, and ``patience`` milliseconds were up."""
         poll = select.poll()
         poll.register(child.pidfd, select.POLLIN)
         poll.register(self.channel, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if child.pidfd in ready:
-                return
+            ready = {descriptor for descriptor, _ in poll.poll(patience)}
+            if child.pidfd in ready or not ready:
+                return bool(ready)
             word, _ = receive_reply(self.channel)
             if isinstance(word, Signal) and not word.tree:
                 with contextlib.suppress(ProcessLookupError):
@@ -106,17 +116,19 @@ class Helper:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
-    def _tell_exit(self, child: Child) -> None:
+    def _tell_exit(self, child: Child) -> int:
         _, status = os.waitpid(child.pid, 0)
         # The kernel counts for the whole container; a process that SIGKILL ended meanwhile is the one.
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         oom_killed = was_killed and self._oom_kills() > self.oom_kills
         code = process.exit_code(status)
         send_reply(self.channel, Exited(code, time.time() - self.began, oom_killed))
-        self._write_down("exec_die", exitCode=code)
+        return code
+
+    def _write_start(self) -> None:
+        self._write_down("exec_start: " + " ".join(self.request.process.args))
 
     def _write_down(self, action: str, **told: object) -> None:
-        # After the caller has been told: nobody waits for it.
         if self.containers is not None:
             with contextlib.suppress(ContainerkitError):  # the disk is full
                 self.containers.amend(os.path.basename(self.request.bundle), action, {"execID": self.id, **told})

@@ -431,9 +431,8 @@ def _name(store: Store, record: ContainerRecord, image: ImageRecord, settings: S
     if settings.network.startswith("container:"):
         return endpoints  # it has the other's files
     links = linking.targets(store, record, settings)
-    spec = configjson.read(store, record.id)
     if links and any(one.network is not None and one.network.name == DEFAULT_NETWORK for one in endpoints):
-        found = linking.environment(store, record, links)
+        spec, found = configjson.read(store, record.id), linking.environment(store, record, links)
         configjson.write(store, record.id, with_environment(spec, settings, image.config.config, found))
     etc.write(store, record, settings)
     return endpoints
