@@ -21,7 +21,7 @@ from containerkit.runtime.gate import Gate, given_up
 from containerkit.runtime.hooks import AwaitHooks
 from containerkit.runtime.namespaces import AwaitIdMaps, Clone, JoinNamespace, OffsetClocks, ShowNetwork
 from containerkit.runtime.operation import Context, Operation, Plan
-from containerkit.runtime.understudy import Part, Understudy
+from containerkit.runtime.understudy import Part, Understudy, ready
 
 
 @dataclass
@@ -191,7 +191,7 @@ def create(
     )  # fmt: skip
     part = Part(steps.inside, context, streams, -1 if gates is None else gates[1].descriptor)
     give(streams, spec.linux.host_ids(spec.process.user))
-    child = _execute_outside(steps, part, understudy or Understudy(), gates)
+    child = _execute_outside(steps, part, ready(understudy), gates)
     try:
         child.attend(steps, context.state)
     except BaseException:

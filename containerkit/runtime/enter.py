@@ -25,7 +25,7 @@ from containerkit.runtime import plan
 from containerkit.runtime.create import Child, give
 from containerkit.runtime.namespaces import Clone
 from containerkit.runtime.operation import Context, Operation
-from containerkit.runtime.understudy import Part, Understudy
+from containerkit.runtime.understudy import Part, Understudy, ready
 from containerkit.values import frozen
 
 
@@ -99,7 +99,7 @@ def enter(
     context = Context(cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve, container=target)
     # The cgroup comes before the namespaces (outside): its files are the host's.
     part = Part((*steps.outside, EnterNamespaces(flags & ~before), *steps.inside), context, streams)
-    actor = understudy or Understudy()
+    actor = ready(understudy)
     try:
         pid, pidfd = actor.play(part, *((JoinAhead(before),) if before else ()), Clone())
     except BaseException:

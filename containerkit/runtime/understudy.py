@@ -80,6 +80,15 @@ class Part:
         return replace(self, context=context, streams=(stdin, stdout, stderr))
 
 
+def ready(understudy: Understudy | None) -> Understudy:
+    """The one that was made ahead, when there is one; else one that is made now."""
+    if understudy is not None and understudy.is_there:
+        return understudy
+    if understudy is not None:
+        understudy.dismiss()
+    return Understudy()
+
+
 class Understudy:
     """The parent's side. ``channel`` is the init's once :meth:`play` has returned.
 
@@ -93,6 +102,11 @@ class Understudy:
             self.pid = os.fork()
             if self.pid == 0:
                 _understudy(theirs.fileno(), rehearse)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it waits for its part: False when it was killed."""
+        return not process.readable(self.channel.fileno(), 0)
 
     def perform(self, *operations: Operation) -> None:
         """Have it execute operations that are about its children.

@@ -50,11 +50,15 @@ _FOR_CLIENTS = 30.0
 _SETTLE = 0.5
 
 
-def run(request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
+def run(
+    request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None,
+    is_done: Callable[[], None],
+) -> None:  # fmt: skip
     """Look after the container of ``request`` until it has ended for good.
 
     Args:
         understudy: who becomes its init, at the first start.
+        is_done: to be called when it runs: the machine is free for what nobody waits for.
         descriptors: lease, stdin, gates (runtime/gate.py), and where an ordinary user's networks are (inside.py).
     """
     lease, stdin, *rest = descriptors
@@ -63,6 +67,7 @@ def run(request: Start, channel: socket.socket, descriptors: list[int], understu
     monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates, understudy)
     if not monitor.start(stdin):
         return
+    is_done()
     os.close(stdin)
     gc.enable()  # it may live for long: what was there at the fork stays frozen
     while True:

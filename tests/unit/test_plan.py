@@ -98,7 +98,7 @@ def test_namespaces_new_joined_and_offset() -> None:
     assert found.outside == (
         namespaces.OffsetClocks((("monotonic", TimeOffset(60)),)),
         namespaces.JoinNamespace("pid", "/proc/7/ns/pid"),
-        namespaces.Clone(("mount", "user")),
+        namespaces.Clone(("mount", "user"), shares_memory=False),
     )
     assert found.inside[:2] == (
         namespaces.AwaitIdMaps(linux.uid_mappings, linux.gid_mappings),
