@@ -92,12 +92,12 @@ class Start:
     """Start the container whose bundle is ready; its lease comes along.
 
     ``database`` is where its row is, ``overlay`` the mount that makes its root, ``control`` the socket it is spoken to
-    by. ``fresh``: it was made for this start, and goes if the start fails; ``has_run``: it was started before;
-    ``remove``: it goes when it ends; ``volumes``: those of its that are no plain directories of ours
-    (volumes/drivers.py); ``path``: where Python finds their drivers; ``owner``: the process (pid, start time) that it
-    is tied to: it ends when that one hangs up or is gone, and what it leaves stays until then; ``hidden``: more of its
-    environment, which is written down nowhere; ``stepper``: the process (pid, start time) that walks through it, at
-    gates (runtime/gate.py).
+    by, ``aside`` where its directory goes when nobody needs it any more. ``fresh``: it was made for this start, and
+    goes if the start fails; ``has_run``: it was started before; ``remove``: it goes when it ends; ``volumes``: those of
+    its that are no plain directories of ours (volumes/drivers.py); ``path``: where Python finds their drivers;
+    ``owner``: the process (pid, start time) that it is tied to: it ends when that one hangs up or is gone, and what it
+    leaves stays until then; ``hidden``: more of its environment, which is written down nowhere; ``stepper``: the
+    process (pid, start time) that walks through it, at gates (runtime/gate.py).
     """
 
     id: str
@@ -107,6 +107,7 @@ class Start:
     overlay: Mount
     log: str
     control: str
+    aside: str = ""
     log_size: int = -1
     log_files: int = 1
     fresh: bool = False

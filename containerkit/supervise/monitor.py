@@ -405,7 +405,7 @@ class Monitor:
             self._hand_over(last)
         try:
             if self.request.remove:
-                remove_tree(self.request.bundle)
+                self._set_aside()
                 self.containers.delete(self.request.id, exit_code=last.exit_code, volumes=True)
             else:
                 self._move(
@@ -417,6 +417,16 @@ class Monitor:
             pass
         self._release_volumes()
         self._say(last)
+        if self.request.remove:
+            with contextlib.suppress(OSError):
+                remove_tree(self.request.aside)  # whoever opens the store next tries again
+
+    def _set_aside(self) -> None:
+        """Its directory is where work in progress is swept: nobody waits until all in it is removed."""
+        try:
+            os.rename(self.request.bundle, self.request.aside)
+        except OSError:
+            remove_tree(self.request.bundle)  # not of one file system
 
     def _hand_over(self, last: Exited) -> None:
         """What the container has written is the caller's to look at, until it hangs up or is gone."""

@@ -76,9 +76,9 @@ def _spare(engine: Engine) -> tuple[int, int]:
 
 
 def _waits(pid: int) -> bool:
-    """Whether it has an understudy and waits for a message."""
+    """Whether it has an understudy, and sleeps: it waits for a request."""
     try:
-        return bool(_children(pid)) and "recv" in Path(f"/proc/{pid}/wchan").read_text()
+        return bool(_children(pid)) and Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
     except OSError:
         return False
 
