@@ -13,8 +13,9 @@ One start, file by file::
     bundle.py        config.json is read and validated                        -> Spec
     plan.py          the Spec becomes a Plan: pure, no kernel, no root        -> Plan(outside, inside)
       operation.py     what operations, plans and contexts are; affinity.py reads lists of processors
-    create.py        outside operations: cgroup, mapped mounts, clone3; the parent gets a Child ...
-    init.py          ... and the child executes the inside operations:
+    create.py        outside operations: cgroup, mapped mounts; the parent gets a Child ...
+    understudy.py    ... which a process of its own makes, forked before: clone3
+    init.py          and the child executes the inside operations:
       rootfs.py        the root file system, and pivot_root into it
       mounting.py      mounts (mount_options.py), masks
       copyonwrite.py   a directory that stays as it is, whatever is written

@@ -1,14 +1,15 @@
 """What keeps a container: the processes around it, its output, and what happens when any of them is killed.
 
 Words: the *spawner* is a fresh interpreter, one per SDK process, that forks on request; the user's own process never
-forks. A *monitor* looks after one container from start to end. A *helper* looks after one exec'd process. A *lease*
+forks. A *monitor* looks after one container from start to end. A *helper* looks after one exec'd process. An
+*understudy* (runtime/understudy.py) waits beside each of them, and becomes the process that it starts. A *lease*
 (store/leases.py) says that a monitor lives.
 
 ::
 
-    your kernel or script --(one socket)-- spawner --fork-- monitor --clone3-- the container's init
+    your kernel or script --(one socket)-- spawner --fork-- monitor --fork-- understudy: the container's init
             client.py                      spawner.py       monitor.py         runtime/
-                                              \\---fork----- helper --clone3--- an exec'd process
+                                              \\---fork----- helper --fork-- understudy: an exec'd process
                                               |             helper.py
                                               \\---fork----- keeper           holds an ordinary user's networks
                                                             networks/keeping.py
