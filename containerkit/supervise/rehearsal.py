@@ -14,6 +14,8 @@ import os
 import pickle
 import select
 import socket
+import sqlite3
+from functools import cache
 
 from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.loop import Loop
@@ -94,8 +96,8 @@ def _read_and_plan() -> None:
     for request in (start, enter):
         messages.decode(messages.encode(request))
     spec = bundle.validate(codec.loads(Spec, codec.dumps(_SPEC), "config.json"))
-    for operation in (*plan.build(spec, _OVERLAY), *plan.build_enter(spec.process, "/rehearsal", filtered=False)):
-        operation.describe()
+    plan.build_enter(spec.process, "/rehearsal", filtered=False)
+    pickle.dumps(plan.build(spec, _OVERLAY), pickle.HIGHEST_PROTOCOL)
 
 
 def _connect() -> None:
@@ -132,8 +134,26 @@ def _listen_and_copy() -> None:
     log.close()
 
 
-def _write_down() -> None:
+class _Stage(Database):
+    """A database in memory, whose tables are not made anew each time."""
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.deserialize(_tables())
+        return connection
+
+
+@cache
+def _tables() -> bytes:
     database = Database(":memory:")
+    data = database.connection().serialize()
+    database.close()
+    return data
+
+
+def _write_down() -> None:
+    database = _Stage(":memory:")
     containers = Containers(database)
     with database.transaction() as connection:
         connection.execute("INSERT INTO images VALUES ('image', 'm', 't', 1, 1, 0)")

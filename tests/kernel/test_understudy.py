@@ -43,17 +43,19 @@ def test_an_understudy_is_killed_and_the_start_makes_another(engine: Engine, ima
     for signal_number in (signal.SIGKILL, signal.SIGSEGV):
         _, understudy = _spare(engine)
         os.kill(understudy, signal_number)
+        assert _ends(understudy)
         assert engine.call("busybox", "echo on").stdout == "on\n"
     with engine.run("busybox", "sleep 60") as container:
         _, understudy = _spare(engine)
         os.kill(understudy, signal.SIGKILL)
+        assert _ends(understudy)
         assert container.exec("echo on").stdout == "on\n"
 
 
 def test_an_understudy_ends_with_the_spare_that_it_belongs_to(engine: Engine, image: Image) -> None:
     spare, understudy = _spare(engine)
     os.kill(spare, signal.SIGKILL)
-    assert _is_gone(understudy)
+    assert _ends(understudy)
     assert engine.call("busybox", "true").exit_code == 0
 
 
@@ -76,20 +78,25 @@ def _spare(engine: Engine) -> tuple[int, int]:
 
 
 def _waits(pid: int) -> bool:
-    """Whether it has an understudy, and sleeps: it waits for a request."""
-    try:
-        return bool(_children(pid)) and Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
-    except OSError:
-        return False
+    """Whether it is no monitor, has an understudy, and sleeps: it waits for a request."""
+    return "spawner" in Path(f"/proc/{pid}/cmdline").read_text() and bool(_children(pid)) and _state(pid) == "S"
 
 
-def _is_gone(pid: int) -> bool:
+def _ends(pid: int) -> bool:
     deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists():
+    while _state(pid) not in "Z":
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     return True
+
+
+def _state(pid: int) -> str:
+    """The letter for what it does; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
 
 
 def _children(pid: int) -> list[int]:
