@@ -33,7 +33,7 @@ CLONE_VM, CLONE_VFORK, CLONE_CHILD_SETTID = 0x100, 0x4000, 0x1000000
 # More than ucontext_t takes on any machine, and the head that all of 64 bits have: uc_flags, uc_link, uc_stack.
 _CONTEXT_SIZE, _HEAD = 8192, struct.Struct("QQQi4xQ")
 _STACK_SIZE, _TOP = 65536, 512
-_clone3 = ctypes.c_long(syscall_number("clone3"))
+_clone3, _set_tid_address = (ctypes.c_long(syscall_number(name)) for name in ("clone3", "set_tid_address"))
 _syscall, _exit = (ctypes.cast(function, ctypes.c_void_p) for function in (libc.syscall, libc._exit))
 for _name in ("getcontext", "makecontext", "swapcontext"):
     getattr(libc, _name)  # looked up now, as those in libc.py
@@ -77,6 +77,8 @@ def take_over(flags: int, cgroup: int | None = None, *, shares_memory: bool = Tr
         flags |= CLONE_VM
     if cgroup is not None:
         flags |= CLONE_INTO_CGROUP
+    # At its end the kernel would write 0 where the C library has the number by which its locks know their owner.
+    libc.syscall(_set_tid_address, ctypes.c_void_p(None))
     made = ctypes.c_int(-1)
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
     arguments = struct.pack("11Q", flags, 0, ctypes.addressof(made), 0, 0, 0, 0, 0, 0, 0, cgroup or 0)
