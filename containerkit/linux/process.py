@@ -86,6 +86,7 @@ def pid_of(descriptor: int) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
 
 
+@cache
 def boot_id() -> str:
     """The kernel's name for this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
@@ -172,6 +173,11 @@ def join_new_keyring() -> None:
 def close_from(lowest: int) -> None:
     """Close every descriptor from ``lowest`` up: close_range(2)."""
     check(libc.syscall(_long(_close_range), _long(lowest), ctypes.c_ulong(0xFFFFFFFF), _long(0)), "close_range")
+
+
+def give_back_memory() -> None:
+    """What this process has freed is the system's again: malloc_trim(3)."""
+    libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def set_title(title: str) -> None:

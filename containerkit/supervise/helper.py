@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
 
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
@@ -25,19 +24,15 @@ from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Start
 _SHORT = 50
 
 
-def run(
-    request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None,
-    is_done: Callable[[], None] = lambda: None,
-) -> None:  # fmt: skip
+def run(request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
     """Run the process of ``request`` and look after it. Descriptors: stdin, stdout, stderr.
 
     Args:
         understudy: who becomes that process.
-        is_done: to be called when the machine is free for what nobody waits for.
     """
     stdin, stdout, stderr = descriptors
     try:
-        Helper(request, channel, understudy).run((stdin, stdout, stderr), is_done)
+        Helper(request, channel, understudy).run((stdin, stdout, stderr))
     except (ContainerkitError, OSError) as problem:
         send_reply(channel, Failed.of(problem, "helper"))
 
@@ -55,7 +50,7 @@ class Helper:
         self.id = os.urandom(32).hex()
         self.containers = Containers(Database(request.database)) if request.database else None
 
-    def run(self, streams: tuple[int, int, int], is_done: Callable[[], None]) -> None:
+    def run(self, streams: tuple[int, int, int]) -> None:
         """Start it, tell, wait for it or for the caller's word, tell how it ended."""
         target = process.pidfd(self.request.pid, self.request.pid_started)
         if target is None:
@@ -68,12 +63,10 @@ class Helper:
             # Nobody waits for what is written down: of a program that ends at once, the end is told before.
             is_short = self._watch(child, _SHORT)
             if not is_short:
-                is_done()
                 self._write_start()
                 self._watch(child, None)
             code = self._tell_exit(child)
             if is_short:
-                is_done()
                 self._write_start()
             self._write_down("exec_die", exitCode=code)
         finally:

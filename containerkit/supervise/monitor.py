@@ -44,21 +44,19 @@ from containerkit.supervise.output.log import LogWriter
 from containerkit.supervise.output.streams import Streams
 from containerkit.supervise.pausing import Holds
 
+#: Seconds after which a start is well over, and a container is one that may live for long.
+_SETTLED = 0.2
 #: Seconds that those who are attached have to read the rest of the output of a container that has ended.
 _FOR_CLIENTS = 30.0
 #: Seconds after which a container lives on, which many do not.
 _SETTLE = 0.5
 
 
-def run(
-    request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None,
-    is_done: Callable[[], None],
-) -> None:  # fmt: skip
+def run(request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
     """Look after the container of ``request`` until it has ended for good.
 
     Args:
         understudy: who becomes its init, at the first start.
-        is_done: to be called when it runs: the machine is free for what nobody waits for.
         descriptors: lease, stdin, gates (runtime/gate.py), and where an ordinary user's networks are (inside.py).
     """
     lease, stdin, *rest = descriptors
@@ -67,9 +65,9 @@ def run(
     monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates, understudy)
     if not monitor.start(stdin):
         return
-    is_done()
     os.close(stdin)
-    gc.enable()  # it may live for long: what was there at the fork stays frozen
+    gc.enable()  # what was there at the fork stays frozen
+    monitor.loop.after(_SETTLED, monitor.settle)
     while True:
         monitor.watch()
         if not monitor.finish() or not monitor.retry():
@@ -275,6 +273,11 @@ class Monitor:
             self._close()
         self._release_volumes()
         self._say(failed)
+
+    def settle(self) -> None:
+        """Keep no memory for what comes at the end: it is opened once more then."""
+        self.database.close()
+        process.give_back_memory()
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 

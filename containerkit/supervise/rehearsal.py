@@ -76,18 +76,20 @@ def rehearse() -> None:
 
 
 def rehearse_part() -> None:
-    """What an understudy does in Python, on a part that it does not play."""
-    steps = plan.build(_SPEC, _OVERLAY)
-    context = Context(cgroup=Cgroup("/rehearsal"), seccomp_filter=b"rehearsal")
-    for operations in (steps.inside, plan.build_enter(_SPEC.process, "/rehearsal", filtered=True).inside):
-        part = Part(operations, context, (0, 1, 2))
-        _, part = pickle.loads(pickle.dumps(((), part), pickle.HIGHEST_PROTOCOL))
-        for operation in part.with_descriptors({0: 0, 1: 1, 2: 2}, 3).operations:
-            operation.describe()
+    """What an understudy does in Python before it plays."""
+    for script in _scripts():
+        part: Part = pickle.loads(script)
+        part.with_descriptors({0: 0, 1: 1, 2: 2}, 3)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        runtime_messages.send(theirs.fileno(), "executing", costs=[1] * len(steps))
-        runtime_messages.receive_from(ours)
+        runtime_messages.send(theirs.fileno(), "executing", costs=[1])
+
+
+@cache
+def _scripts() -> tuple[bytes, ...]:
+    context = Context(cgroup=Cgroup("/rehearsal"), seccomp_filter=b"rehearsal")
+    plans = plan.build(_SPEC, _OVERLAY), plan.build_enter(_SPEC.process, "/rehearsal", filtered=True)
+    return tuple(pickle.dumps(Part(one.inside, context, (0, 1, 2)), pickle.HIGHEST_PROTOCOL) for one in plans)
 
 
 def _read_and_plan() -> None:

@@ -7,12 +7,11 @@ container or the networks that they are about: to enter another's namespaces tak
 that is, a descriptor says that comes with the request, or a pid in it.
 
 The fork comes before the request: one *spare* child waits on the socket, and when it takes a request the spawner forks
-the next: once what the caller waits for is done, or the next request is there. What forks cost (2 ms: page tables, and
-the first writes to shared pages) nobody waits for then. A spare has an *understudy* (runtime/understudy.py), forked as
-early, for the process that it will start::
+the next. What forks cost (2 ms: page tables, and the first writes to shared pages) nobody waits for then. A spare has
+an *understudy* (runtime/understudy.py), forked as early, for the process that it will start::
 
     SDK ── request ──> socket <── spare: takes it, says so, becomes monitor, helper, …
-                                     │ one byte, and the end of file when the program runs
+                                     │ one byte
                                   spawner: forks the next spare
 """
 
@@ -25,6 +24,7 @@ import signal
 import socket
 from collections.abc import Callable
 from functools import partial
+from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, Unsupported, reason
 from containerkit.linux import capabilities, cgroups, confinement, process
@@ -102,7 +102,9 @@ def _warm_up() -> None:
     codec.prepare(Spec, messages.Start, messages.Enter, messages.Work)
     cgroups.detect()
     capabilities.last_cap()
+    process.boot_id()
     rehearsal.rehearse()
+    rehearsal.rehearse_part()
     gc.freeze()
 
 
@@ -119,24 +121,13 @@ def _serve_one(channel: socket.socket, home: Home | None) -> bool:
         os.close(heard)
         _spare(channel, said, home)
     os.close(said)
-    # A byte: it has taken a request. An end of file: what its caller waits for is done, or it was killed. A hang-up of
-    # the channel: we are not needed.
-    try:
-        if not _wait(heard, channel, 0):
-            return False
-        if os.read(heard, 1):
-            _wait(heard, channel, select.POLLIN)  # or somebody waits for the next
-        return True
-    finally:
-        os.close(heard)
-
-
-def _wait(heard: int, channel: socket.socket, events: int) -> bool:
-    """Wait for the spare, or for ``events`` or the end of the channel; whether the spare has said something."""
+    # A byte: it has taken a request. An end of file: it was killed. A hang-up of the channel: we are not needed.
     poll = select.poll()
     poll.register(heard, select.POLLIN)
-    poll.register(channel, events)
-    return heard in dict(poll.poll())
+    poll.register(channel, 0)
+    ready = dict(poll.poll())
+    os.close(heard)
+    return heard in ready
 
 
 def _refuse(channel: socket.socket, error: OSError) -> bool:
@@ -168,6 +159,7 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
         if data:
             process.prctl(process.PR_SET_PDEATHSIG, 0)
             os.write(said, b".")
+            os.close(said)
             channel.close()
             os.setsid()
             reply = socket.socket(fileno=descriptors[0])
@@ -175,7 +167,7 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
             request, theirs = messages.decode(data), descriptors[1:]
             if home is not None:
                 home.enter(request, theirs)
-            _become(request, reply, theirs, understudy, partial(os.close, said))
+            _become(request, reply, theirs, understudy)
         code = 0
     except (ContainerkitError, OSError) as problem:
         if reply is not None:
@@ -188,16 +180,14 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
 
 
 def _become(
-    request: messages.Request, reply: socket.socket, descriptors: list[int], understudy: Understudy | None,
-    is_done: Callable[[], None],
-) -> None:  # fmt: skip
+    request: messages.Request, reply: socket.socket, descriptors: list[int], understudy: Understudy | None
+) -> None:
     if isinstance(request, messages.Start):
-        monitor.run(request, reply, descriptors, understudy, is_done)
+        monitor.run(request, reply, descriptors, understudy)
         return
     if isinstance(request, messages.Enter):
-        helper.run(request, reply, descriptors, understudy, is_done)
+        helper.run(request, reply, descriptors, understudy)
         return
-    is_done()
     if understudy is not None:
         understudy.dismiss()
     # Not at the top: what these need, every monitor would have in its memory.
