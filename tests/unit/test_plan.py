@@ -106,6 +106,16 @@ def test_namespaces_new_joined_and_offset() -> None:
     )
 
 
+def test_clocks_of_others_are_joined_before_memory_is_shared() -> None:
+    linux = replace(BASE.linux, namespaces=(Namespace("mount"), Namespace("time", "/proc/7/ns/time")))
+    found = plan.build(replace(BASE, linux=linux))
+    assert found.outside[-2:] == (
+        namespaces.JoinNamespace("time", "/proc/7/ns/time"),
+        namespaces.Clone(("mount",), shares_memory=True),
+    )
+    assert not any(isinstance(operation, namespaces.JoinNamespace) for operation in found.inside)
+
+
 def test_devices_are_bound_in_a_user_namespace() -> None:
     dev = (Mount("/dev", "tmpfs", "tmpfs"),)
     linux = replace(BASE.linux, namespaces=(*BASE.linux.namespaces, Namespace("user")))
