@@ -22,6 +22,7 @@
         cache/build/<name>/data      a cache that commands of builds have mounted (builder/mounting.py)
         downloads/<hex>              blobs on their way from a registry (store/downloads.py)
         tmp/                         work in progress: swept when its owner is gone
+        removed/<id>                 what was a container's, on its way out
     RUN/                             /run/containerkit: gone after a reboot
         containers/<id>              the socket of a running container's monitor (supervise/control.py)
         secrets/                     of builds, while they run
@@ -124,11 +125,15 @@ class Paths:
     def tmp(self) -> Path:
         return self.root / "tmp"
 
+    @property
+    def removed(self) -> Path:
+        return self.root / "removed"
+
     def create(self) -> None:
         """Make the directories that everything else relies on (idempotent)."""
         for path in (
             self.blobs, self.layers, self.containers, self.volumes, self.seccomp_cache, self.downloads, self.tmp,
-            self.run / "containers", self.secrets,
+            self.removed, self.run / "containers", self.secrets,
         ):  # fmt: skip
             path.mkdir(parents=True, exist_ok=True)
         if (owner := self.run.stat().st_uid) not in (os.geteuid(), 0):
@@ -137,7 +142,7 @@ class Paths:
                 f"run directory {self.run}: belongs to user {owner}: choose another CONTAINERKIT_RUN"
             )
         # What is in the store belongs to its owner: layers hold set-user-ID programs and other people's files.
-        for path in (self.root, self.layers, self.containers, self.volumes, self.tmp, self.secrets):
+        for path in (self.root, self.layers, self.containers, self.volumes, self.tmp, self.removed, self.secrets):
             path.chmod(0o700)
         for path in (self.volumes, self.tmp):  # what is unpacked is unpacked in tmp
             scatter(path)

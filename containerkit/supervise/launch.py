@@ -377,7 +377,7 @@ def _request(
         overlay=overlay,
         log=os.path.join(directory, "log"),
         control=store.paths.control(record.id),
-        aside=str(store.paths.tmp / record.id),
+        aside=str(store.paths.removed / record.id),
         log_size=settings.log_options.max_size,
         log_files=settings.log_options.max_file,
         fresh=fresh,

@@ -425,7 +425,7 @@ class Monitor:
                 remove_tree(self.request.aside)  # whoever opens the store next tries again
 
     def _set_aside(self) -> None:
-        """Its directory is where work in progress is swept: nobody waits until all in it is removed."""
+        """Its directory is where whoever opens the store sweeps: nobody waits until all in it is removed."""
         try:
             os.rename(self.request.bundle, self.request.aside)
         except OSError:

@@ -52,6 +52,7 @@ def sweep(store: Store) -> None:
     store.volumes.sweep()
     workspace.sweep(store.paths.tmp)
     workspace.sweep(store.paths.secrets)
+    workspace.sweep(store.paths.removed)
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:
