@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,19 @@ def test_what_is_run_in_a_container_is_in_its_events(engine: Engine, image: Imag
         (began,) = engine.events(filters={"event": "exec_start"})
         assert began.action == "exec_start: sh -c exit 3" and ended[0].attributes["exitCode"] == "3"
         assert began.attributes["execID"] == ended[0].attributes["execID"] and began.name == "web"
+
+
+def test_an_exec_does_not_wait_until_its_events_are_written(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        with closing(sqlite3.connect(engine.paths.database, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")
+            assert container.exec("echo on").stdout == "on\n"
+            somebody.execute("ROLLBACK")
+        deadline = time.monotonic() + 10
+        while not list(engine.events(filters={"event": "exec_die"})) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        found = [event.action.partition(":")[0] for event in engine.events()]
+        assert found[-2:] == ["exec_start", "exec_die"]
 
 
 def test_paused_containers_are_listed_among_those_that_run(engine: Engine, image: Image) -> None:
