@@ -233,7 +233,82 @@ def test_replaced_from_two_threads_at_once(engine: Engine, image: Image) -> None
     assert problems == [] and len(engine.containers) == 1
 
 
-def test_what_a_killed_monitor_had_set_aside_is_swept(engine: Engine, image: Image) -> None:
+def test_what_a_killed_monitor_had_half_written_swallows_nothing(engine: Engine, image: Image) -> None:
+    with engine.create("busybox", ["sh", "-c", "echo one; echo two"]) as container:
+        container.start().wait(timeout=10)
+        log = engine.paths.containers / container.id / "log"
+        with log.open("r+b") as file:
+            file.truncate(log.stat().st_size - 2)
+        container.start().wait(timeout=10)
+        assert container.logs().endswith("one\ntwo\n") and "\0" not in container.logs()
+
+
+def test_the_users_process_lends_nothing_to_containers(engine: Engine, image: Image, tmp_path: Path) -> None:
+    script = f"""
+import os, containerkit as ck
+os.umask(0o077); os.chdir({str(tmp_path)!r})
+os.set_inheritable(os.open("held", os.O_CREAT | os.O_RDWR), True)
+engine = ck.Engine(root={str(engine.paths.root)!r}, run={str(engine.paths.run)!r})
+container = engine.run("busybox", "sleep 60", workdir="/made", user="1000", name="lent")
+print(container._record().monitor)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    monitor = Path(f"/proc/{int(out)}")
+    assert os.readlink(monitor / "cwd") == "/"
+    assert not any("held" in os.readlink(entry) for entry in (monitor / "fd").iterdir())
+    assert engine.containers["lent"].exec("ls -ld / /made").stdout.count("drwxr-xr-x") == 2
+
+
+def test_a_name_longer_than_any_message(engine: Engine, image: Image) -> None:
+    with pytest.raises(ck.RuntimeFailure, match="container .*: program xxx") as caught:
+        engine.call("busybox", ["x" * 100_000])
+    assert caught.value.exit_code == 126 and len(str(caught.value)) < 6000
+
+
+def test_the_session_keyring_is_not_ours(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", security_opt=["seccomp=unconfined"]) as container:
+        ours = Path("/proc/keys").read_text().splitlines()
+        keys = container.exec("cat /proc/1/keys /proc/keys").stdout
+        sessions = {line.split()[0] for line in ours if "_ses" in line}
+        assert not any(key in keys for key in sessions)
+
+
+# -- kill -9 ---------------------------------------------------------------------------------------------------------
+
+
+def _monitor_pid(container: ck.Container) -> int:
+    pid = container._record().monitor
+    assert pid is not None
+    return pid
+
+
+def test_the_init_is_killed(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60") as container:
+        assert container.pid is not None
+        os.kill(container.pid, signal.SIGKILL)
+        assert container.wait(timeout=5) == 137 and container.status == "exited"
+
+
+def test_the_monitor_is_killed(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60", name="orphan")
+    init = container.pid
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    assert container.wait(timeout=5) == 137
+    assert container.status == "exited" and "monitor was killed" in container.inspect()["State"]["Error"]
+    assert init is not None and start_time(init) is None
+    assert container.start().status == "running"
+    container.remove(force=True)
+
+
+def test_the_monitor_of_an_auto_removed_container_is_killed(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", "sleep 60", name="gone", remove=True)
+    os.kill(_monitor_pid(container), signal.SIGKILL)
+    assert container.wait(timeout=5) == 137
+    assert len(engine.containers) == 0
+    engine.run("busybox", "true", name="gone").remove(force=True)
+
+
+def test_what_was_set_aside_and_not_removed_is_swept(engine: Engine, image: Image) -> None:
     left = engine.paths.removed / engine.call("busybox", "cat /etc/hostname").stdout.strip()
     (left / "upper").mkdir(parents=True)
     engine.close()
