@@ -72,7 +72,10 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:
 
 def receive_from(channel: socket.socket) -> tuple[dict[str, Any] | None, int]:
     """The next message and the pid, as seen from here, of who sent it, where SO_PASSCRED asks for that; else 0."""
-    data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(_CREDENTIALS.size))
+    try:
+        data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(_CREDENTIALS.size))
+    except ConnectionResetError:
+        return None, 0  # it was killed before it had read what was sent to it
     pids = [_CREDENTIALS.unpack(payload)[0] for _, _, payload in ancillary]
     return (json.loads(data) if data else None), pids[0] if pids else 0
 
