@@ -16,7 +16,6 @@ container can see or signal it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from containerkit.linux import namespaces as ns
 from containerkit.linux.cgroups import Cgroup, ExecGroup
@@ -46,7 +45,7 @@ class EnterNamespaces(Operation):
         context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-@dataclass(frozen=True)
+@frozen
 class JoinAhead(Operation):
     """Those that only children get into, or only who shares its memory with nobody; executed by the understudy."""
 

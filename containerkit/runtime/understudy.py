@@ -27,7 +27,7 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NoReturn
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure
@@ -35,13 +35,14 @@ from containerkit.linux import process
 from containerkit.runtime import init, messages
 from containerkit.runtime.gate import Gate
 from containerkit.runtime.operation import Context, Operation
+from containerkit.values import frozen
 
 _CHANNEL = 3
 #: SCM_MAX_FD (unix(7)), of which one has the part itself.
 _MOST = 252
 
 
-@dataclass(frozen=True)
+@frozen
 class Part:
     """What an understudy plays once it is the init.
 

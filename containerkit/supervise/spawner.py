@@ -22,9 +22,6 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
-from functools import partial
-from dataclasses import dataclass
 
 from containerkit.errors import ContainerkitError, Unsupported, reason
 from containerkit.linux import capabilities, cgroups, confinement, process
