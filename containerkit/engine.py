@@ -475,8 +475,11 @@ class Engine(Shown):
                 continue
             try:
                 size = rights.call(trees.disk_usage, self.paths.containers / record.id)
+            except FileNotFoundError:
+                size = 0  # whoever removed it was killed between its files and its row
+            try:
                 Container(self, record.id, record.name).remove()
-            except (InvalidState, NotFound, FileNotFoundError):
+            except (InvalidState, NotFound):
                 continue  # somebody has just started it, or removed it
             names.append(record.name)
             freed += size

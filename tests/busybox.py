@@ -6,18 +6,23 @@ import io
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33:web:/var/www:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 GROUP = "root:x:0:\nweb:x:33:\nstaff:x:50:web\nnobody:x:65534:\n"
 
 
-def build_tar(path: Path) -> Path:
-    """Write the root file system to ``path`` as a tar; Debian's package busybox-static has to be installed."""
+def build_tar(path: Path, programs: Sequence[str] = ()) -> Path:
+    """Write the root file system to ``path`` as a tar; Debian's package busybox-static has to be installed.
+
+    Args:
+        programs: what busybox is to be called; default: all of its names.
+    """
     busybox = shutil.which("busybox")
     if busybox is None:
         raise RuntimeError("busybox is not installed (Debian package busybox-static)")
-    names = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    names = programs or subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
     with tarfile.open(path, "w") as tar:
         for directory in ("bin", "etc", "root", "var", "var/www", "proc", "sys", "dev", "run", "mnt"):
             _add(tar, directory, tarfile.DIRTYPE, 0o755)

@@ -13,7 +13,7 @@ from containerkit.archives.writing import Writer
 from containerkit.errors import ContainerkitError, InvalidArgument, from_os_error
 from containerkit.layers import compression as compressions
 from containerkit.layers.compression import Whole, Writable
-from containerkit.linux.files import replacing
+from containerkit.linux.parts import replacing
 from containerkit.oci.reference import Reference
 from containerkit.progress import Progress
 from containerkit.store.store import Store

@@ -17,7 +17,7 @@ One backup::
       headers.header              what tar says of it
       packing.Packer              headers and contents in large pieces, hashed, compressed beside the reading
       age.Sealing                 encrypted, on request
-      destinations.writing        a file of another name, fsync, rename (parts); or a URL's own way
+      destinations.writing        a file of another name, fsync, rename (linux/parts); or a URL's own way
 
 Or into a directory of many (directory, which draws it), where what several have is kept once::
 

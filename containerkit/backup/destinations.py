@@ -1,25 +1,17 @@
-"""Where a backup is written: a file here, a URL, or an open file. Under its final name there is all of it, or nothing.
-
-More than ``replacing`` of linux/files.py: it outlives a loss of power, and what is left of writers that were killed
-(:mod:`parts`) is removed by the next.
-"""
+"""Where a backup is written: a file here, a URL, or an open file. Under its final name it is whole, or not there."""
 
 from __future__ import annotations
 
-import glob
 import importlib
 import os
 import re
-import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from containerkit.backup import parts
-from containerkit.backup.parts import Part
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers.compression import Whole, Writable
-from containerkit.linux.files import sync_directory
+from containerkit.linux.parts import replacing
 
 _URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 #: What fsspec calls a file of this machine.
@@ -83,8 +75,10 @@ def writing(place: Destination) -> Iterator[Writable]:
         yield Whole(place)
         return
     path = path_of(place)
-    with ExitStack() as stack:
-        yield stack.enter_context(_at_url(os.fspath(place)) if path is None else _at_path(path))
+    if path is not None and os.path.isdir(path):
+        raise InvalidArgument(f"backup {path}: is a directory")
+    with _at_url(os.fspath(place)) if path is None else replacing(path) as file:
+        yield file
 
 
 @contextmanager
@@ -100,23 +94,3 @@ def _at_url(url: str) -> Iterator[IO[bytes]]:
             with suppress(Exception):
                 file.closed = True  # closing would send what is there
             raise
-
-
-@contextmanager
-def _at_path(path: str) -> Iterator[Writable]:
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-        if os.path.isdir(target):
-            raise InvalidArgument(f"backup {path}: is a directory")
-        with open(target, "wb") as device:
-            yield device
-        return
-    for left in glob.glob(glob.escape(target) + parts.PATTERN):
-        parts.sweep(left)
-    part = Part(target)
-    try:
-        yield part.file
-        part.finish()
-        sync_directory(os.path.dirname(target))
-    finally:
-        part.close()

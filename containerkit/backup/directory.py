@@ -29,20 +29,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from containerkit.backup import manifest as manifests
-from containerkit.backup import packs, parts, secrecy, snapshots
+from containerkit.backup import packs, secrecy, snapshots
 from containerkit.backup.cutting import Cutter, blocks
 from containerkit.backup.earlier import Earlier
 from containerkit.backup.items import FILE, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.packs import BLOCK, Packs
-from containerkit.backup.parts import Part
 from containerkit.backup.retention import Retention, kept
 from containerkit.backup.snapshots import Group, Last, Snapshot, Summary
 from containerkit.backup.staging import Staged
 from containerkit.backup.trees import Living, Tree
 from containerkit.backup.write import About, Teller, Told, about_tree
 from containerkit.errors import InvalidArgument, InvalidState, NotFound, from_os_error
+from containerkit.linux import parts
 from containerkit.linux.files import sync_directory
+from containerkit.linux.parts import Part
 from containerkit.values import frozen
 
 MARKER = "containerkit-backups"

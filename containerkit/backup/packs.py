@@ -23,9 +23,9 @@ from typing import BinaryIO
 
 import zstandard
 
-from containerkit.backup.parts import Part
 from containerkit.backup.secrecy import Secrecy
 from containerkit.errors import InvalidArgument
+from containerkit.linux.parts import Part
 
 #: Bytes of a block at most. A larger one finds less that is the same, a smaller one makes longer lists. Blocks are cut
 #: at multiples of it, not by content: databases change in place, and no well-kept library cuts as fast as a disk reads.

@@ -28,6 +28,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``files``          syncfs, renameat2, flock, copies with their holes, files that appear when they are whole
 ``loopdev``        a file as a block device
 ``bpf``            bpf(2): a program decides on devices, as cgroup v2 wants it
+``parts``          files on their way, until they are whole
 ``inotify``        a file has grown
 ``loop``           poll: descriptors and moments, with what to do then
 =================  ==========================================================================

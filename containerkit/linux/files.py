@@ -1,5 +1,5 @@
-"""Files: syncfs(2), statfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, contents copied
-with their holes, and files that appear when they are whole.
+"""Files: syncfs(2), statfs(2), flock(2), renameat2(2), names relative to a directory's descriptor, and contents copied
+with their holes.
 """
 
 from __future__ import annotations
@@ -7,12 +7,10 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import stat
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from errno import EBADF, EINVAL, ENOSYS, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV
-from typing import BinaryIO
 
 from containerkit.linux.libc import check, libc, syscall_number
 
@@ -148,9 +146,13 @@ def lstat_at(directory: int, name: str) -> os.stat_result | None:
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[int]:
-    """Nobody else is in such a block with that file (made when absent) or directory. Its descriptor is the lock."""
-    flags = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT
+def locked(path: str | os.PathLike[str], *, is_directory: bool = False) -> Iterator[int]:
+    """Nobody else is in such a block with that file (made when absent). Its descriptor is the lock.
+
+    Args:
+        is_directory: it is a directory, and not made.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY if is_directory else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -168,33 +170,3 @@ def short_path(path: str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A new file, which takes the place of ``path`` at the end of the block; nothing is left of it when that raises.
-
-    Only of a file: a device or a pipe is written to.
-    """
-    if _is_special(path):
-        with open(path, "wb") as file:
-            yield file
-        return
-    # Beside the file that a link leads to: a rename does not leave its file system.
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.urandom(4).hex()}.part"
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _is_special(path: str | os.PathLike[str]) -> bool:
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return False

@@ -199,7 +199,7 @@ class _File:
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Nobody else of us changes a file there meanwhile.
-            with locked(target.parent):
+            with locked(target.parent, is_directory=True):
                 data = _File.read(self.path).data
                 auths = data.get("auths")
                 known = auths if isinstance(auths, dict) else {}

@@ -13,7 +13,7 @@ from containerkit.layers.copy import Copier
 from containerkit.layers.pack import PlainArchive
 from containerkit.layers.write import add_root
 from containerkit.linux import mounts
-from containerkit.linux.files import replacing
+from containerkit.linux.parts import replacing
 from containerkit.store import rights
 from containerkit.supervise.rootfs import Root, View
 

@@ -237,8 +237,10 @@ class Stepper:
         self._hang_up()
         try:
             self._running.wait_started(self._engine.store)
-        finally:
-            self._running.channel.close()
+        except BaseException:
+            self._remove()
+            raise
+        self._running.channel.close()
         membership.tell_linked(self._engine.store, self._running.record)
         self._is_started = True
 

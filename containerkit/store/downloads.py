@@ -171,7 +171,8 @@ def _remove(directory: Path, names: Iterable[str], kept: float) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(descriptor)
-            if time.time() - found.st_mtime >= kept and _is_at(path, descriptor):
+            # One from the future is of now: the clock was set back.
+            if max(time.time() - found.st_mtime, 0) >= kept and _is_at(path, descriptor):
                 os.unlink(path)
                 freed += found.st_blocks * 512 if found.st_nlink == 1 else 0
         except BlockingIOError:

@@ -45,7 +45,7 @@ class Helper:
         self.understudy = understudy
         self.channel = channel
         self.group: ExecGroup | None = None
-        self.began = time.time()
+        self.began = time.monotonic()
         self.oom_kills = self._oom_kills()
         self.id = os.urandom(32).hex()
         self.containers = Containers(Database(request.database)) if request.database else None
@@ -126,7 +126,7 @@ class Helper:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         oom_killed = was_killed and self._oom_kills() > self.oom_kills
         code = process.exit_code(status)
-        send_reply(self.channel, Exited(code, time.time() - self.began, oom_killed))
+        send_reply(self.channel, Exited(code, time.monotonic() - self.began, oom_killed))
         return code
 
     def _write_start(self) -> None:

@@ -189,11 +189,11 @@ class Monitor:
                 os.close(descriptor)
 
     def _write_down(self) -> None:
-        self.began = time.time()
+        self.began = time.monotonic()  # the clock may be set meanwhile
         self.containers.move(
             self.request.id,
             "run",
-            started=self.began,
+            started=time.time(),
             finished=None,
             exit_code=None,
             oom_killed=0,
@@ -344,7 +344,7 @@ class Monitor:
         if self.networking is not None:
             self.networking.disconnect()
         self.streams.finish()
-        self.last = Exited(process.exit_code(status), self.finished - self.began, oom_killed)
+        self.last = Exited(process.exit_code(status), time.monotonic() - self.began, oom_killed)
         if oom_killed and not self.ran_out:
             self._tell("oom")
         if not self._is_wanted(self.last.exit_code):

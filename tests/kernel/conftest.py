@@ -16,7 +16,7 @@ from tests.hosts import Host
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    places = {here, here.with_name("security"), here.with_name("peers")}
+    places = {here, *map(here.with_name, ("faults", "security", "peers"))}
     for item in items:
         if places & set(item.path.parents):
             item.add_marker(pytest.mark.root)

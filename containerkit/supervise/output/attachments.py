@@ -45,7 +45,8 @@ class Attachment:
         if self.exited is None and ending.wait(self.store, self.record.id, timeout):
             now = self.store.containers.read(self.record.id)
             code = now.exit_code if now is not None else self.store.events.last_exit(self.record.id)
-            self.exited = messages.Exited(137 if code is None else code, time.time() - (self.record.started or 0))
+            seconds = max(time.time() - (self.record.started or 0), 0.0)  # the clock may have been set back
+            self.exited = messages.Exited(137 if code is None else code, seconds)
         return self.exited
 
     def signal(self, number: int, *, tree: bool = False) -> None:

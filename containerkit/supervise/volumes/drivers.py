@@ -143,7 +143,7 @@ def take(volumes: Volumes, record: VolumeRecord) -> str:
     if not is_mounted(record):
         return path(volumes, record) if is_hosts(record) else volumes.make(record.name)
     target = volumes.make(record.name)
-    with locked(volumes.directory(record.name)):
+    with locked(volumes.directory(record.name), is_directory=True):
         if os.path.islink(target) or not _is_mount(target):
             driver = find(record.driver)
             if driver is None:
@@ -175,7 +175,7 @@ def release(database: Database, names: Iterable[str]) -> None:
     volumes = Volumes(database)
     for name in names:
         directory = volumes.directory(name)
-        with contextlib.suppress(FileNotFoundError), locked(directory):
+        with contextlib.suppress(FileNotFoundError), locked(directory, is_directory=True):
             if not volumes.running(name) and _is_free(directory):
                 _unmount(volumes, name)
 
@@ -230,7 +230,7 @@ def remove(volumes: Volumes, record: VolumeRecord) -> None:
         return
     directory = volumes.directory(record.name)
     if os.path.isdir(directory):
-        with locked(directory):
+        with locked(directory, is_directory=True):
             if not _is_free(directory) or not _unmount(volumes, record.name):
                 raise InvalidState(f"volume {record.name}: cannot remove: somebody of this machine has its files open")
     driver = find(record.driver)

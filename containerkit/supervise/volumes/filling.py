@@ -64,7 +64,7 @@ def fill(root: rootfs.Root, image: ImageRecord, wanted: Sequence[Fill]) -> None:
     tree = rootfs.mounted(root.store, record, image)
     try:
         for one in wanted:
-            with locked(one.directory):
+            with locked(one.directory, is_directory=True):
                 _fill(tree, *one)
     finally:
         os.close(tree)

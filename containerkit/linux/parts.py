@@ -1,15 +1,23 @@
-"""Files on their way: under another name until they are whole and on the disk, nobody's once their writer is gone."""
+"""Files on their way: under another name until they are whole and on the disk, nobody's once their writer is gone.
+
+What a writer has left that was killed, the next writer of the same file removes.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
+
+from containerkit.linux.files import sync_directory
 
 _RANDOM = 8
 #: How the names end, for glob.
-PATTERN = f".{'[0-9a-f]' * _RANDOM}.part"
+_PATTERN = f".{'[0-9a-f]' * _RANDOM}.part"
 
 
 class Part:
@@ -49,3 +57,33 @@ def sweep(part: str | os.PathLike[str]) -> None:
     with suppress(OSError), open(part, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(part)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of ``path`` at the end of the block; nothing is left of it when that raises.
+
+    Only of a file: a device or a pipe is written to.
+    """
+    if _is_special(path):
+        with open(path, "wb") as file:
+            yield file
+        return
+    # Beside the file that a link leads to: a rename does not leave its file system.
+    target = os.path.realpath(path)
+    for left in glob.glob(glob.escape(target) + _PATTERN):
+        sweep(left)
+    part = Part(target)
+    try:
+        yield part.file
+        part.finish()
+        sync_directory(os.path.dirname(target))
+    finally:
+        part.close()
+
+
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False

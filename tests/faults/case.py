@@ -1,0 +1,112 @@
+"""One case: an operation, hit once; and what is true of its engine afterwards."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests import leftovers, registry_stub
+from tests.faults import listening
+from tests.faults.faults import Fault, Kind
+from tests.faults.operations import Operation, layers
+from tests.faults.scene import Scene
+from tests.faults.watching import Watch, kill
+from tests.faults.working import Worker
+
+#: Seconds that no operation takes here, hit or not.
+_LIMIT = 40.0
+
+
+@dataclass
+class Outcome:
+    """What came of a case: nothing in ``problems`` when all is well."""
+
+    operation: str
+    fault: Fault | None
+    counts: dict[Kind, int] = field(default_factory=dict)
+    at: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n    ".join([f"{self.operation}: {self.fault or 'not hit'} ({self.at})", *self.problems])
+
+
+class Bench:
+    """Where operations are hit: a template of the scene, a registry, and who does the work."""
+
+    def __init__(self, directory: Path, worker: Worker, registry: str) -> None:
+        self._template, self._place = directory / "template", directory / "place"
+        self._worker = worker
+        Scene.template(self._place, self._template, registry)
+
+    @classmethod
+    @contextmanager
+    def set_up(cls, directory: Path) -> Iterator[Bench]:
+        """One below ``directory``."""
+        with registry_stub.serving() as stub:
+            stub.image("app", layers=layers())
+            worker = Worker()
+            try:
+                yield cls(directory, worker, stub.name("app"))
+            finally:
+                worker.close()
+
+    def carry_out(self, operation: Operation, fault: Fault | None = None) -> Outcome:
+        """Do the operation, hit it, and look; without a fault, its calls are counted."""
+        outcome = Outcome(operation.name, fault)
+        before = leftovers.look()
+        try:
+            with Scene.copied(self._template, self._place) as scene:
+                operation.prepare(scene)
+                scene.close()
+                with self._hit(outcome):
+                    _look(operation, outcome, Scene(self._place))
+                    scene.clear()
+        except Exception as error:
+            outcome.problems.append("afterwards: " + "".join(traceback.format_exception(error)))
+        outcome.problems += [f"left: {line}" for line in leftovers.left(before)]
+        return outcome
+
+    @contextmanager
+    def _hit(self, outcome: Outcome) -> Iterator[None]:
+        """The operation, hit; its processes are watched until the end of the block."""
+        pid = self._worker.begin(outcome.operation, self._place)
+        watch = Watch(listening.taken(pid), outcome.fault, self._place, self._worker.pid)
+        timer = threading.Timer(_LIMIT, kill, ([pid],))
+        timer.start()
+        self._worker.go()
+        outcome.told = self._worker.end()
+        if not timer.is_alive():
+            outcome.problems.append(f"took more than {_LIMIT} s")
+        timer.cancel()
+        timer.join()
+        watch.over()
+        outcome.counts, outcome.at = watch.counts, watch.at
+        try:
+            yield
+        finally:
+            watch.close()
+
+
+def _look(operation: Operation, outcome: Outcome, scene: Scene) -> None:
+    """What must be true now, and be true again when the operation is repeated."""
+    told, problems = outcome.told, outcome.problems
+    if told.get("error") and not told["is_ours"]:
+        problems.append(f"raises {told['error']}: {told['message']}{told['trace']}")
+    if told.get("error") and outcome.fault is None:
+        problems.append(f"fails unhit: {told['error']}: {told['message']}{told['trace']}")
+    problems += [f"lost: {one}" for one in scene.lost(operation.takes)]
+    problems += [f"scrap: {path}" for path in scene.scraps()]
+    if not operation.is_done(scene):
+        operation.work(scene)
+        if not operation.is_done(scene):
+            problems.append("done again, and not done")
+    problems += [f"lost, done again: {one}" for one in (*scene.lost(operation.takes), *scene.damage())]
+    problems += [f"scrap, done again: {path}" for path in (*scene.scraps(), *scene.parts())]
+    scene.close()
