@@ -10,7 +10,7 @@ from pathlib import Path
 from containerkit import Engine
 from containerkit.testing import isolated_engine as emptied
 
-__all__ = ["emptied", "on_a_small_disk"]
+__all__ = ["emptied", "loop_disk", "on_a_small_disk"]
 
 
 @contextmanager
@@ -25,3 +25,19 @@ def on_a_small_disk(place: Path, size: str) -> Iterator[Engine]:
         engine.close()
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@contextmanager
+def loop_disk(place: Path, size: str) -> Iterator[None]:
+    """An ext4 of ``size`` in a file beside ``place``, mounted there: a disk that containers can run on."""
+    image = place.with_name(f"{place.name}.ext4")
+    subprocess.run(["truncate", "-s", size, image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "4096", image], check=True)
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", image, place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+        place.rmdir()
+        image.unlink()

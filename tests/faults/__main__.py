@@ -6,9 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import containerkit as ck
+from tests import busybox
+from tests.engines import emptied
+from tests.faults import steps
 from tests.faults.case import Bench
 from tests.faults.faults import Kind, spread
 from tests.faults.operations import OPERATIONS, Operation
+from tests.faults.steps import WHOM
 
 
 def main(arguments: list[str]) -> int:
@@ -17,6 +22,8 @@ def main(arguments: list[str]) -> int:
     chosen = [one for one in OPERATIONS if not arguments or one.name in arguments]
     with tempfile.TemporaryDirectory() as directory, Bench.set_up(Path(directory)) as bench:
         faulty = sum([_all_of(bench, operation, count) for operation in chosen])
+        if not arguments:
+            faulty += _between_steps(Path(directory), count)
     return bool(faulty)
 
 
@@ -35,6 +42,24 @@ def _all_of(bench: Bench, operation: Operation, count: int | None) -> int:
     for one in found:
         print(f"  {one}", flush=True)
     return len(found)
+
+
+def _between_steps(directory: Path, count: int | None) -> int:
+    """How many kills between two operations of a start went wrong."""
+    wrong = 0
+    with emptied(directory / "root", directory / "run") as engine:
+        ck.Image.import_(busybox.build_tar(directory / "busybox.tar"), tag="busybox", engine=engine)
+        total = steps.kill_before(engine, 1, "init")
+        for whom in WHOM:
+            found = []
+            for fault in spread(Kind.KILL, total, count):
+                try:
+                    steps.kill_before(engine, fault.number, whom)
+                except Exception as error:
+                    found.append(f"  step {fault.number}: {error!r}")
+            print(f"{f'start, {whom} killed':20} {len(found)} faults, {total} steps", *found, sep="\n", flush=True)
+            wrong += len(found)
+    return wrong
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import traceback
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import containerkit as ck
 from tests import leftovers, registry_stub
+from tests.engines import loop_disk
 from tests.faults import listening
 from tests.faults.faults import Fault, Kind
 from tests.faults.operations import Operation, layers
@@ -20,6 +24,7 @@ from tests.faults.working import Worker
 
 #: Seconds that no operation takes here, hit or not.
 _LIMIT = 40.0
+_DISK = "24m"
 
 
 @dataclass
@@ -73,6 +78,23 @@ class Bench:
         outcome.problems += [f"left: {line}" for line in leftovers.left(before)]
         return outcome
 
+    def fill(self, operation: Operation, free: int) -> Outcome:
+        """Do the operation, on a disk on which so many bytes are free, and look when there is room again."""
+        outcome = Outcome(operation.name, None, at=f"{free} bytes free")
+        before = leftovers.look()
+        try:
+            with loop_disk(self._place, _DISK), Scene.copied(self._template, self._place) as scene:
+                operation.prepare(scene)
+                scene.close()
+                with _filled(self._place, free):
+                    outcome.told = _told(operation, scene)
+                    scene.close()
+                _look(operation, outcome, Scene(self._place))
+        except Exception as error:
+            outcome.problems.append("afterwards: " + "".join(traceback.format_exception(error)))
+        outcome.problems += [f"left: {line}" for line in leftovers.left(before)]
+        return outcome
+
     @contextmanager
     def _hit(self, outcome: Outcome) -> Iterator[None]:
         """The operation, hit; its processes are watched until the end of the block."""
@@ -94,12 +116,33 @@ class Bench:
             watch.close()
 
 
+@contextmanager
+def _filled(disk: Path, free: int) -> Iterator[None]:
+    """A file takes all but so many bytes of a disk."""
+    found = os.statvfs(disk)
+    with open(disk / "filler", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(found.f_bavail * found.f_frsize - free, 1))
+    yield
+    (disk / "filler").unlink()
+
+
+def _told(operation: Operation, scene: Scene) -> dict[str, Any]:
+    """What it says when the disk is full, as of a worker."""
+    try:
+        operation.work(Scene(scene.place))
+    except Exception as error:
+        is_said = isinstance(error, ck.ContainerkitError) and re.search("no space left|is full|are free", str(error))
+        frames = "".join(traceback.format_tb(error.__traceback__)[-4:])
+        return {"error": type(error).__name__, "message": str(error), "is_ours": bool(is_said), "trace": frames}
+    return {}
+
+
 def _look(operation: Operation, outcome: Outcome, scene: Scene) -> None:
     """What must be true now, and be true again when the operation is repeated."""
     told, problems = outcome.told, outcome.problems
     if told.get("error") and not told["is_ours"]:
         problems.append(f"raises {told['error']}: {told['message']}{told['trace']}")
-    if told.get("error") and outcome.fault is None:
+    if told.get("error") and outcome.fault is None and not outcome.at:
         problems.append(f"fails unhit: {told['error']}: {told['message']}{told['trace']}")
     problems += [f"lost: {one}" for one in scene.lost(operation.takes)]
     problems += [f"scrap: {path}" for path in scene.scraps()]

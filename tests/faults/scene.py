@@ -80,7 +80,7 @@ class Scene:
     @contextmanager
     def copied(cls, template: Path, place: Path) -> Iterator[Scene]:
         """A new one; at the end nothing of it is left, and that is checked."""
-        subprocess.run(["cp", "-a", template, place], check=True)
+        subprocess.run(["cp", "-aT", template, place], check=True)
         scene = cls(place)
         try:
             yield scene
@@ -89,7 +89,8 @@ class Scene:
                 scene.clear()
             finally:
                 scene.close()
-                shutil.rmtree(place)
+                for path in place.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def clear(self) -> None:
         """Remove what holds something of the machine."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import containerkit as ck
 from containerkit.linux.process import start_time
 from containerkit.supervise.client import spawner
 
 Whom = Literal["init", "monitor", "spawner"]
+WHOM: tuple[Whom, ...] = get_args(Whom)
 
 
 def kill_before(engine: ck.Engine, number: int, whom: Whom) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from containerkit import Engine, Image
-from tests.faults.steps import Whom, kill_before
+from tests.faults.steps import WHOM, Whom, kill_before
 
 
-@pytest.mark.parametrize("whom", ["init", "monitor", "spawner"])
+@pytest.mark.parametrize("whom", WHOM)
 def test_a_kill_between_two_steps(engine: Engine, image: Image, whom: Whom) -> None:
     total = kill_before(engine, 1, "init")
     for number in (*range(2, total, total // 6), total):
