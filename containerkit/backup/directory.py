@@ -184,6 +184,7 @@ class Directory:
         Raises:
             InvalidArgument: it is damaged.
             NotFound: it is gone.
+            StorageError: its disk is broken, or read-only.
         """
         try:
             data = self._secrecy.open(self._file(one).read_bytes())
@@ -324,6 +325,8 @@ class Directory:
             self._file(one).unlink()
         except FileNotFoundError as error:
             raise NotFound(f"backup {self._file(one)}: not found") from error
+        except OSError as error:
+            raise from_os_error(error, f"backup {one.id}") from error
         with contextlib.suppress(OSError):
             self._file(one).parent.rmdir()
 
@@ -348,15 +351,24 @@ class Directory:
         used = self._used([one for one in self.list() if one not in expired])
         for one in expired:
             self.remove(one)
-        freed = 0
         writer = self._packs.writer()
+        try:
+            return self._shrink(used, writer)
+        except OSError as error:
+            raise from_os_error(error, self.subject) from error
+        finally:
+            writer.discard()
+            self._clean()
+
+    def _shrink(self, used: set[bytes], writer: packs.Writer) -> int:
+        """Have no pack that mostly holds what nobody uses; the bytes that are free now."""
+        freed = 0
         for name, there in list(self._packs.by_pack()):
             here = [(block, length) for block, length in there if block in used]
             if sum(length for _, length in here) >= _WORTH * max(sum(length for _, length in there), 1):
                 continue
             staying = [(block, self._packs.raw(block)) for block, _ in here]
             freed += self._rewrite(name, staying, writer)
-        self._clean()
         return freed
 
     def _used(self, backups: builtins.list[Kept]) -> set[bytes]:

@@ -12,7 +12,7 @@ from containerkit.backup.directory import Directory, is_directory
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.opened import Opened
 from containerkit.backup.sources import Source
-from containerkit.errors import InvalidArgument, NotFound
+from containerkit.errors import InvalidArgument, NotFound, from_os_error
 from containerkit.values import frozen
 
 
@@ -97,3 +97,5 @@ class Place:
                 raise InvalidArgument(f"backup {self.name}: an open file cannot be removed")
         except FileNotFoundError as error:
             raise NotFound(f"backup {self.name}: not found") from error
+        except OSError as error:
+            raise from_os_error(error, f"backup {self.name}") from error

@@ -13,7 +13,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from containerkit.errors import AlreadyExists, InvalidState, NotFound, from_os_error, suggestion
 from containerkit.store import events, volumerows
@@ -37,7 +37,7 @@ class Volumes:
             AlreadyExists: the name is taken.
         """
         try:
-            with self.database.transaction() as connection:
+            with self.database.transaction() as connection, _named(name):
                 volumerows.insert(connection, self.database, name, driver, options, labels, anonymous=anonymous)
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(f"volume {name}: exists already (exist_ok=True takes it as it is)") from error
@@ -62,13 +62,11 @@ class Volumes:
         with self.database.transaction() as connection:
             if connection.execute("SELECT 1 FROM volumes WHERE name = ?", (name,)).fetchone() is None:
                 raise NotFound(f"volume {name}: not found (removed)")
-            try:
+            with _named(name):
                 for directory, mode in ((os.path.dirname(path), 0o711), (path, 0o755)):
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(directory)
                         os.chmod(directory, mode)  # whatever the umask is
-            except OSError as error:
-                raise from_os_error(error, f"volume {name}") from error
         return path
 
     def read(self, name: str) -> VolumeRecord | None:
@@ -159,7 +157,8 @@ class Volumes:
                 before(VolumeRecord._make(row))
             volumerows.delete(connection, VolumeRecord._make(row))
         events.tell(self.database)
-        volumerows.discard(self.database, [name])
+        with _named(name):
+            volumerows.discard(self.database, [name])
 
     def prune(self, names: Iterable[str], before: Callable[[VolumeRecord], object] | None = None) -> builtins.list[str]:
         """Remove those of the volumes that nobody uses; their names. ``before`` as for :meth:`delete`."""
@@ -178,6 +177,15 @@ class Volumes:
         if found:
             known = {row[0] for row in self.database.connection().execute("SELECT name FROM volumes")}
             volumerows.discard(self.database, set(found) - known)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """What the kernel says, as an error about the volume."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, f"volume {name}") from error
 
 
 def _users(connection: sqlite3.Connection, name: str, *, alive: bool = False) -> list[tuple[str, str]]:

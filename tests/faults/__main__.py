@@ -1,9 +1,10 @@
-"""``python -m tests.faults [COUNT] [OPERATION…]``: every operation hit, at so many points of each kind or at all."""
+"""``python -m tests.faults [COUNT] [OPERATION|KIND…]``: operations are hit, at so many points of each kind or all."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import containerkit as ck
@@ -19,20 +20,22 @@ from tests.faults.steps import WHOM
 def main(arguments: list[str]) -> int:
     """Carry them out, and tell."""
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else None
-    chosen = [one for one in OPERATIONS if not arguments or one.name in arguments]
+    kinds = [kind for kind in Kind if kind.name in arguments] or [*Kind]
+    names = {*arguments} - {kind.name for kind in Kind}
+    chosen = [one for one in OPERATIONS if not names or one.name in names]
     with tempfile.TemporaryDirectory() as directory, Bench.set_up(Path(directory)) as bench:
-        faulty = sum([_all_of(bench, operation, count) for operation in chosen])
+        faulty = sum([_all_of(bench, operation, kinds, count) for operation in chosen])
         if not arguments:
             faulty += _between_steps(Path(directory), count)
     return bool(faulty)
 
 
-def _all_of(bench: Bench, operation: Operation, count: int | None) -> int:
+def _all_of(bench: Bench, operation: Operation, kinds: Sequence[Kind], count: int | None) -> int:
     """How many faults an operation has, each of which is printed."""
     plain = bench.carry_out(operation)
     found = [plain] if plain.problems else []
     row = []
-    for kind in Kind:
+    for kind in kinds:
         faults = spread(kind, plain.counts.get(kind, 0), count)
         outcomes = [bench.carry_out(operation, fault) for fault in faults]
         wrong = [one for one in outcomes if one.problems]

@@ -82,13 +82,20 @@ def taken(pid: int, timeout: float = 10.0) -> int:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             for name in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{name}") == "anon_inode:seccomp notify":
+                if _link(f"/proc/{pid}/fd/{name}") == "anon_inode:seccomp notify":
                     number = ctypes.c_long(_PIDFD_GETFD)
                     return check(libc.syscall(number, ctypes.c_long(pidfd), ctypes.c_long(int(name)), ctypes.c_long(0)))
             time.sleep(0.001)
         raise TimeoutError(f"process {pid} has no filter yet")
     finally:
         os.close(pidfd)
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""  # closed since it was listed
 
 
 def receive(listener: int, timeout: float) -> Call | None:

@@ -139,12 +139,17 @@ def _has_volume(scene: Scene) -> bool:
 
 def _sized(scene: Scene) -> None:
     ck.Volume.create("new", options={"size": "4m"}, exist_ok=True, engine=scene.engine)
-    with _volume(scene).mounted() as path:
-        Path(path, "mine").write_text("written")
+    with _volume(scene).mounted():
+        pass
 
 
 def _make_volume(scene: Scene) -> None:
-    Path(ck.Volume.create("new", engine=scene.engine).path, "file").write_text("written")
+    ck.Volume.create("new", engine=scene.engine)
+
+
+def _full_volume(scene: Scene) -> None:
+    _make_volume(scene)
+    _has_volume(scene)
 
 
 def _is_removed(scene: Scene) -> bool:
@@ -248,7 +253,7 @@ OPERATIONS = (
               _load),
     Operation("untag", lambda s: s.engine.images["other"].remove(), lambda s: not _has_other(s), _load),
     Operation("volume create", _make_volume, _has_volume),
-    Operation("volume remove", lambda s: _volume(s).remove(), _is_removed, _make_volume),
+    Operation("volume remove", lambda s: _volume(s).remove(), _is_removed, _full_volume),
     Operation("volume size", _sized, _has_volume),
     Operation("volume size remove", lambda s: _volume(s).remove(), _is_removed, _sized),
     Operation("backup file", lambda s: _backup(s).backup(s.place / "new.tar.zst", progress=False), _is_backed_up),
