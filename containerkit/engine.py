@@ -109,7 +109,7 @@ class Engine(Shown):
         return self._store
 
     def _open(self) -> Store:
-        from containerkit.store import rights
+        from containerkit.store import reserve, rights
         from containerkit.store.store import Store
         from containerkit.supervise import abandoned, recover, worker
 
@@ -119,6 +119,7 @@ class Engine(Shown):
             store = Store(self.paths)
             recover.sweep(store)
             abandoned.sweep(store)
+            reserve.keep(self.paths.root)
         except OSError as error:
             found = from_os_error(error, f"engine {self.paths.root}")
             if isinstance(found, PermissionDenied):
@@ -451,7 +452,8 @@ class Engine(Shown):
         self, *, all: bool = False, volumes: bool = False, filters: Mapping[str, str] | None = None
     ) -> PruneReport:
         """Remove the containers that do not run, the images that have no name and no container, and the networks that
-        no container is on. The default network's bridge goes, too; it is made anew when it is needed.
+        no container is on. The default network's bridge goes, too; it is made anew when it is needed. A disk that is
+        full keeps it from nothing: the store has a reserve for that.
 
         >>> over = ck.run("busybox", "true", name="over").wait()
         >>> ck.prune().containers
@@ -463,6 +465,12 @@ class Engine(Shown):
             volumes: anonymous volumes that no container uses, too (``ck.volumes.prune(all=True)``: others as well).
             filters: only containers like that, as for ``Container.list``, and no images, networks or volumes.
         """
+        from containerkit.store import reserve
+
+        with reserve.spent(self.paths.root):
+            return self._prune(all, volumes, filters)
+
+    def _prune(self, all: bool, volumes: bool, filters: Mapping[str, str] | None) -> PruneReport:
         from containerkit.container import Container
         from containerkit.reading import listing
         from containerkit.store import downloads, rights, trees

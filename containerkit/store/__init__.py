@@ -56,5 +56,7 @@ a process that is killed leaves files in tmp/ only, whose lock the kernel has dr
 an image on its way will use and somebody else might remove is held until then: a blob by another name of its file
 (``Ingest.hold``), an unpacked layer by a lock that collectors heed (``Layers.needed``).
 
+Disks are full: :mod:`reserve` is room for SQLite to write with, before a prune has freed anything.
+
 Disks rot: :mod:`verify` reads everything, and takes away what is damaged, so that it is fetched or unpacked anew.
 """

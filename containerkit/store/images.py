@@ -312,6 +312,8 @@ class Images:
             events.tell(self._database)
         except sqlite3.IntegrityError as error:
             raise NotFound(f"image {id}: not found locally") from error
+        except OSError as error:
+            raise from_os_error(error, f"image {reference}") from error
         return self._record(row)
 
     def know(self, id: str, reference: str, action: str) -> None:
@@ -372,15 +374,18 @@ class Images:
             What is gone, by its first tag or its id; and the bytes that are free now, garbage of others too.
         """
         pruned = []
-        with self._database.transaction() as connection:
-            for id in imagerows.unused(connection, all=all):
-                pruned.append(next(iter(imagerows.names(connection, id)[0]), id))
-                imagerows.forget(connection, id)
+        try:
+            with self._database.transaction() as connection:
+                for id in imagerows.unused(connection, all=all):
+                    pruned.append(next(iter(imagerows.names(connection, id)[0]), id))
+                    imagerows.forget(connection, id)
+                if pruned:
+                    self._write_index(connection)
             if pruned:
-                self._write_index(connection)
-        if pruned:
-            events.tell(self._database)
-        return pruned, self.collect()
+                events.tell(self._database)
+            return pruned, self.collect()
+        except OSError as error:
+            raise from_os_error(error, "images: prune") from error
 
     def collect(self) -> int:
         """Free blobs and layers that no image uses. Idempotent; what is on its way in is not touched.

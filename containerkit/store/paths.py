@@ -6,6 +6,7 @@
         oci-layout  index.json       for other tools; written from the references in metadata.db
         blobs/sha256/<hex>           manifests, configs, layers: verified before they get their name
         metadata.db                  images, containers, events (SQLite, WAL)
+        reserve                      room for a prune on a full disk (store/reserve.py)
         leases                       a lock per living container (store/leases.py)
         layers/<chain id hex>/fs     a layer unpacked, read-only from then on
             owners-<uid>-<gid>/fs    the same with other owners (store/owners.py)

@@ -146,7 +146,10 @@ def _look(operation: Operation, outcome: Outcome, scene: Scene) -> None:
         problems.append(f"fails unhit: {told['error']}: {told['message']}{told['trace']}")
     problems += [f"lost: {one}" for one in scene.lost(operation.takes)]
     problems += [f"scrap: {path}" for path in scene.scraps()]
-    if not operation.is_done(scene):
+    is_done = operation.is_done(scene)
+    if is_done and told.get("error") and operation.fails_whole:
+        problems.append(f"is there, and failed: {told['message']}")
+    if not is_done:
         operation.work(scene)
         if not operation.is_done(scene):
             problems.append("done again, and not done")

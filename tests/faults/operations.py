@@ -24,6 +24,7 @@ class Operation:
         prepare: what it needs, done before.
         forget: before it is done again when it failed half-way, as a user would who gets an error.
         takes: of what was there before, what it takes away.
+        fails_whole: when it says that it failed, its result is not there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Operation:
     is_done: Callable[[Scene], bool]
     prepare: Callable[[Scene], object] = lambda scene: None
     takes: frozenset[str] = frozenset()
+    fails_whole: bool = False
 
 
 def _running(scene: Scene) -> None:
@@ -234,7 +236,7 @@ def _is_pruned(scene: Scene) -> bool:
 
 
 OPERATIONS = (
-    Operation("run", _run, _runs),
+    Operation("run", _run, _runs, fails_whole=True),
     Operation("create", lambda s: s.engine.create("busybox", "sleep 60", name="box", volumes=["/data"], stop_timeout=0),
               _runs),
     Operation("start", lambda s: s.box.start(), _is_there,
