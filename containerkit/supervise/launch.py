@@ -83,6 +83,9 @@ class Running:
         self.channel.close()
         if isinstance(reply, messages.Failed):
             raise reply.error(f"container {self.record.name}")
+        if self.fresh:
+            # It may have been written down as running; and nobody else looks at what has no owner before the next call.
+            ending.remove(store, self.record, force=True, volumes=True)
         raise RuntimeFailure(f"container {self.record.name}: its monitor was killed while starting it")
 
     def wait_ended(self, store: Store, timeout: float | None) -> messages.Exited | None:
