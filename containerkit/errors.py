@@ -25,6 +25,8 @@ Messages are lowercase, without a period, and name the object first:
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +198,17 @@ def suggestion(word: str, known: Iterable[str], *, before: str = "") -> str:
     """The end of a message: `` (did you mean …?)``, or nothing where nothing known is near."""
     meant = near(word, known)
     return f" (did you mean {before}{meant}?)" if meant else ""
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """What the kernel says in the block, as an error about ``subject``; ours stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ContainerkitError):
+            raise
+        raise from_os_error(error, subject) from error
 
 
 def from_os_error(error: OSError, subject: str) -> ContainerkitError:

@@ -196,6 +196,10 @@ class Containers:
         rows = self.database.connection().execute("SELECT * FROM containers ORDER BY number DESC")
         return [ContainerRecord._make(row) for row in rows]
 
+    def ids(self) -> builtins.list[str]:
+        """Those of all rows."""
+        return [row[0] for row in self.database.connection().execute("SELECT id FROM containers")]
+
     def owned(self) -> builtins.list[ContainerRecord]:
         """Those in a state of :data:`OWNED`, newest first: few, however many have ended."""
         return self._where("status NOT IN ('created', 'exited')")

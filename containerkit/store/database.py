@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import ENOSPC
 from typing import TYPE_CHECKING
 
-from containerkit.errors import StorageError
+from containerkit.errors import ContainerkitError, StorageError, from_os_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _VERSION = 6
 #: Seconds that a write waits for its turn.
 _PATIENCE = 30.0
+#: What SQLite fails with on a full disk (its results' first bytes), and the bytes that it needs to begin.
+_OF_FULL_DISKS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+_LEAST = 128 << 10
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id       TEXT PRIMARY KEY,        -- digest of the config blob, as docker's image id
@@ -239,7 +243,7 @@ class Database:
                     self._ready = True
             return connection
         except sqlite3.Error as error:
-            raise StorageError(f"store {self.path}: {error}") from error
+            raise self._refusal(error) from error
 
     @staticmethod
     def _prepare(connection: sqlite3.Connection, path: Path | str) -> None:
@@ -271,7 +275,15 @@ class Database:
                 raise
             if connection.in_transaction:
                 connection.rollback()
-            raise StorageError(f"store {self.path}: {error}") from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: sqlite3.Error) -> ContainerkitError:
+        """What SQLite says; of a full disk it may say "disk I/O error" or "unable to open database file"."""
+        if error.sqlite_errorcode & 0xFF in _OF_FULL_DISKS:
+            disk = os.statvfs(os.path.dirname(self.path) or ".")
+            if disk.f_bavail * disk.f_frsize < _LEAST:
+                return from_os_error(OSError(ENOSPC, ""), f"store {self.path}")
+        return StorageError(f"store {self.path}: {error}")
 
     def close(self) -> None:
         """Close this thread's connection; another thread's closes when it ends or asks next. The next use opens one."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from containerkit.errors import InvalidArgument, from_os_error
+from containerkit.errors import InvalidArgument, about, from_os_error
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.mounts import new_mount
 from containerkit.oci.runtime_spec import Mount
@@ -184,6 +184,7 @@ class Snapshots:
             InvalidArgument: a file whose name only a whiteout may have.
             InvalidState: a file became shorter while it was read.
         """
+
         from containerkit.layers import writable
 
         layers, exchange = self._beneath(container_id, image), self._exchange(container_id)
@@ -192,15 +193,16 @@ class Snapshots:
         return rights.call(_pack, space, add, self.upper(container_id), layers, tuple(mounted), exchange, epoch)
 
     def remove(self, container_id: str) -> None:
-        """Remove the container's directory with all in it. Idempotent.
+        """Remove the container's directory with all in it: at once, for nobody starts half of it. Idempotent.
 
         Raises:
             StorageError: it could not be removed.
         """
-        try:
-            remove_tree(self._prefix + container_id)
-        except OSError as error:
-            raise from_os_error(error, f"container {container_id[:12]}") from error
+        moved = self._tmp / os.urandom(8).hex()  # of an owner who is gone (workspace): swept if we are killed
+        with about(f"container {container_id[:12]}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._prefix + container_id, moved)
+            remove_tree(moved)
 
 
 def _pack(

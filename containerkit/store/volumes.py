@@ -13,9 +13,9 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from containerkit.errors import AlreadyExists, InvalidState, NotFound, from_os_error, suggestion
+from containerkit.errors import AlreadyExists, InvalidState, NotFound, about, suggestion
 from containerkit.store import events, volumerows
 from containerkit.store.database import Database
 from containerkit.store.netrows import SESSION
@@ -37,7 +37,7 @@ class Volumes:
             AlreadyExists: the name is taken.
         """
         try:
-            with self.database.transaction() as connection, _named(name):
+            with self.database.transaction() as connection, about(f"volume {name}"):
                 volumerows.insert(connection, self.database, name, driver, options, labels, anonymous=anonymous)
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(f"volume {name}: exists already (exist_ok=True takes it as it is)") from error
@@ -62,7 +62,7 @@ class Volumes:
         with self.database.transaction() as connection:
             if connection.execute("SELECT 1 FROM volumes WHERE name = ?", (name,)).fetchone() is None:
                 raise NotFound(f"volume {name}: not found (removed)")
-            with _named(name):
+            with about(f"volume {name}"):
                 for directory, mode in ((os.path.dirname(path), 0o711), (path, 0o755)):
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(directory)
@@ -157,7 +157,7 @@ class Volumes:
                 before(VolumeRecord._make(row))
             volumerows.delete(connection, VolumeRecord._make(row))
         events.tell(self.database)
-        with _named(name):
+        with about(f"volume {name}"):
             volumerows.discard(self.database, [name])
 
     def prune(self, names: Iterable[str], before: Callable[[VolumeRecord], object] | None = None) -> builtins.list[str]:
@@ -177,15 +177,6 @@ class Volumes:
         if found:
             known = {row[0] for row in self.database.connection().execute("SELECT name FROM volumes")}
             volumerows.discard(self.database, set(found) - known)
-
-
-@contextlib.contextmanager
-def _named(name: str) -> Iterator[None]:
-    """What the kernel says, as an error about the volume."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(error, f"volume {name}") from error
 
 
 def _users(connection: sqlite3.Connection, name: str, *, alive: bool = False) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from containerkit.errors import (
     InvalidState,
     NotFound,
     RuntimeFailure,
-    from_os_error,
+    about,
 )
 from containerkit.layers import lookup
 from containerkit.linux import process, seccomp_cache
@@ -192,7 +192,7 @@ def _was_stale(store: Store, name: str) -> bool:
 def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
     """Make the container's directory, with its configuration, and what it is mounted with."""
     settings = Settings.read(record.options)
-    try:
+    with about(f"container {record.name}"):
         place = Machine.here()
         exchange, kept = place.exchange(settings), place.swapped(settings)
         store.snapshots.prepare(record.id, image, exchange)
@@ -220,8 +220,6 @@ def write_bundle(store: Store, record: ContainerRecord, image: ImageRecord) -> N
         os.close(os.open(f"{path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
         if spec.linux.seccomp is not None:
             bundle.write_filter(path, seccomp_cache.filter_for(spec.linux.seccomp, str(store.paths.seccomp_cache)))
-    except OSError as error:
-        raise from_os_error(error, f"container {record.name}") from error
 
 
 @cache
@@ -365,9 +363,10 @@ def _request(
     gates: Sequence[int] = (),
 ) -> Running:
     settings = Settings.read(record.options)
-    settling.take(store, record, image, settings)
-    joined = _join(store, record, settings)
-    endpoints = _name(store, record, image, settings)
+    with about(f"container {record.name}"):
+        settling.take(store, record, image, settings)
+        joined = _join(store, record, settings)
+        endpoints = _name(store, record, image, settings)
     directory = configjson.directory(store, record.id)
     (overlay,) = store.snapshots.mounts(record.id, image, volatile=bool(record.auto_remove))
     others = drivers.others(store.volumes, settings.volumes)

@@ -48,11 +48,25 @@ def sweep(store: Store) -> None:
     """Look at every container that may run, and take away what killed processes have left of volumes and of work."""
     for record in store.containers.owned():
         truth(store, record)
+    _finish_removals(store)
     drivers.sweep(store)
     store.volumes.sweep()
     workspace.sweep(store.paths.tmp)
     workspace.sweep(store.paths.secrets)
     workspace.sweep(store.paths.removed)
+
+
+def _finish_removals(store: Store) -> None:
+    """The rest of removals whose process was killed: the files of a container go before its row."""
+    there = set(os.listdir(store.paths.containers))
+    for id in store.containers.ids():
+        if id in there or (lease := store.leases.take(id)) is None:
+            continue
+        try:
+            if store.containers.read(id) is not None and not os.path.isdir(os.path.join(store.paths.containers, id)):
+                store.containers.delete(id)
+        finally:
+            os.close(lease)
 
 
 def _finish(store: Store, record: ContainerRecord) -> None:

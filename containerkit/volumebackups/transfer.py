@@ -21,7 +21,7 @@ from containerkit.backup.manifest import Manifest
 from containerkit.backup.place import Place
 from containerkit.backup.snapshots import Summary
 from containerkit.backup.sources import Source
-from containerkit.errors import from_os_error
+from containerkit.errors import about
 from containerkit.progress import Choice, Progress, choose
 from containerkit.store import rights
 from containerkit.store.workspace import Workspace
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
 
 
 # -- how far it is ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _errors(subject: str) -> Iterator[None]:
-    """What the kernel says, as an error about ``subject``."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(error, subject) from error
 
 
 @contextmanager
@@ -102,7 +93,7 @@ def backup(
         if base is not None:
             place, _ = stack.enter_context(fetched(engine, base, None))
             wishes = replace(wishes, base=place, base_name=_beside(base.source, destination))
-        stack.enter_context(_errors(f"backup {name_of(destination)}"))
+        stack.enter_context(about(f"backup {name_of(destination)}"))
         with shown(progress, f"backup of {name}", name, "reading") as told:
 
             def work(path: str) -> Manifest:
@@ -196,7 +187,7 @@ def restore(
     is_new = store.volumes.read(name) is None
     wanted = None if paths is None else [*([paths] if isinstance(paths, str) else paths)]
     with (
-        _errors(f"volume {name}: restore"),
+        about(f"volume {name}: restore"),
         fetched(engine, place, base) as (here, below),
         shown(progress, f"restore of {name}", name, "writing") as told,
     ):
@@ -209,7 +200,7 @@ def restore(
 def copy(engine: Engine, name: str, new: str, *, consistency: str, labels: Mapping[str, str], progress: Choice) -> None:
     """Make a new volume with another's content."""
     paths = engine.store.paths
-    with _errors(f"volume {new}"), shown(progress, f"copy of {name}", new, "copying") as told:
+    with about(f"volume {new}"), shown(progress, f"copy of {name}", new, "copying") as told:
         longwork.call(paths.tmp, told, saving.copy, paths, name, new, consistency, dict(labels))
 
 

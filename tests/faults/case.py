@@ -7,7 +7,7 @@ import re
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,8 @@ class Bench:
                 operation.prepare(scene)
                 scene.close()
                 with self._hit(outcome):
-                    _look(operation, outcome, Scene(self._place))
+                    with closing(Scene(self._place)) as anew:
+                        _look(operation, outcome, anew)
                     scene.clear()
         except Exception as error:
             outcome.problems.append("afterwards: " + "".join(traceback.format_exception(error)))
@@ -89,7 +90,8 @@ class Bench:
                 with _filled(self._place, free):
                     outcome.told = _told(operation, scene)
                     scene.close()
-                _look(operation, outcome, Scene(self._place))
+                with closing(Scene(self._place)) as anew:
+                    _look(operation, outcome, anew)
         except Exception as error:
             outcome.problems.append("afterwards: " + "".join(traceback.format_exception(error)))
         outcome.problems += [f"left: {line}" for line in leftovers.left(before)]
@@ -129,7 +131,7 @@ def _filled(disk: Path, free: int) -> Iterator[None]:
 def _told(operation: Operation, scene: Scene) -> dict[str, Any]:
     """What it says when the disk is full, as of a worker."""
     try:
-        operation.work(Scene(scene.place))
+        operation.work(scene)
     except Exception as error:
         is_said = isinstance(error, ck.ContainerkitError) and re.search("no space left|is full|are free", str(error))
         frames = "".join(traceback.format_tb(error.__traceback__)[-4:])
@@ -155,4 +157,3 @@ def _look(operation: Operation, outcome: Outcome, scene: Scene) -> None:
             problems.append("done again, and not done")
     problems += [f"lost, done again: {one}" for one in (*scene.lost(operation.takes), *scene.damage())]
     problems += [f"scrap, done again: {path}" for path in (*scene.scraps(), *scene.parts())]
-    scene.close()

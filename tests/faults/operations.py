@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ def _runs(scene: Scene) -> bool:
     """Whether it is there; then it runs, or can be started."""
     if "box" not in scene.engine.containers:
         return False
+    while scene.box._record().state in ("creating", "starting"):
+        time.sleep(0.01)  # its init has not heard yet that its monitor was killed
     if scene.box.status != "running":
         scene.box.start()
     assert scene.box.exec("echo well").stdout == "well\n"
@@ -58,7 +61,17 @@ def _runs(scene: Scene) -> bool:
 def _is_there(scene: Scene) -> bool:
     """As :func:`_runs`, and it must be there."""
     assert _runs(scene)
-    return False
+    return True
+
+
+def _exec(scene: Scene) -> None:
+    assert scene.box.exec(["sh", "-c", "echo x >>/x; echo out"], check=True).stdout == "out\n"
+
+
+def _can_exec(scene: Scene) -> bool:
+    _is_there(scene)
+    _exec(scene)
+    return True
 
 
 def _is_committed(scene: Scene) -> bool:
@@ -74,15 +87,7 @@ def _has_image(scene: Scene, name: str, command: str, output: str) -> bool:
 
 
 def _build(scene: Scene) -> None:
-    text = "FROM busybox\nRUN echo made >/made\nCOPY one /\nENV A=b\n"
-    scene.engine.build(scene.place / "tree", dockerfile=_dockerfile(scene, text), tag="built", progress=False)
-
-
-def _dockerfile(scene: Scene, text: str) -> Path:
-    path = scene.place / "tree" / "Dockerfile"
-    if not path.exists():
-        path.write_text(text)
-    return path
+    scene.engine.build(scene.place / "tree", dockerfile=scene.place / "Dockerfile", tag="built", progress=False)
 
 
 def _is_saved(scene: Scene) -> bool:
@@ -241,9 +246,9 @@ OPERATIONS = (
               _runs),
     Operation("start", lambda s: s.box.start(), _is_there,
               lambda s: s.engine.create("busybox", "sleep 60", name="box", ports={80: None}, stop_timeout=0)),
-    Operation("exec", lambda s: s.box.exec("sh -c 'echo x >/x'", check=True), _is_there, _running),
+    Operation("exec", _exec, _can_exec, _running),
     Operation("remove", lambda s: s.box.remove(force=True, volumes=True),
-              lambda s: not (_runs(s) or [v for v in s.engine.volumes if v.is_anonymous]), _running),
+              lambda s: not _runs(s), _running),
     Operation("commit", lambda s: s.box.commit("committed"), _is_committed, _running),
     Operation("pull", _pull, _is_pulled),
     Operation("build", _build, lambda s: _has_image(s, "built", "cat /made", "made\n")),

@@ -6,6 +6,7 @@
           other.tar      an image, saved
           tree/          files to make images and volumes of
           backup.tar     of the volume ``kept``
+          Dockerfile     of an image made of ``busybox`` and the tree
           reference      of an image that can be pulled
     TEMPLATE             the same before any operation: copied for each
 """
@@ -72,6 +73,7 @@ class Scene:
         before = engine.run("busybox", "touch /kept", name="before", network="none")
         before.wait()
         ck.Network.create("before", subnet="10.213.7.0/24", engine=engine)
+        (place / "Dockerfile").write_text("FROM busybox\nRUN echo made >/made\nCOPY one /\nENV A=b\n")
         (place / "reference").write_text(registry)
         scene.close()
         shutil.move(place, template)

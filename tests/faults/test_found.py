@@ -33,7 +33,15 @@ def test_a_container_whose_remover_was_killed_is_pruned(engine: Engine, image: I
     for name in ("half", "whole"):
         engine.create("busybox", "true", name=name)
     shutil.rmtree(engine.paths.containers / engine.containers["half"].id)  # its files go before its row
-    assert set(opened_anew(engine).prune().containers) == {"half", "whole"}
+    assert set(engine.prune().containers) == {"half", "whole"}
+
+
+def test_a_half_removed_container_is_gone_for_who_comes_next(engine: Engine, image: Image) -> None:
+    engine.create("busybox", "true", name="half", volumes=["/data"])
+    shutil.rmtree(engine.paths.containers / engine.containers["half"].id)
+    again = opened_anew(engine)
+    assert not again.containers and len(again.volumes) == 1  # nobody has said that its volume goes, too
+    again.close()
 
 
 def test_what_a_killed_save_has_left_goes_with_the_next(image: Image, tmp_path: Path) -> None:
@@ -60,6 +68,7 @@ def test_an_index_that_cannot_be_written_is_named(engine: Engine, image: Image) 
 
 
 def test_a_download_from_the_future_is_pruned(engine: Engine) -> None:
+    assert not list(engine.images)
     path = engine.paths.downloads / ("0" * 64)
     path.write_bytes(b"half a layer")
     os.utime(path, (time.time() + 3600,) * 2)  # the clock was set back

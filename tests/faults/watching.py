@@ -29,12 +29,15 @@ class Watch:
         self._listener, self._fault, self._place, self._worker = listener, fault, place, worker
         self.counts, self.at = dict.fromkeys(Kind, 0), ""
         self._is_over = False
+        self.all_are_gone = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def over(self) -> None:
-        """The operation has ended: what its processes do now goes well."""
+        """The operation has ended: what its processes do now goes well. Where all were to be killed, they are."""
         self._is_over = True
+        if self.at and self._fault is not None and self._fault.kind is Kind.KILL_ALL:
+            self.all_are_gone.wait(_LIMIT)
 
     def close(self) -> None:
         """Wait for the end of all of them."""
@@ -62,6 +65,7 @@ class Watch:
             while found := descendants(self._worker):
                 kill(found)
                 time.sleep(0.001)
+            self.all_are_gone.set()
         else:
             listening.answer(self._listener, call, 0 if hit is None else error_of(hit))
 
@@ -104,7 +108,8 @@ def descendants(pid: int) -> list[int]:
                 fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if fields[0] not in "ZX":
+            # The first thread of a process may have ended before the others.
+            if fields[0] not in "ZX" or int(fields[17]) > 1:
                 parents.setdefault(int(fields[1]), []).append(int(name))
     found: list[int] = []
     pending = [pid]

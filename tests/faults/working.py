@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -40,7 +41,7 @@ class Worker:
         self._say({})
 
     def end(self) -> dict[str, Any]:
-        """What came of it, once it has: ``error`` (a type's name) and ``message``, ``status`` of the process."""
+        """What came of it, once it has: ``error`` (a type's name), ``is_ours``, ``message``, ``trace``."""
         return self._hear()
 
     def close(self) -> None:
@@ -64,6 +65,7 @@ class Worker:
 def main() -> None:
     """Fork for each line."""
     process.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children, and theirs, reap themselves
     filter = listening.program()
     for name in ck.__all__:
         getattr(ck, name)  # imported now, not by each child
@@ -75,13 +77,13 @@ def main() -> None:
             os.close(heard)
             _work(filter, told["operation"], Path(told["place"]), said)
         os.close(said)
+        ended = os.pidfd_open(pid)
         print(json.dumps({"pid": pid}), flush=True)
         with os.fdopen(heard) as file:
-            _, status = os.waitpid(pid, 0)
-            # What it has started may hold its end of the pipe no longer than it.
-            outcome = json.loads(file.readline() or "{}")
-        print(json.dumps({**outcome, "status": status}), flush=True)
-        _reap()
+            outcome = file.readline() or "{}\n"
+        process.readable(ended, None)
+        os.close(ended)
+        print(outcome, end="", flush=True)
 
 
 def _line() -> bytes:
@@ -93,6 +95,7 @@ def _line() -> bytes:
 
 
 def _work(filter: bytes, operation: str, place: Path, said: int) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     listener = listening.submit(filter)
     _line()  # somebody has taken the descriptor
     os.close(listener)
@@ -108,14 +111,6 @@ def _work(filter: bytes, operation: str, place: Path, said: int) -> None:
         os.write(said, json.dumps(outcome).encode() + b"\n")
     finally:
         os._exit(0)
-
-
-def _reap() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 if __name__ == "__main__":
