@@ -109,13 +109,12 @@ class Directory:
         marker = self.path / MARKER
         if not marker.exists():
             _, said = secrecy.begin(passphrase, self.subject)
-            part = self.path / f"{MARKER}.{os.urandom(4).hex()}.part"
-            part.write_text(json.dumps({"format": _FORMAT, **said}) + "\n")
+            part = Part(marker)
             try:
-                os.link(part, marker)  # the first one wins
-            except FileExistsError:
-                pass
-            part.unlink()
+                part.file.write(json.dumps({"format": _FORMAT, **said}).encode() + b"\n")
+                part.finish(is_first=True)
+            finally:
+                part.close()
         return self._again(passphrase)
 
     def _again(self, passphrase: str | None) -> secrecy.Secrecy:
@@ -310,8 +309,9 @@ class Directory:
 
     def _clean(self) -> None:
         """Remove what writers have left that were killed."""
-        for path in [*(self.path / "packs").glob("*.part"), *(self.path / "snapshots").glob("*/*.part")]:
-            parts.sweep(path)
+        for place in ("*.part", "packs/*.part", "snapshots/*/*.part"):
+            for path in self.path.glob(place):
+                parts.sweep(path)
 
     # -- and goes ----------------------------------------------------------------------------------------------------
 

@@ -38,11 +38,19 @@ class Part:
                 return
             self.file.close()  # another's sweep took it before it was locked
 
-    def finish(self) -> None:
-        """It is whole: on the disk, and under its name."""
+    def finish(self, *, is_first: bool = False) -> None:
+        """It is whole: on the disk, and under its name.
+
+        Args:
+            is_first: another that has the name already keeps it.
+        """
         self.file.flush()
         os.fsync(self.file.fileno())
-        os.replace(self._place, self.path)
+        if not is_first:
+            os.replace(self._place, self.path)
+            return
+        with suppress(FileExistsError):
+            os.link(self._place, self.path)
 
     def close(self) -> None:
         """Let it go; what was not finished is gone."""
