@@ -24,7 +24,7 @@ from tests.faults.working import Worker
 
 #: Seconds that no operation takes here, hit or not.
 _LIMIT = 40.0
-_DISK = "24m"
+_DISK = "48m"
 
 
 @dataclass
