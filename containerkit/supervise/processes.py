@@ -102,7 +102,8 @@ def open_session(
     """
     subject = f"container {record.name}"
     if record.state != "running" or record.pid is None or record.pid_started is None:
-        raise InvalidState(f"{subject}: cannot exec: it is {record.status}")
+        state = "about to end" if record.state == "running" else record.status
+        raise InvalidState(f"{subject}: cannot exec: it is {state}")
     directory = os.path.join(store.paths.containers, record.id)
     request = messages.Enter.of(spec, record.pid, record.pid_started, directory, process)
     request = replace(request, database=str(store.paths.database))

@@ -121,11 +121,19 @@ class Bench:
 @contextmanager
 def _filled(disk: Path, free: int) -> Iterator[None]:
     """A file takes all but so many bytes of a disk."""
-    found = os.statvfs(disk)
+    size, step = 0, 16 << 20
     with open(disk / "filler", "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(found.f_bavail * found.f_frsize - free, 1))
-    yield
-    (disk / "filler").unlink()
+        while step >= 1 << 10:
+            try:
+                os.posix_fallocate(file.fileno(), size, step)
+                size += step
+            except OSError:
+                step //= 2
+        file.truncate(size - free)
+    try:
+        yield
+    finally:
+        (disk / "filler").unlink()
 
 
 def _told(operation: Operation, scene: Scene) -> dict[str, Any]:
