@@ -279,7 +279,7 @@ class Database:
 
     def _refusal(self, error: sqlite3.Error) -> ContainerkitError:
         """What SQLite says; of a full disk it may say "disk I/O error" or "unable to open database file"."""
-        if error.sqlite_errorcode & 0xFF in _OF_FULL_DISKS:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_FULL_DISKS:
             disk = os.statvfs(os.path.dirname(self.path) or ".")
             if disk.f_bavail * disk.f_frsize < _LEAST:
                 return from_os_error(OSError(ENOSPC, ""), f"store {self.path}")

@@ -19,10 +19,7 @@ _ENOUGH = 16 << 20
 def keep(root: Path) -> None:
     """Have a reserve, where there is room for it. Idempotent."""
     path = root / "reserve"
-    with suppress(OSError):
-        if path.exists() and path.stat().st_blocks * 512 >= _SIZE:
-            return
-    if _free(root) < _ENOUGH:
+    if (path.exists() and path.stat().st_size >= _SIZE) or _free(root) < _ENOUGH:
         return
     with suppress(OSError), open(path, "wb") as file:  # full meanwhile, or not to be written
         os.posix_fallocate(file.fileno(), 0, _SIZE)

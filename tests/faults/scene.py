@@ -82,7 +82,7 @@ class Scene:
     @contextmanager
     def copied(cls, template: Path, place: Path) -> Iterator[Scene]:
         """A new one; at the end nothing of it is left, and that is checked."""
-        subprocess.run(["cp", "-aT", template, place], check=True)
+        subprocess.run(["cp", "-aT", "--sparse=never", template, place], check=True)
         scene = cls(place)
         try:
             yield scene
