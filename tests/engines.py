@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ def loop_disk(place: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # an error that a full disk has caused holds on to a connection of the store
         subprocess.run(["umount", place], check=True)
         place.rmdir()
         image.unlink()

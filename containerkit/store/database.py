@@ -234,6 +234,9 @@ class Database:
         try:
             # Used by one thread; which one lets it go last is not known.
             connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+        try:
             connection.row_factory = sqlite3.Row
             # NORMAL: a crash of the machine may lose the last transactions, never the file.
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -243,6 +246,7 @@ class Database:
                     self._ready = True
             return connection
         except sqlite3.Error as error:
+            connection.close()
             raise self._refusal(error) from error
 
     @staticmethod

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from containerkit.errors import NotFound
+from containerkit.errors import NotFound, about
 from containerkit.linux.routes import own_address
 from containerkit.net import etcfiles
 from containerkit.options import Settings
@@ -103,7 +103,8 @@ def write(store: Store, record: ContainerRecord, settings: Settings) -> None:
     """Write the files of a container, as its rows say."""
     endpoints = store.networks.of_container(record.id)
     found = texts(store, record, settings, endpoints)
-    rights.call(_write, configjson.directory(store, record.id), found)
+    with about(f"container {record.name}"):
+        rights.call(_write, configjson.directory(store, record.id), found)
 
 
 def _write(directory: str, found: dict[str, str]) -> None:
