@@ -18,6 +18,7 @@ something to lose; a *case* is an operation, hit once.
 ``case``           a case from beginning to end; the same on a disk that is full
 ``steps``          ``kill -9`` between two operations of a start's plan
 ``__main__``       ``./dev faults``: all of them
+``test_found``     what they have found, each by itself; ``test_times``: clocks set back, a machine switched off
 =================  ==========================================================================
 
 One case, ``commit`` killed at its 20th call::
