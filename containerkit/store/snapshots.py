@@ -184,7 +184,6 @@ class Snapshots:
             InvalidArgument: a file whose name only a whiteout may have.
             InvalidState: a file became shorter while it was read.
         """
-
         from containerkit.layers import writable
 
         layers, exchange = self._beneath(container_id, image), self._exchange(container_id)
