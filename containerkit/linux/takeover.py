@@ -26,17 +26,17 @@ import ctypes
 import os
 import struct
 
-from containerkit.linux.libc import libc, syscall_number
+from containerkit.linux.libc import check, libc, syscall_number
 from containerkit.linux.namespaces import CLONE_INTO_CGROUP, CLONE_PARENT
 
-CLONE_VM, CLONE_VFORK, CLONE_CHILD_SETTID = 0x100, 0x4000, 0x1000000
+CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 # More than ucontext_t takes on any machine, and the head that all of 64 bits have: uc_flags, uc_link, uc_stack.
 _CONTEXT_SIZE, _HEAD = 8192, struct.Struct("QQQi4xQ")
 _STACK_SIZE, _TOP = 65536, 512
 _clone3, _set_tid_address = (ctypes.c_long(syscall_number(name)) for name in ("clone3", "set_tid_address"))
 _syscall, _exit = (ctypes.cast(function, ctypes.c_void_p) for function in (libc.syscall, libc._exit))
-for _name in ("getcontext", "makecontext", "swapcontext"):
-    getattr(libc, _name)  # looked up now, as those in libc.py
+# Looked up now, as those in libc.py. Some C libraries do without (musl).
+_HAS_CONTEXTS = all(hasattr(libc, name) for name in ("getcontext", "makecontext", "swapcontext"))
 
 
 class _Context:
@@ -72,24 +72,31 @@ def take_over(flags: int, cgroup: int | None = None, *, shares_memory: bool = Tr
     Raises:
         OSError: the kernel refuses; the caller is as before.
     """
-    flags |= CLONE_VFORK | CLONE_PARENT | CLONE_CHILD_SETTID
-    if shares_memory:
-        flags |= CLONE_VM
+    flags |= CLONE_PARENT
     if cgroup is not None:
         flags |= CLONE_INTO_CGROUP
+    if shares_memory and _HAS_CONTEXTS:
+        _share(flags, cgroup or 0)
+    elif check(libc.syscall(_clone3, *_arguments(flags, cgroup or 0)), "clone3"):
+        os._exit(0)  # the maker, of memory that is its own
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+
+
+def _share(flags: int, cgroup: int) -> None:
     # At its end the kernel would write 0 where the C library has the number by which its locks know their owner.
     libc.syscall(_set_tid_address, ctypes.c_void_p(None))
-    made = ctypes.c_int(-1)
-    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
-    arguments = struct.pack("11Q", flags, 0, ctypes.addressof(made), 0, 0, 0, 0, 0, 0, 0, cgroup or 0)
-    _small.call(_syscall, _clone3, ctypes.c_char_p(arguments), ctypes.c_long(len(arguments)), then=_large)
+    arguments = _arguments(flags | CLONE_VM | CLONE_VFORK, cgroup)
+    _small.call(_syscall, _clone3, *arguments, then=_large)
     top = _small.stack.raw[-_TOP:]
     ctypes.set_errno(0)
     libc.swapcontext(_large.data, _small.data)
     if number := ctypes.get_errno():
         raise OSError(number, os.strerror(number), "clone3")
-    if made.value < 0:
-        os._exit(0)  # the maker, of memory that is its own
     ctypes.memmove(ctypes.addressof(_small.stack) + _STACK_SIZE - _TOP, top, _TOP)
     _large.call(_exit, ctypes.c_int(0))
-    ctypes.pythonapi.PyOS_AfterFork_Child()
+
+
+def _arguments(flags: int, cgroup: int) -> tuple[ctypes.c_char_p, ctypes.c_long]:
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
+    arguments = struct.pack("11Q", flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, cgroup)
+    return ctypes.c_char_p(arguments), ctypes.c_long(len(arguments))
