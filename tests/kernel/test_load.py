@@ -48,10 +48,7 @@ def test_a_monitor_that_has_nothing_to_write_has_no_database_open(loaded: Engine
     directory = f"/proc/{container._record().monitor}/fd"
 
     def opened() -> bool:
-        try:
-            return any("metadata.db" in os.readlink(f"{directory}/{name}") for name in os.listdir(directory))
-        except FileNotFoundError:
-            return True  # closed between the two looks
+        return any("metadata.db" in os.readlink(f"{directory}/{name}") for name in os.listdir(directory))
 
     deadline = time.monotonic() + 20
     while opened():
