@@ -158,13 +158,6 @@ def allow_descriptors(count: int) -> None:
         )
 
 
-def give_back() -> None:
-    """Give memory that is free back to the kernel, where the C library can: malloc_trim(3)."""
-    trim = getattr(libc, "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 def join_new_keyring() -> None:
     """Leave the session keyring for an empty one without a name: keyctl_join_session_keyring(3)."""
     check(libc.syscall(_long(_keyctl), _long(1), _long(0)), "keyctl")

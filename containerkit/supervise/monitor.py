@@ -48,8 +48,6 @@ from containerkit.supervise.pausing import Holds
 _SETTLED = 0.2
 #: Seconds that those who are attached have to read the rest of the output of a container that has ended.
 _FOR_CLIENTS = 30.0
-#: Seconds after which a container lives on, which many do not.
-_SETTLE = 0.5
 
 
 def run(request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
@@ -228,16 +226,6 @@ class Monitor:
         if self.request.owner is not None:
             self._watch_owner(*self.request.owner)
         self._await_oom()
-        self.loop.after(_SETTLE, self._settle)
-
-    def _settle(self) -> None:
-        """It lives on: what only a start and an end need is given back, and taken again then.
-
-        The kernel looks through all locks of a file for each one that is taken: with every container that runs a
-        connection of its own would make all transactions a little slower.
-        """
-        self.database.close()
-        process.give_back()
 
     def _watch_owner(self, pid: int, started: int) -> None:
         # Not the channel alone: a process that the owner has forked has it, too, and may live on.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from itertools import pairwise
 
 import pytest
@@ -41,21 +39,6 @@ def test_works_go_on_among_others(loaded: Engine) -> None:
     figures = list(among.measure("networks", loaded, 2, 60, times=1))
     assert len(figures) == 1 + 2 * len(among.works(loaded))
     assert next(among.layers(loaded, 3, 60, times=1)).value == 4
-
-
-def test_a_monitor_that_has_nothing_to_write_has_no_database_open(loaded: Engine) -> None:
-    container = loaded.run("load", "sleep 60")
-    directory = f"/proc/{container._record().monitor}/fd"
-
-    def opened() -> bool:
-        return any("metadata.db" in os.readlink(f"{directory}/{name}") for name in os.listdir(directory))
-
-    deadline = time.monotonic() + 20
-    while opened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    container.kill()
-    assert container.exit_code == 137
 
 
 def test_lists_ask_as_many_questions_of_three_as_of_one(loaded: Engine) -> None:
