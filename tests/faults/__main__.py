@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
     chosen = [one for one in OPERATIONS if not names or one.name in names]
     with tempfile.TemporaryDirectory() as directory, Bench.set_up(Path(directory)) as bench:
         faulty = sum([_all_of(bench, operation, kinds, count) for operation in chosen])
+        faulty += sum([_on_a_full_disk(bench, operation) for operation in chosen])
         if not arguments:
             faulty += _between_steps(Path(directory), count)
     return bool(faulty)
@@ -44,6 +45,15 @@ def _all_of(bench: Bench, operation: Operation, kinds: Sequence[Kind], count: in
     print(f"{operation.name:20}", *(f"{cell:26}" for cell in row), flush=True)
     for one in found:
         print(f"  {one}", flush=True)
+    return len(found)
+
+
+def _on_a_full_disk(bench: Bench, operation: Operation) -> int:
+    """How often an operation goes wrong on a disk that is full, or soon will be."""
+    found = [one for free in (0, 32 << 10, 256 << 10) if (one := bench.fill(operation, free)).problems]
+    print(
+        f"{operation.name:20} on a full disk: {len(found)} faults", *(f"  {one}" for one in found), sep="\n", flush=True
+    )
     return len(found)
 
 
