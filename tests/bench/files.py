@@ -22,3 +22,9 @@ def mixed(target: Path, size: int) -> Path:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, copy)
     return target
+
+
+def to_commit(scratch: Path) -> Path:
+    """C1: 100 MB of them below ``scratch``, made when they are not there."""
+    place = scratch / "mixed"
+    return place if place.exists() else mixed(place, 100_000_000)

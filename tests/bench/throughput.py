@@ -1,50 +1,42 @@
-"""N1–N3: bytes a second between containers, and from the host to one, by iperf3, ours beside docker's."""
+"""N1: bytes a second between containers, and from the host to one, by iperf3, ours beside docker's."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 from containerkit import Image
+from tests.bench.bench import Bench
 from tests.bench.ours import Ours
-from tests.bench.peers import HOST, Docker, Peer
+from tests.bench.peers.docker import Docker
+from tests.bench.peers.host import HOST
+from tests.bench.samples import Measurement
 
 _SECONDS = "2"
 _RUNS = 5
 _PORT = "18201"
-TITLES = {
-    "N1": "container to container, one bridge",
-    "N2": "host to container, by its address",
-    "N3": "host to container, by a published port at 127.0.0.1",
-}
 
 
-def measure(ours: Ours, peers: list[Peer], scratch: Path) -> None:
-    """Measure in turns, and print."""
-    docker = next((peer for peer in peers if isinstance(peer, Docker)), None)
-    image = Image.from_host("iperf3", "sleep", tag="iperf", engine=ours.engine)
-    box = image.create("sleep 1")
-    box.export(scratch / "iperf.tar")
-    box.remove()
-    sides: list[_Side] = [_Ours(ours)]
-    if docker is not None:
-        docker.call("import", str(scratch / "iperf.tar"), "iperf")
-        sides.append(_Docker(docker))
+def measure(bench: Bench) -> Iterator[Measurement]:
+    """Each way, in turns."""
+    image = Image.from_host("iperf3", "sleep", tag="iperf", engine=bench.ours.engine)
+    sides: list[_Side] = [_Ours(bench.ours)]
+    for peer in bench.peers:
+        if isinstance(peer, Docker):
+            box = image.create("sleep 1")
+            box.export(bench.scratch / "iperf.tar")
+            box.remove()
+            peer.call("import", str(bench.scratch / "iperf.tar"), "iperf")
+            sides.append(_Docker(peer))
     try:
-        for figure, title in TITLES.items():
+        for id in ("N1", "N1-host", "N1-port"):
             rates: dict[str, list[float]] = {side.name: [] for side in sides}
             for _ in range(_RUNS):
                 for side in sides:
-                    rates[side.name].append(side.rate(figure))
-            print(f"\n{figure}  {title}  ({_RUNS} runs of {_SECONDS} s each)")
-            mine = statistics.median(rates[sides[0].name])
-            for name, values in rates.items():
-                middle = statistics.median(values)
-                ratio = "" if name == sides[0].name else f"   ours {mine / middle:6.2f} ×"
-                print(f"  {name:14} {middle:9.2f} Gbit/s  [{min(values):.2f} … {max(values):.2f}]{ratio}")
+                    rates[side.name].append(side.rate(id))
+            yield bench.measurement(id, rates)
     finally:
         for side in sides:
             side.close()
@@ -67,11 +59,11 @@ class _Side:
     def close(self) -> None:
         raise NotImplementedError
 
-    def rate(self, figure: str) -> float:
+    def rate(self, id: str) -> float:
         """Gbit/s."""
-        target, port = (self.address, "5201") if figure != "N3" else ("127.0.0.1", _PORT)
+        target, port = (self.address, "5201") if id != "N1-port" else ("127.0.0.1", _PORT)
         words = ["iperf3", "-c", target, "-p", port, "-t", _SECONDS, "-J"]
-        if figure == "N1":
+        if id == "N1":
             text = self.in_client(words)
         else:
             text = subprocess.run([*self.host(), *words], check=True, capture_output=True, text=True).stdout

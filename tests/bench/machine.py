@@ -1,0 +1,49 @@
+"""Where and when it is measured, in general words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the measurements.
+
+    ``commit`` ends with ``+`` where the tree had changes; ``load`` is the mean of the last minute before it began:
+    processes that ran or waited.
+    """
+
+    date: str
+    commit: str
+    cores: int
+    kernel: str
+    load: float
+
+    @classmethod
+    def now(cls) -> Run:
+        """One that begins."""
+        kernel = ".".join(os.uname().release.split(".")[:2])  # what comes after it may be somebody's name
+        date = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+        return cls(date, _commit(), len(os.sched_getaffinity(0)), f"Linux {kernel}", round(os.getloadavg()[0], 2))
+
+    def __str__(self) -> str:
+        return f"{self.date}, commit {self.commit}, {self.cores} cores, {self.kernel}, load {self.load:.1f}"
+
+
+def _commit() -> str:
+    name = _git("rev-parse", "--short=10", "HEAD")
+    return f"{name}+" if _git("status", "--porcelain", "--", "containerkit") else name
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", _ROOT, *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
