@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -125,6 +126,13 @@ def test_a_line_of_the_history_says_when_where_what_and_how_much() -> None:
         "is_large": False, "ours": {"median": 10.12, "least": 9.877, "spread": 0, "count": 1},
         "others": {"docker": asdict(SLOW)}, "missing": [],
     }  # fmt: skip
+
+
+def test_a_run_says_where_it_is_from_in_general_words() -> None:
+    run = Run.now()
+    assert re.fullmatch(r"Linux \d+\.\d+", run.kernel) and run.cores >= 1
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", run.date)
+    assert re.fullmatch(r"([0-9a-f]{10,}\+?)?", run.commit), "none where there is no repository"
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", '{"date": 1}'])
