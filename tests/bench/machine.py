@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[2]
 class Run:
     """One run of the measurements.
 
-    ``commit`` ends with ``+`` where the tree had changes; ``load`` is the mean of the last minute before it began:
+    ``commit`` is of the product, and ends with ``+`` where that had changes; ``load`` is the mean of the last minute before it began:
     processes that ran or waited.
     """
 
@@ -37,7 +37,8 @@ class Run:
 
 
 def _commit() -> str:
-    name = _git("rev-parse", "--short=10", "HEAD")
+    """The last one that has changed what is measured."""
+    name = _git("log", "-1", "--format=%h", "--abbrev=10", "--", "containerkit")
     return f"{name}+" if _git("status", "--porcelain", "--", "containerkit") else name
 
 
