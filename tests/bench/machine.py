@@ -15,8 +15,8 @@ _ROOT = Path(__file__).parents[2]
 class Run:
     """One run of the measurements.
 
-    ``commit`` is of the product, and ends with ``+`` where that had changes; ``load`` is the mean of the last minute before it began:
-    processes that ran or waited.
+    ``commit`` is of the product, and ends with ``+`` where that had changes; ``load`` is the mean of the last minute
+    before it began: processes that ran or waited.
     """
 
     date: str
