@@ -27,7 +27,7 @@ class Buildah(Peer):
         unmount(self.scratch / "buildah/root/overlay")
 
     def works(self) -> Mapping[str, Work]:
-        return {"P9": Work(lambda: self._build("--no-cache")), "P10": Work(lambda: self._build())}
+        return {"P9": Work(lambda: self._build("--no-cache")), "P10": Work(self._build)}
 
     def _call(self, *arguments: str) -> str:
         state = self.scratch / "buildah"

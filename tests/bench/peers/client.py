@@ -48,7 +48,7 @@ class Client(Peer, Keeping):
 
     def works(self) -> Mapping[str, Work]:
         return {
-            "P1": Work(lambda: self._true()),
+            "P1": Work(self._true),
             "P2": Work(lambda: self._true(*_NONE)),
             "P3": Work(lambda: self._true("-p", "18080:80")),
             "P4": Work(lambda: self.call("exec", "bench-long", "true")),
@@ -57,7 +57,7 @@ class Client(Peer, Keeping):
             "P7": Work(self._twenty),
             "P8": Work(self._log),
             "P9": Work(lambda: self._build("--no-cache")),
-            "P10": Work(lambda: self._build()),
+            "P10": Work(self._build),
             "C1": Work(lambda: self.call("commit", "bench-long"), before=self._change),
         }
 
