@@ -72,7 +72,7 @@ _ALL = (
     *_volume("P14-1GB", "1 GB", is_large=True),
     Figure("P15", "the 500th start, all go on running, no network", goal=Goal(1.2, FIRST)),
     Figure("P15-bridge", "the same on a bridge network", goal=Goal(1.2, FIRST)),
-    Figure("P15-100", "the 100th start beside the peers, no network", goal=Goal(1.2, FIRST)),
+    Figure("P15-50", "the 50th start beside the peers, no network", goal=Goal(1.2, FIRST)),
     Figure("C1", "commit 100 MB"),
     Figure("N1", "bytes between two containers on a bridge", "Gbit/s", more_is_better=True),
     Figure("N1-host", "bytes from the host to a container's address", "Gbit/s", more_is_better=True),

@@ -14,7 +14,7 @@ _LOOK = 20
 
 
 def measure(bench: Bench) -> Iterator[Measurement]:
-    """Ours alone, up to 500 on each kind of network; up to 100 beside the peers, which take long."""
+    """Ours alone, up to 500 on each kind of network; up to 50 beside the peers, which take long."""
     ours = bench.ours
     for id, network in (("P15", "none"), ("P15-bridge", "bridge")):
         times = _grown(ours, 500, network)
@@ -22,11 +22,11 @@ def measure(bench: Bench) -> Iterator[Measurement]:
     values: dict[str, list[float]] = {side.name: [] for side in bench.keeping}
     for side in bench.keeping:
         with bench.may_miss(side.name, values):
-            times = _grown(side, 100, "none")
+            times = _grown(side, 50, "none")
             values[side.name] = times[-_LOOK:]
             name = FIRST if side is ours else f"{side.name}: {FIRST}"
             values[name] = times[:_LOOK]
-    yield bench.measurement("P15-100", values)
+    yield bench.measurement("P15-50", values)
 
 
 def _grown(side: Keeping, count: int, network: str) -> list[float]:
