@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -76,16 +75,18 @@ def _ours(volume: Volume, out: Path, engine: Engine) -> dict[str, Callable[[], o
     kept: list[Backup] = []
     restored = (f"{volume.name}-restored-{number}" for number in count())
 
+    places: list[str] = []
+
     def anew() -> None:
-        shutil.rmtree(out / "directory", ignore_errors=True)
-        volume.backup(f"{out}/directory/", progress=None)
+        places.append(f"{out}/directory-{len(places)}/")
+        volume.backup(places[-1], progress=None)
 
     return {
         "": lambda: kept.append(volume.backup(out / "ours.tar.zst", progress=None)),
         "-restore": lambda: Volume.restore(kept[-1], next(restored), progress=None, engine=engine),
         "-plain": lambda: volume.backup(out / "ours.tar", compression="none", progress=None),
         "-directory": anew,
-        "-again": lambda: volume.backup(f"{out}/directory/", progress=None),
+        "-again": lambda: volume.backup(places[-1], progress=None),
     }
 
 

