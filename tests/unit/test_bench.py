@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -16,7 +17,7 @@ from tests.bench.bench import Bench
 from tests.bench.figures import FIGURES, Figure, Goal
 from tests.bench.machine import Run
 from tests.bench.samples import Measurement, Samples
-from tests.bench.side import Side, Work
+from tests.bench.side import Keeping, Side, Work
 
 RUN = Run("2026-11-29T19:30Z", "0123456789", 2, "Linux 6.1", 0.5)
 OURS = Samples(10, 9, 1, 15)
@@ -101,6 +102,43 @@ def test_a_figure_that_is_left_out_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 def test_every_id_of_the_table_is_a_figure_and_belongs_to_a_group_that_is_measured() -> None:
     assert [id for id in FIGURES if "-" not in id and id.startswith("P")] == [f"P{n}" for n in range(1, 16)]
     assert {figure.group for figure in FIGURES.values()} == set(groups.GROUPS)
+
+
+class Sleeping(Keeping):
+    """Counts what runs; its containers are kept by this process."""
+
+    def __init__(self, name: str, networks: list[str]) -> None:
+        self.name, self.networks, self.ids = name, networks, set[str]()
+
+    def works(self) -> dict[str, Work]:
+        return {}
+
+    def start(self, network: str) -> str:
+        self.networks.append(network)
+        self.ids.add(id := str(len(self.networks)))
+        return id
+
+    def remove(self, ids: list[str]) -> None:
+        self.ids -= set(ids)
+
+    def keeper(self, id: str) -> int:
+        return os.getpid()
+
+
+def test_growth_is_measured_up_to_500_and_beside_the_peers_up_to_50() -> None:
+    ours, docker = Sleeping("containerkit", []), Sleeping("docker", [])
+    found = list(groups.measured(bench(ours, docker), "P15"))
+    assert [one.figure.id for one in found] == ["P15", "P15-bridge", "P15-50"]
+    assert all(one.limit == 1.2 * one.others["the 1st"].median for one in found)
+    assert set(found[2].others) == {"the 1st", "docker", "docker: the 1st"}
+    assert ours.networks == ["none"] * 500 + ["bridge"] * 500 + ["none"] * 50 and docker.networks == ["none"] * 50
+    assert not ours.ids and not docker.ids
+
+
+def test_memory_is_of_20_that_run_at_the_same_time() -> None:
+    (found,) = groups.measured(bench(ours := Sleeping("containerkit", []), Sleeping("podman", [])), "P12")
+    assert found.ours.count == found.others["podman"].count == 20 and found.ours.median > 1
+    assert len(ours.networks) == 20 and not ours.ids
 
 
 @pytest.mark.parametrize("measurement", [
