@@ -34,6 +34,7 @@ Lists in the environment are separated by commas.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def _member(current: Any, wanted: Any, where: str, name: str) -> Any:
         return getattr(log_options({member: wanted}, f"{where}: log"), member)
     if not isinstance(wanted, str):
         raise _refusal(where, name, "a text", wanted)
-    if name == "bridge_mtu" and wanted and not (wanted.isdigit() and 68 <= int(wanted) <= 65535):
+    if name == "bridge_mtu" and wanted and not (re.fullmatch(r"[0-9]{1,5}", wanted) and 68 <= int(wanted) <= 65535):
         raise _refusal(where, name, "a text with a number of bytes from 68 to 65535", wanted)
     if name in ("build_cache_size", "build_cache_age"):
         (size if name.endswith("size") else duration)(wanted, f"{where}: {name}")

@@ -55,6 +55,17 @@ _WORTH = 0.5
 _LONGEST = manifests.LARGEST // BLOCK * 70 + manifests.MAX_LINE
 
 
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name[:22] + "+0000", "%Y%m%dT%H%M%S.%f%z")
+
+
+def _is_name(name: str) -> bool:
+    """Whether a file can be a backup's: others may lie there."""
+    with contextlib.suppress(ValueError):
+        return name.endswith(_SUFFIX) and _moment(name) is not None
+    return False
+
+
 @frozen
 class Kept:
     """One backup of a directory, by the name of its file."""
@@ -65,7 +76,7 @@ class Kept:
     @property
     def created(self) -> float:
         """Seconds since the epoch."""
-        return datetime.strptime(self.name[:22] + "+0000", "%Y%m%dT%H%M%S.%f%z").timestamp()
+        return _moment(self.name).timestamp()
 
     @property
     def id(self) -> str:
@@ -119,11 +130,11 @@ class Directory:
 
     def _again(self, passphrase: str | None) -> secrecy.Secrecy:
         try:
-            said = json.loads((self.path / MARKER).read_text())
+            said = json.loads((self.path / MARKER).read_bytes())
             known = said.get("format") == _FORMAT
         except FileNotFoundError as error:
             raise NotFound(f"{self.subject}: not a directory of backups") from error
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise InvalidArgument(f"{self.subject}: damaged: {MARKER}") from error
         if not known:
             raise InvalidArgument(f"{self.subject}: of another format than {_FORMAT}")
@@ -151,7 +162,7 @@ class Directory:
         found = []
         for one in volumes:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found += [Kept(one, name) for name in os.listdir(root / one) if name.endswith(_SUFFIX)]
+                found += [Kept(one, name) for name in os.listdir(root / one) if _is_name(name)]
         return sorted(found, key=lambda kept: (kept.name, kept.volume))
 
     def find(self, id: str, volume: str | None = None) -> Kept:

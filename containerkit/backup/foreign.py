@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from containerkit.backup import headers, manifest
-from containerkit.backup.items import BLOCK, CHAR, DIRECTORY, FILE, HARDLINK, ROOT, Item
+from containerkit.backup.items import BLOCK, CHAR, DIRECTORY, FILE, HARDLINK, ROOT, SYMLINK, Item
 from containerkit.backup.manifest import Manifest
 from containerkit.backup.members import Members
 from containerkit.backup.packing import digest_zeros
@@ -62,8 +62,8 @@ class _Scan:
             raise self._refuse(entry.name, "is not a directory, and has the root's name")
         xattrs = {name: value for name, value in entry.xattrs.items() if is_kept(name)}
         item = Item(
-            path, kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, link=entry.link, major=entry.major,
-            minor=entry.minor, xattrs=xattrs,
+            path, kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime,
+            link=entry.link if kind == SYMLINK else "", major=entry.major, minor=entry.minor, xattrs=xattrs,
         )  # fmt: skip
         if kind == HARDLINK:
             item.link, item.xattrs = self._clean(entry.link), {}
@@ -86,6 +86,7 @@ class _Scan:
     def finish(self, strip: int) -> list[Item]:
         """The items in order, with all that has to be between them."""
         found: dict[str, Item] = {}
+        self._imply(ROOT, found)
         for item in self._items.values():
             path = _stripped(item.path, strip)
             if path is None or (path == ROOT and item.kind != DIRECTORY):

@@ -95,16 +95,18 @@ class Members(tar.Reader):
 
     def _map_in_content(self) -> list[int]:
         """Lines of numbers, the first says of how many regions; to the end of a block."""
-        text = b""
-        count = 0
-        while not count or text.count(b"\n") < count:
+        text = bytearray()
+        count = lines = 0
+        while not count or lines < count:
             block = self.read(tar.BLOCK)
-            text += block + (self._exactly_of_content(tar.BLOCK - len(block)) if len(block) < tar.BLOCK else b"")
-            if not count and b"\n" in text:
-                count = 1 + 2 * self._decimal(text.partition(b"\n")[0])
+            block += self._exactly_of_content(tar.BLOCK - len(block)) if 0 < len(block) < tar.BLOCK else b""
+            text += block
+            lines += block.count(b"\n")
+            if not count and lines:
+                count = 1 + 2 * self._decimal(bytes(text.partition(b"\n")[0]))
             if not block or count > 2 * _MAX_REGIONS or len(text) > 50 * _MAX_REGIONS:
                 raise InvalidArgument(f"{self._subject}: the map of a sparse file is damaged")
-        return [self._decimal(line) for line in text.split(b"\n")[1:count]]
+        return [self._decimal(line) for line in bytes(text).split(b"\n")[1:count]]
 
     def _exactly_of_content(self, size: int) -> bytes:
         data = b""

@@ -233,6 +233,9 @@ def unpacked(data: bytes) -> bytes:
         ValueError: it is none.
     """
     try:
+        # What a frame says of its size counts more than the bound.
+        if zstandard.frame_content_size(data) > BLOCK:
+            raise ValueError("larger than a block")
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=BLOCK)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error

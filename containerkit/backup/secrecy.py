@@ -92,9 +92,13 @@ def again(passphrase: str | None, said: dict[str, Any], subject: str) -> Secrecy
         return Secrecy()
     if passphrase is None:
         raise InvalidArgument(f"{subject}: is encrypted: it takes its passphrase")
-    found = Sealed(passphrase, bytes.fromhex(said["salt"]), subject)
     try:
-        found.open(bytes.fromhex(said["proof"]))
+        salt, proof = bytes.fromhex(said["salt"]), bytes.fromhex(said["proof"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgument(f"{subject}: damaged: what it says of its passphrase") from error
+    found = Sealed(passphrase, salt, subject)
+    try:
+        found.open(proof)
     except ValueError as error:
         raise InvalidArgument(f"{subject}: the passphrase is wrong") from error
     return found

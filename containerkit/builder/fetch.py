@@ -54,13 +54,12 @@ def fetch(url: str, workspace: Path, checksum: str = "", deadline: Deadline | No
     Raises:
         NotFound: there is nothing at the URL.
         BuildError: no answer, a refusal, or another content than the checksum's.
-        InvalidArgument: the checksum is none.
+        InvalidArgument: the checksum is none, or the URL.
         Timeout: the deadline has come.
     """
     if checksum and not _CHECKSUM.fullmatch(checksum):
         raise InvalidArgument(f"--checksum={checksum}: expected sha256: and 64 hex digits")
-    if "@" in urlsplit(url).netloc:
-        raise Unsupported(f"source {urlsplit(url).hostname}: a URL with a password (fetch it in a RUN, with a secret)")
+    name = name_of(url)
     deadline = deadline or Deadline()
     path = f"{workspace}/fetched-{secrets.token_hex(4)}"
     try:
@@ -69,8 +68,25 @@ def fetch(url: str, workspace: Path, checksum: str = "", deadline: Deadline | No
         raise BuildError(f"source {url}: {error.message}") from error
     if checksum and digest != checksum:
         raise BuildError(f"source {url}: has digest {digest}, and --checksum={checksum} was asked for")
-    name = posixpath.basename(unquote(urlsplit(url).path))
-    return Fetched(path, name if name not in (".", "..") else "", digest, mtime)
+    return Fetched(path, name, digest, mtime)
+
+
+def name_of(url: str) -> str:
+    """What the file at a URL is called; empty where the URL has no name.
+
+    Raises:
+        InvalidArgument: it is no URL.
+        Unsupported: it has a password.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidArgument(f"source {url[:200]}: not a URL: {error}") from error
+    if "@" in parts.netloc:
+        raise Unsupported(f"source {host}: a URL with a password (fetch it in a RUN, with a secret)")
+    name = posixpath.basename(unquote(parts.path))
+    return "" if name in (".", "..") or "\0" in name else name
 
 
 def _fetch(url: str, path: str, deadline: Deadline) -> tuple[str, int]:

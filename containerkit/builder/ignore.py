@@ -93,13 +93,16 @@ class Ignore:
 
     def _mask(self, directory: str) -> int:
         """The patterns that match it or a directory above, as bits."""
-        found = self._directories.get(directory)
-        if found is None:
-            found = self._mask(directory.rpartition("/")[0])
+        unknown = []
+        while directory not in self._directories:
+            unknown.append(directory)
+            directory = directory.rpartition("/")[0]
+        found = self._directories[directory]
+        for below in reversed(unknown):
             for number, pattern in enumerate(self._patterns):
-                if not found >> number & 1 and pattern.expression.match(directory):
+                if not found >> number & 1 and pattern.expression.match(below):
                     found |= 1 << number
-            self._directories[directory] = found
+            self._directories[below] = found
         return found
 
 

@@ -33,7 +33,7 @@ def steps(record: ImageRecord, said: Mapping[str, str], sizes: Mapping[str, int]
     """
     try:
         found = json.loads(said.get(ANNOTATION, "[]"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for one in found if isinstance(found, list) else ():
         match one:

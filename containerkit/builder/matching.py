@@ -24,6 +24,8 @@ _NAME, _ANY, _DIRECTORIES = "[^/]*", ".*", "(?:.*/)?"
 _WIDE = (_NAME, _ANY, _DIRECTORIES)
 #: So many of them a regular expression tries quickly.
 _FEW = 2
+#: As long as a path can be (linux/limits.h).
+_LONGEST = 4096
 
 
 def clean(path: str) -> str:
@@ -50,6 +52,8 @@ def compiled(pattern: str, *, is_deep: bool = False) -> Expression:
     Raises:
         InvalidArgument: it is no pattern.
     """
+    if len(pattern) > _LONGEST:
+        raise InvalidArgument(f"pattern {pattern[:80]}…: longer than {_LONGEST} characters, and so than any path")
     parts = list(_Reading(pattern, is_deep).parts())
     if sum(part in _WIDE for part in parts) > _FEW:
         return _Places(parts)

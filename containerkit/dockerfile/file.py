@@ -15,6 +15,8 @@ from containerkit.dockerfile.stages import Stage
 from containerkit.errors import InvalidArgument, NotFound, suggestion
 from containerkit.values import frozen
 
+#: Each is looked for among all others.
+_MOST_STAGES = 1000
 _OWN_SYNTAX = ("docker/dockerfile", "docker/dockerfile-upstream")
 
 
@@ -58,7 +60,7 @@ class Dockerfile:
         named = [one for one in self.stages if one.name == target.lower()]
         if named:
             return named[-1]
-        if target.isdigit() and int(target) < len(self.stages):
+        if stages.is_number(target) and int(target) < len(self.stages):
             return self.stages[int(target)]
         names = [one.name for one in self.stages if one.name]
         raise NotFound(f"{self.name}: stage {target}: not there{suggestion(target.lower(), names)}")
@@ -134,6 +136,9 @@ def _whole(
     found: Sequence[Stage], misplaced: Sequence[Instruction], physical: Sequence[str], name: str
 ) -> list[Problem]:
     """What is wrong though each instruction is right."""
+    if len(found) > _MOST_STAGES:
+        where = found[_MOST_STAGES].base.location
+        return [_problem(f"more than {_MOST_STAGES} stages", physical, where)]
     problems = [_problem(f"{one.keyword}: only ARG can stand before the first FROM", physical, one.location)
                 for one in misplaced]  # fmt: skip
     if not found and not misplaced:

@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+
+#: Of a pattern, as an expression has it.
+_ANY = ".*"
 
 
 def removed(value: str, pattern: str, escape: str, modifier: str) -> str:
     """``value`` without what matches at its front (``#``, longest ``##``) or its back (``%``, longest ``%%``)."""
-    is_longest = len(modifier) == 2
-    if modifier.startswith("#"):
-        found = re.match(_expression(pattern, escape, is_greedy=is_longest), value, re.DOTALL)
-        return value[found.end() :] if found else value
-    whole = re.compile(_expression(pattern, escape, is_greedy=True), re.DOTALL)
-    starts = range(len(value) + 1) if is_longest else range(len(value), -1, -1)
-    return next((value[:start] for start in starts if whole.fullmatch(value, start)), value)
+    parts = list(_parts(pattern, escape))
+    is_front = modifier.startswith("#")
+    if not is_front:
+        # Read backwards, the back is a front: to try each place before it would take as long again for each.
+        value, parts = value[::-1], parts[::-1]
+    found = re.match(_expression(parts, is_greedy=len(modifier) == 2), value, re.DOTALL)
+    rest = value[found.end() :] if found else value
+    return rest if is_front else rest[::-1]
 
 
-def replaced(value: str, pattern: str, replacement: str, escape: str, *, every: bool) -> str:
-    """``value`` with the first match of ``pattern``, or each, replaced; an empty pattern matches nothing."""
-    if not pattern:
-        return value
-    parts, at = [], 0
-    for found in re.finditer(_expression(pattern, escape, is_greedy=True), value, re.DOTALL):
+def replaced(value: str, pattern: str, replacement: str, escape: str, *, every: bool) -> Iterator[str]:
+    """The pieces of ``value`` with the first match of ``pattern``, or each, replaced; an empty pattern has none."""
+    at = 0
+    expression = _expression(_parts(pattern, escape), is_greedy=True)
+    for found in re.finditer(expression, value, re.DOTALL) if pattern else ():
         # Of ``*``, what is matched at the end of a match is no second one.
         if found.start() == found.end() and value:
             continue
-        parts += [value[at : found.start()], replacement]
+        yield from (value[at : found.start()], replacement)
         at = found.end()
         if not every:
             break
-    return "".join(parts) + value[at:]
+    yield value[at:]
 
 
-def _expression(pattern: str, escape: str, *, is_greedy: bool) -> str:
-    pieces, characters = [""], iter(pattern)
+def _parts(pattern: str, escape: str) -> Iterator[str]:
+    """Expressions of one character each, or :data:`_ANY`."""
+    characters = iter(pattern)
     for character in characters:
         if character == "*":
-            pieces.append("")
+            yield _ANY
         elif character == escape:
-            pieces[-1] += re.escape(next(characters, ""))
+            yield re.escape(next(characters, ""))
         else:
-            pieces[-1] += "." if character == "?" else re.escape(character)
+            yield "." if character == "?" else re.escape(character)
+
+
+def _expression(parts: Iterable[str], *, is_greedy: bool) -> str:
+    pieces = [""]
+    for part in parts:
+        if part == _ANY:
+            pieces.append("")
+        else:
+            pieces[-1] += part
     first, *rest = pieces
     if not rest:
         return first

@@ -10,6 +10,8 @@ from containerkit.views.text import plain
 
 #: So many lines before and after are shown; of an instruction of many lines, so many; of one line, so many characters.
 _AROUND, _SHOWN, _WIDTH = 2, 6, 160
+#: So many problems a message says.
+_SAID = 50
 
 
 @frozen
@@ -69,8 +71,9 @@ def _cut(line: str) -> str:
 
 
 def failure(problems: Sequence[Problem]) -> BuildError:
-    """The error that says them all."""
-    return BuildError("\n\n".join(map(str, problems)), problems=tuple(problems))
+    """The error that has them all, and says as many as somebody reads."""
+    said = [*map(str, problems[:_SAID]), *([f"and {len(problems) - _SAID} more"] if len(problems) > _SAID else [])]
+    return BuildError("\n\n".join(said), problems=tuple(problems))
 
 
 def shown(text: str) -> str:

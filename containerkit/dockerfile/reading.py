@@ -239,8 +239,9 @@ def _healthcheck(said: _Said) -> Healthcheck:
 
 def _nanoseconds(said: _Said, name: str) -> int:
     text = said.flags.texts.get(name, "")
-    found = round(duration(text, f"--{name}") * 10**9) if text and not text.isdigit() else 0
-    if (text.isdigit() and int(text)) or 0 < found < _MILLISECOND:
+    is_bare = text.isascii() and text.isdigit()
+    found = round(duration(text, f"--{name}") * 10**9) if text and not is_bare else 0
+    if (is_bare and text.strip("0")) or 0 < found < _MILLISECOND:
         raise said.refuse(f"--{name}={text}: expected at least 1ms, with its unit as in 30s or 1m30s")
     return found
 

@@ -30,7 +30,7 @@ from containerkit.oci.image_config import ContainerConfig, History
 _REMARK = re.compile(r"\s+# buildkit\Z")
 _CLASSIC = "/bin/sh -c "
 _NOTHING = re.compile(r"#\(nop\)\s*")
-_ARGS = re.compile(r"\|(\d+) ")
+_ARGS = re.compile(r"\|([0-9]{1,6}) ")
 #: Whose last value the config has, and on which no RUN depends.
 _OF_CONFIG = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "VOLUME")
 

@@ -13,6 +13,9 @@ from containerkit.errors import InvalidArgument
 from containerkit.options.values import signal_number
 from containerkit.values import frozen
 
+#: There are as many of each protocol; who names more names them again and again.
+_MOST_PORTS = 3 * 65535
+
 
 @frozen
 class _Equations(Instruction):
@@ -88,7 +91,13 @@ class Expose(Instruction):
         # The one instruction in which a value can be several words.
         try:
             words = [one for word in self.ports for one in shell.expand_words(word, variables, self.escape)]
-            found = dict.fromkeys(port for word in words for port in ports.parse(word))
+            found: dict[str, None] = {}
+            count = 0
+            for word in words:
+                found.update(dict.fromkeys(said := ports.parse(word)))
+                count += len(said)
+                if count > _MOST_PORTS:
+                    raise InvalidArgument(f"more than {_MOST_PORTS} ports")
         except InvalidArgument as error:
             raise InvalidArgument(f"EXPOSE: {error.message}") from error
         return replace(self, ports=tuple(found))

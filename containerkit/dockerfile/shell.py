@@ -28,6 +28,8 @@ Piece = tuple[str, bool]
 
 _NAME = re.compile(r"[^\W\d]\w*|\d+|[@*#?\-$!]")
 _DEEPEST = 50
+#: Characters that the variables of one text may come to: each can be many times the one before it.
+_LARGEST = 1 << 24
 
 
 def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
@@ -109,6 +111,7 @@ class _Reader:
     refuses: bool = True
     at: int = 0
     depth: int = 0
+    size: int = 0
     absent: list[str] = field(default_factory=list)
 
     def until(self, end: str, *, raw: bool = False) -> list[Piece]:
@@ -194,7 +197,13 @@ class _Reader:
     def _value(self, name: str) -> str:
         if name not in self.variables:
             self.absent.append(name)
-        return self.variables.get(name, "")
+        return self._counted(self.variables.get(name, ""))
+
+    def _counted(self, value: str) -> str:
+        self.size += len(value)
+        if self.size > _LARGEST:
+            raise InvalidArgument(f"its variables come to more than {_LARGEST} characters")
+        return value
 
     def _braced(self) -> str:
         name = self._name()
@@ -220,7 +229,7 @@ class _Reader:
         if modifier.endswith("+"):
             return word if is_there else ""
         if is_there:
-            return value or ""
+            return self._counted(value or "")
         if modifier.endswith("?"):
             if self.refuses:
                 raise InvalidArgument(f"variable {name}: {word or 'not set, and the file requires it'}")
@@ -233,5 +242,7 @@ class _Reader:
             modifier += self._next()
         if modifier.startswith("/"):
             pattern = _joined(self.until("/", raw=True))
-            return replaced(value, pattern, _joined(self.until("}")), self.escape, every=modifier == "//")
+            replacement = _joined(self.until("}"))
+            pieces = replaced(value, pattern, replacement, self.escape, every=modifier == "//")
+            return "".join(map(self._counted, pieces))
         return removed(value, _joined(self.until("}", raw=True)), self.escape, modifier)

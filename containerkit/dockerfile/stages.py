@@ -72,13 +72,18 @@ def _before(stage: Stage, name: str, stages: Sequence[Stage]) -> Stage | None:
     return next((stages[index] for index in indexes if name and stages[index].name == name), None)
 
 
+def is_number(text: str) -> bool:
+    """Whether it counts stages, and is not the name of one, or of an image."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def source_of(origin: str, user: Stage, stages: Sequence[Stage]) -> Stage | None:
     """The stage that ``origin`` in ``user`` means; None where it is an image or a context.
 
     Raises:
         InvalidArgument: a number that no stage has, or the stage itself.
     """
-    if origin.isdigit():
+    if is_number(origin):
         if int(origin) >= len(stages):
             raise InvalidArgument(f"stage {origin}: not there (there are {len(stages)}, counted from 0)")
         found: Stage | None = stages[int(origin)]

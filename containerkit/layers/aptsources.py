@@ -57,7 +57,7 @@ def of_machine(etc: Path = Path("/etc/apt")) -> list[Source]:
 
 def _of_line(line: str) -> Source | None:
     """``deb [option=value …] URI suite component …``"""
-    entry = re.fullmatch(r"\s*deb\s+(?:\[([^\]]*)\]\s*)?([^#]*?)\s*(?:#.*)?", line)
+    entry = re.fullmatch(r"deb\s+(?:\[([^\]]*)\]\s*)?([^#]*)(?:#.*)?", line.strip())
     words = entry[2].split() if entry is not None else []
     if entry is None or len(words) < 2:
         return None

@@ -15,6 +15,8 @@ from containerkit.values import frozen
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_RPATH, _DT_RUNPATH = 1, 5, 15, 29
+#: Of a path, or several in one text.
+_LONGEST = 1 << 16
 
 
 @frozen
@@ -40,7 +42,7 @@ def read(path: str) -> Elf | None:
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
             try:
                 return _parse(data)
-            except (struct.error, IndexError, ValueError):
+            except (struct.error, IndexError, ValueError, OverflowError):
                 return None
 
 
@@ -58,11 +60,11 @@ def _parse(data: mmap.mmap) -> Elf:
     (machine,) = struct.unpack_from(order + "H", data, 18)
     segments = list(_segments(data, order, wide))
     interpreter, dynamic = "", []
-    for segment in segments:
-        if segment.type == _PT_INTERP:
-            interpreter = _string(data, segment.offset)
-        elif segment.type == _PT_DYNAMIC:
-            dynamic = _dynamic(data, order + ("qQ" if wide else "iI"), segment)
+    of = {segment.type: segment for segment in reversed(segments)}  # the first of each type
+    if _PT_INTERP in of:
+        interpreter = _string(data, of[_PT_INTERP].offset)
+    if _PT_DYNAMIC in of:
+        dynamic = _dynamic(data, order + ("qQ" if wide else "iI"), of[_PT_DYNAMIC])
     strings = next((_file_offset(segments, value) for tag, value in dynamic if tag == _DT_STRTAB), 0)
 
     def named(wanted: int) -> tuple[str, ...]:
@@ -95,8 +97,11 @@ def _file_offset(segments: list[_Segment], address: int) -> int:
     raise ValueError(address)
 
 
-def _string(data: mmap.mmap, at: int) -> str:
-    return os.fsdecode(data[at : data.find(b"\0", at)])
+def _string(data: mmap.mmap | bytes, at: int) -> str:
+    end = data.find(b"\0", at, at + _LONGEST)
+    if end < 0:
+        raise ValueError("a text without an end")
+    return os.fsdecode(data[at:end])
 
 
 def _split(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -162,15 +167,14 @@ def _cache_entries(path: str = "/etc/ld.so.cache") -> Iterator[tuple[str, list[s
     if start < 0:
         return
     found: dict[str, list[str]] = {}
-    (count,) = struct.unpack_from("=I", data, start + 20)
-    for index in range(count):
-        _, key, value, _, capabilities = struct.unpack_from("=iIIIQ", data, start + 48 + 24 * index)
-        # Variants for newer processors are left: the image may run on another machine.
-        if capabilities == 0:
-            name, where = (_text(data, start + at) for at in (key, value))
-            found.setdefault(name, []).append(where)
+    try:
+        (count,) = struct.unpack_from("=I", data, start + 20)
+        for index in range(count):
+            _, key, value, _, capabilities = struct.unpack_from("=iIIIQ", data, start + 48 + 24 * index)
+            # Variants for newer processors are left: the image may run on another machine.
+            if capabilities == 0:
+                name, where = (_string(data, start + at) for at in (key, value))
+                found.setdefault(name, []).append(where)
+    except (struct.error, ValueError):
+        pass  # it is damaged from there on
     yield from found.items()
-
-
-def _text(data: bytes, at: int) -> str:
-    return os.fsdecode(data[at : data.index(b"\0", at)])

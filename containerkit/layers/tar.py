@@ -39,11 +39,15 @@ _IDS, _MAJORS, _MINORS, _XATTR_NAME, _XATTR_VALUE = 2**32 - 1, 1 << 12, 1 << 20,
 _TIMES = range(-62_135_596_800, 253_402_300_800)
 
 
+#: What may be said of all entries, in bytes: it is looked at for each of them.
+_GLOBALS = 8192
+
+
 @frozen
 class Limits:
     """Bounds on what a stranger's archive may ask for; sizes in bytes.
 
-    ``header`` is what may be said of one entry, or of all.
+    ``header`` is what may be said of one entry.
     """
 
     total: int = 1 << 38
@@ -165,8 +169,8 @@ class Reader:
             records.update(self._pax(data))
         elif entry.kind == b"g":
             self._globals.update(self._pax(data))
-            if sum(len(key) + len(value) for key, value in self._globals.items()) > self._limits.header:
-                raise InvalidArgument(f"{self._subject}: global headers of more than {self._limits.header} bytes")
+            if sum(len(key) + len(value) for key, value in self._globals.items()) > _GLOBALS:
+                raise InvalidArgument(f"{self._subject}: global headers of more than {_GLOBALS} bytes")
         else:
             records["path" if entry.kind == b"L" else "linkpath"] = data.rstrip(b"\0")
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from containerkit.errors import InvalidArgument, suggestion
+from containerkit.linux.files import kernel_lines
 from containerkit.linux.libc import check, libc
 from containerkit.values import frozen
 
@@ -98,8 +99,7 @@ def read(pid: int | str = "self") -> CapabilitySets:
     Raises:
         OSError: no such process.
     """
-    with open(f"/proc/{pid}/status") as file:
-        fields = dict(line.partition(":")[::2] for line in file)
+    fields = dict(line.partition(":")[::2] for line in kernel_lines(f"/proc/{pid}/status"))
     inheritable, permitted, effective, bounding, ambient = (
         names(int(fields[key], 16)) for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
     )

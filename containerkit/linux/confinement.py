@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 from functools import cache
 
@@ -14,7 +15,9 @@ from containerkit.linux import mounts, process
 from containerkit.linux import namespaces as ns
 
 Map = list[tuple[int, int, int]]
-_EVERYBODY = "0          0 4294967295"
+_EVERYBODY_COUNT = 2**32 - 1
+_EVERYBODY = f"0          0 {_EVERYBODY_COUNT}"
+_RANGE = re.compile(r"([^:]*):([0-9]{1,10}):([0-9]{1,10})")
 
 
 @cache
@@ -66,15 +69,12 @@ def _own_names(uid: int) -> tuple[str, ...]:
 def ranges(path: str, owners: tuple[str, ...]) -> list[tuple[int, int]]:
     """First id and count of each range that one of ``owners`` has in a file as subuid(5) describes it."""
     try:
-        with open(path) as file:
-            rows = [line.strip().split(":") for line in file]
+        with open(path, errors="surrogateescape") as file:
+            found = [_RANGE.fullmatch(line.strip()) for line in file]
     except OSError:
         return []
-    return [
-        (int(row[1]), int(row[2]))
-        for row in rows
-        if len(row) == 3 and row[0] in owners and row[1].isdigit() and row[2].isdigit()
-    ]
+    ranges = [(int(row[2]), int(row[3])) for row in found if row is not None and row[1] in owners]
+    return [(first, count) for first, count in ranges if count and first + count <= _EVERYBODY_COUNT]
 
 
 def _helper(name: str) -> str:

@@ -27,6 +27,16 @@ _PIECE = 1 << 26
 _IN_MEMORY = (0x01021994, 0x858458F6)
 
 
+def kernel_lines(path: str) -> list[str]:
+    """The lines of a file of procfs, without their ends. Names in it may have any bytes but that of a line's end.
+
+    Raises:
+        OSError: it is not there, or not to be read.
+    """
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return [line.rstrip("\n") for line in file]
+
+
 def exchange(one: str, other: str) -> None:
     """renameat2(2) with RENAME_EXCHANGE: each gets the other's name, at one moment.
 

@@ -11,6 +11,7 @@ import errno
 import os
 import re
 
+from containerkit.linux.files import kernel_lines
 from containerkit.linux.namespaces import KINDS
 from containerkit.values import frozen
 
@@ -87,7 +88,7 @@ def id_map(pid: int | str, kind: str) -> tuple[tuple[int, int, int], ...]:
 
 def links(pid: int | str) -> list[str]:
     """The names of the links in its network namespace."""
-    return [line.partition(":")[0].strip() for line in _lines(pid, "net/dev")[2:]]
+    return [line.partition(":")[0].lstrip(" ") for line in _lines(pid, "net/dev")[2:]]
 
 
 def command(pid: int | str) -> str:
@@ -98,9 +99,7 @@ def command(pid: int | str) -> str:
 
 def _lines(pid: int | str, name: str) -> list[str]:
     try:
-        # A mount may have any bytes in its path.
-        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            return [line.rstrip("\n") for line in file]
+        return kernel_lines(f"/proc/{pid}/{name}")
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -97,7 +97,7 @@ def network_bytes(pid: int | None) -> tuple[int, int]:
 
 def network_counters(pid: int | None) -> dict[str, list[int]]:
     """Link, all but loopback → what is counted of it, in the order of proc_pid_net(5)."""
-    return {name.decode(): [*map(int, counters.split())] for name, counters in _links(pid) if name != b"lo"}
+    return {os.fsdecode(name): [*map(int, counters.split())] for name, counters in _links(pid) if name != b"lo"}
 
 
 def _links(pid: int | None) -> Iterator[tuple[bytes, bytes]]:
@@ -109,6 +109,7 @@ def _links(pid: int | None) -> Iterator[tuple[bytes, bytes]]:
             text += part
     finally:
         os.close(descriptor)
-    for line in text.splitlines()[2:]:
-        name, _, counters = line.partition(b":")
-        yield name.strip(), counters
+    # A name may have any bytes but a line's end: of white space, only the blanks before it are not its own.
+    for line in text.split(b"\n")[2:-1]:
+        name, _, counters = line.lstrip(b" ").partition(b":")
+        yield name, counters

@@ -23,7 +23,7 @@ Reader = Callable[[Any, str], Any]
 
 #: Longer lists are nobody's but a stranger's who wants our memory: an object here takes a hundred times its text.
 _MOST = 100_000
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -53,8 +53,10 @@ def decode(cls: type[T], data: Any, where: str) -> T:
 def loads(cls: type[T], text: str | bytes, where: str) -> T:
     """As :func:`decode`, from JSON text."""
     try:
+        # Not by json itself: it would guess at the encoding, and take halves of characters.
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         found = json.loads(text)
-        if _SURROGATE.search(text if isinstance(text, bytes) else text.encode()):
+        if _SURROGATE.search(text):
             json.dumps(found, ensure_ascii=False).encode()  # half a character is an error
         return decode(cls, found, where)
     except RecursionError as error:

@@ -72,7 +72,9 @@ class Reference:
         if self.domain != DEFAULT_DOMAIN:
             return self.full
         short = self.path.removeprefix(OFFICIAL)
-        return (self.path if "/" in short else short) + self._rest
+        found = self.path if "/" in short else short
+        # A path may begin like a domain: then it is none without its own.
+        return (found if _split(found) == (self.domain, self.path) else self.name) + self._rest
 
     @property
     def _rest(self) -> str:

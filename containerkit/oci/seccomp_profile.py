@@ -6,6 +6,7 @@ besides). A profile in the specification's own form passes through as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from containerkit.errors import InvalidArgument
@@ -101,7 +102,7 @@ def _applies(rule: _Rule, held: frozenset[str], machine: str, kernel: tuple[int,
 
 
 def _version(text: str, where: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()):
-        raise InvalidArgument(f"{where}: minKernel {text!r}: expected a version such as 4.8")
-    return int(major), int(minor)
+    found = re.fullmatch(r"([0-9]{1,5})\.([0-9]{1,5})", text)
+    if found is None:
+        raise InvalidArgument(f"{where}: minKernel {text[:40]!r}: expected a version such as 4.8")
+    return int(found[1]), int(found[2])

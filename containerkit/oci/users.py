@@ -9,6 +9,8 @@ from containerkit.errors import InvalidArgument
 from containerkit.values import frozen
 
 _MAX_ID = 2**31 - 1
+#: The last number but one: that one means "no change".
+_NOBODY = 2**32 - 2
 
 
 @frozen
@@ -56,13 +58,14 @@ def resolve(user: str, passwd: str, group: str, group_add: tuple[str, ...] = ())
 
 
 def _rows(text: str, width: int) -> list[list[str]]:
-    rows = [line.strip().split(":") for line in text.splitlines()]
-    return [row for row in rows if len(row) >= width and _is_number(row[2])]
+    # Not splitlines(): a form feed ends no line here.
+    rows = [line.strip().split(":") for line in text.split("\n")]
+    return [row for row in rows if len(row) >= width and _is_id(row[2])]
 
 
 def _passwd_entry(name: str, passwd: str) -> list[str] | None:
     # A name that looks like a number is first a name, as in docker; then the row of that uid gives group and home.
-    rows = [row for row in _rows(passwd, 4) if _is_number(row[3])]
+    rows = [row for row in _rows(passwd, 4) if _is_id(row[3])]
     for column in (0, 2):
         for row in rows:
             if row[column] == name:
@@ -84,7 +87,12 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def _is_id(text: str) -> bool:
+    """Whether it is one that the kernel knows: a row with another is none."""
+    return _is_number(text) and len(text) <= 10 and int(text) <= _NOBODY
+
+
 def _number(kind: str, text: str) -> int:
-    if int(text) > _MAX_ID:
+    if len(text) > 10 or int(text) > _MAX_ID:
         raise InvalidArgument(f"{kind} {text}: out of range; the largest is {_MAX_ID}")
     return int(text)

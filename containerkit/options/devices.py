@@ -18,7 +18,7 @@ class DeviceMapping(NamedTuple):
     access: str = "rwm"
 
 
-_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})")
+_RULE = re.compile(r"([abc]) ([0-9]{1,10}|\*):([0-9]{1,10}|\*) ([rwm]{1,3})")
 
 
 def devices(value: Any, option: str) -> tuple[DeviceMapping, ...]:

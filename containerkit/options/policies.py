@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ class RestartPolicy(NamedTuple):
 
 
 _POLICIES = ("no", "on-failure", "always", "unless-stopped")
+_RETRIES = re.compile(r"[0-9]{0,9}")
 
 
 def restart_policy(value: Any, option: str) -> RestartPolicy:
@@ -33,7 +35,7 @@ def restart_policy(value: Any, option: str) -> RestartPolicy:
         name, retries = str(value.get("Name", "")), str(value.get("MaximumRetryCount", 0))
     else:
         name, _, retries = str(value).partition(":")
-    if name not in _POLICIES or (retries and not retries.isdecimal()) or (name != "on-failure" and retries.strip("0")):
+    if name not in _POLICIES or not _RETRIES.fullmatch(retries) or (name != "on-failure" and retries.strip("0")):
         raise InvalidArgument(f"{option} {value!r}: expected no, on-failure, on-failure:N, always or unless-stopped")
     return RestartPolicy(name, int(retries or 0))
 
@@ -124,7 +126,7 @@ def log_options(value: Any, option: str) -> LogOptions:
     files = str(given.get("max_file", LogOptions().max_file))
     if size != -1 and size < _LEAST:
         raise InvalidArgument(f"{option} max_size {size}: at least {_LEAST} bytes, or -1 for no bound")
-    if not files.isdecimal() or not 1 <= int(files) <= 1000:
+    if not re.fullmatch(r"[0-9]{1,4}", files) or not 1 <= int(files) <= 1000:
         raise InvalidArgument(f"{option} max_file {files}: expected a whole number from 1 to 1000")
     return LogOptions(size, int(files))
 

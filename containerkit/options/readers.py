@@ -18,7 +18,7 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
 def env_file(path: str | Path) -> tuple[str, ...]:
     try:
         lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InvalidArgument(f"env_file {path}: {error}") from error
     return environment(
         [line for line in lines if line.strip() and not line.lstrip().startswith("#")], f"env_file {path}"
@@ -100,7 +100,7 @@ def _ulimits(value: Any, option: str) -> dict[str, tuple[int, int]]:
     found = {}
     for name, limit in value.items():
         pair = tuple(limit) if isinstance(limit, Sequence) and not isinstance(limit, str) else (limit, limit)
-        if len(pair) != 2 or not all(isinstance(item, int) and item >= -1 for item in pair):
+        if len(pair) != 2 or not all(isinstance(item, int) and -1 <= item < 2**63 for item in pair):
             raise InvalidArgument(f"{option} {name}: {limit!r}: expected a whole number or (soft, hard), -1 for none")
         found[str(name)] = (pair[0], pair[1])
     return found
@@ -118,9 +118,11 @@ def _ulimit(text: str, option: str) -> tuple[str, tuple[int, ...]]:
 
 def _tmpfs(value: Any, option: str) -> dict[str, str]:
     found = dict(value) if isinstance(value, Mapping) else dict.fromkeys(values.texts(value, option), "")
-    for path in found:
-        if not path.startswith("/"):
+    for path, words in found.items():
+        if not isinstance(path, str) or not path.startswith("/"):
             raise InvalidArgument(f"{option} {path!r}: must be an absolute path")
+        if not isinstance(words, str):
+            raise InvalidArgument(f'{option} {path}: {words!r}: expected options like "size=64m"')
     return found
 
 
@@ -156,7 +158,7 @@ def _one_of(*words: str) -> Callable[[Any, str], str]:
 def _class_id(value: Any, option: str) -> int:
     try:
         number = int(value, 0) if isinstance(value, str) else int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1
     if not 0 <= number < 2**32:
         raise InvalidArgument(f"{option} {value!r}: expected a number below 2**32, as 0x100001 for tc's class 10:1")
@@ -172,7 +174,7 @@ def _user(value: Any, option: str) -> str:
 
 def _cpuset(value: Any, option: str) -> str:
     text = _text(value, option)
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+    if not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*", text):
         raise InvalidArgument(f'{option} {text!r}: write numbers and ranges, as "0-2,7"')
     return text
 

@@ -22,10 +22,12 @@ Size = int | str
 Duration = float | str
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_SIGNAL = re.compile(r"(?:SIG)?(RTMIN|RTMAX|[A-Z][A-Z0-9]*)([+-]\d+)?|(\d+)")
+_DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)(ns|us|µs|ms|s|m|h)")
+#: What the kernel counts in: 63 bits of bytes; seconds of a hundred years.
+_LARGEST, _LONGEST = 2**63 - 1, 100 * 366 * 86400
+_SIGNAL = re.compile(r"(?:SIG)?(RTMIN|RTMAX|[A-Z][A-Z0-9]*)([+-][0-9]{1,3})?|([0-9]{1,3})")
 #: Words that are an operator to a shell.
 _OF_SHELLS = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1"})
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -38,14 +40,16 @@ def size(value: Size, option: str = "size") -> int:
         InvalidArgument: not a size.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    text = str(value).strip()
-    if text == "-1":
+        found = value
+    elif (text := str(value).strip()) == "-1":
         return -1
-    match = _SIZE.fullmatch(text)
-    if match is None:
+    elif match := _SIZE.fullmatch(text):
+        found = int(float(match[1]) * _UNITS[match[2].lower()])
+    else:
         raise InvalidArgument(f'{option} {value!r}: not a size; write bytes, or a number with b, k, m or g as in "64m"')
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    if abs(found) > _LARGEST:
+        raise InvalidArgument(f"{option}: more bytes than there can be ({_LARGEST})")
+    return found
 
 
 def duration(value: Duration, option: str = "duration") -> float:
@@ -55,7 +59,7 @@ def duration(value: Duration, option: str = "duration") -> float:
         InvalidArgument: not a duration, or negative.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if abs(value) <= _LONGEST else -1.0
     else:
         text = str(value).strip()
         parts = _DURATION.findall(text)
@@ -64,8 +68,8 @@ def duration(value: Duration, option: str = "duration") -> float:
                 f'{option} {value!r}: not a duration; write seconds, or a text like "1m30s" or "300ms"'
             )
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if not seconds >= 0:
-        raise InvalidArgument(f"{option} {value!r}: cannot be negative")
+    if not 0 <= seconds <= _LONGEST:
+        raise InvalidArgument(f"{option} {value!r}: cannot be negative, nor longer than a hundred years")
     return seconds
 
 

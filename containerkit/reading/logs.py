@@ -25,7 +25,9 @@ class Selection:
 
     def __post_init__(self) -> None:
         for name, moment in (("since", self.since), ("until", self.until)):
-            if moment is not None and not isinstance(moment, (datetime, int, float)):
+            if moment is not None and not (
+                isinstance(moment, datetime) or (isinstance(moment, (int, float)) and abs(moment) < 2**40)
+            ):
                 raise InvalidArgument(f"{name} {moment!r}: expected a datetime or epoch seconds")
         if self.tail is not None and (not isinstance(self.tail, int) or self.tail < 0):
             raise InvalidArgument(f"tail {self.tail!r}: expected a number of lines")

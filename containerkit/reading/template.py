@@ -13,8 +13,6 @@ from typing import Any
 
 from containerkit.errors import InvalidArgument
 
-_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-
 
 def render(template: str, data: Mapping[str, Any]) -> str:
     """``template`` with its actions replaced by what they say of ``data``.
@@ -23,7 +21,10 @@ def render(template: str, data: Mapping[str, Any]) -> str:
         InvalidArgument: an action that is not known, or a field that is not there.
     """
     tokens = iter(_tokens(template))
-    text, ended = _block(tokens, data, data, template)
+    try:
+        text, ended = _block(tokens, data, data, template)
+    except RecursionError as error:
+        raise InvalidArgument(f"format {template[:80]!r}…: nested too deeply") from error
     if ended:
         raise InvalidArgument(f"format {template!r}: {{{{{ended}}}}} without a beginning")
     return text
@@ -31,14 +32,14 @@ def render(template: str, data: Mapping[str, Any]) -> str:
 
 def _tokens(template: str) -> list[tuple[str, str]]:
     tokens, position = [], 0
-    for found in _ACTION.finditer(template):
-        tokens.append(("text", template[position : found.start()]))
-        tokens.append(("action", found[1]))
-        position = found.end()
-    rest = template[position:]
-    if "{{" in rest:
-        raise InvalidArgument(f"format {template!r}: an action without an end")
-    return [*tokens, ("text", rest)]
+    while (start := template.find("{{", position)) >= 0:
+        end = template.find("}}", start + 2)
+        if end < 0:
+            raise InvalidArgument(f"format {template!r}: an action without an end")
+        tokens.append(("text", template[position:start]))
+        tokens.append(("action", template[start + 2 : end].removeprefix("-").removesuffix("-").strip()))
+        position = end + 2
+    return [*tokens, ("text", template[position:])]
 
 
 def _block(tokens: Iterator[tuple[str, str]], dot: Any, root: Any, template: str) -> tuple[str, str]:
@@ -65,8 +66,9 @@ def _branch(word: str, value: Any, tokens: Iterator[tuple[str, str]], dot: Any, 
     if ended == "else":
         other, ended = _take(tokens, template)
     if word == "range":
-        elements = list(value.values()) if isinstance(value, Mapping) else list(value or ())
-        dots = elements
+        dots = list(value.values()) if isinstance(value, Mapping) else value or []
+        if not isinstance(dots, (list, tuple)):
+            raise InvalidArgument(f"format {template!r}: range: not over {_show(value)[:40]}")
     else:
         dots = [] if not value else [value if word == "with" else dot]
     if not dots:
@@ -107,14 +109,14 @@ def _call(words: list[str], piped: tuple[Any, ...], dot: Any, root: Any, templat
     arguments = [_operand(word, dot, root, template) for word in rest]
     try:
         return _FUNCTIONS[name](*arguments, *piped)
-    except (TypeError, LookupError, ValueError) as error:
+    except (TypeError, LookupError, ValueError, AttributeError) as error:
         raise InvalidArgument(f"format {template!r}: {name}: {error}") from error
 
 
 def _operand(word: str, dot: Any, root: Any, template: str) -> Any:
     if word[:1] in ('"', "`") and len(word) > 1:
         return word[1:-1]
-    if word.lstrip("-").isdecimal():
+    if re.fullmatch(r"-?[0-9]{1,18}", word):
         return int(word)
     if not word.startswith((".", "$")):
         raise InvalidArgument(f"format {template!r}: {word!r}: expected a field like .State.Pid")

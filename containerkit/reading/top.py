@@ -7,6 +7,7 @@ import pwd
 from datetime import datetime, timezone
 from functools import lru_cache
 
+from containerkit.linux import procfs
 from containerkit.linux.cgroups import Cgroup
 from containerkit.values import frozen
 
@@ -84,11 +85,7 @@ def _process(pid: int) -> ProcessInfo | None:
 
 
 def _container_pid(pid: int) -> int:
-    with open(f"/proc/{pid}/status", errors="replace") as file:
-        for line in file:
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return pid
+    return int(procfs.status(pid).get("NSpid", str(pid)).split()[-1])
 
 
 @lru_cache(maxsize=1)

@@ -124,7 +124,13 @@ class Api:
                 found = response.json(_LIST_LIMIT)
                 names = found.get(member) if isinstance(found, dict) else None
                 yield from (name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-                following = _NEXT.search(response.headers.get("Link", "")[:4096])
+                following = next_page(response.headers.get("Link", ""))
                 if following is None:
                     return
-                url = self.transport.way(response.url, following[1], f"{where}: continues")
+                url = self.transport.way(response.url, following, f"{where}: continues")
+
+
+def next_page(header: str) -> str | None:
+    """Where a Link header (RFC 8288) says that the next part of a list is."""
+    found = _NEXT.search(header[:4096])
+    return None if found is None else found[1]

@@ -30,6 +30,15 @@ def get(helper: str, server: str) -> tuple[str, str] | None:
         said = _ask(helper, "get", server)
     except NotFound:
         return None
+    return read(said, helper, server)
+
+
+def read(said: str, helper: str, server: str) -> tuple[str, str]:
+    """The user name and the secret that a helper's answer has.
+
+    Raises:
+        RegistryError: it is none.
+    """
     try:
         answer = json.loads(said)
         user, secret = answer["Username"], answer["Secret"]

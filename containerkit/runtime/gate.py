@@ -20,11 +20,12 @@ import os
 import select
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from containerkit.errors import RuntimeFailure
 
 GO = b"go"
+_VIEW = {"hostname": str, "pid": int, "uid": int, "gid": int, "directory": str}
 _T = TypeVar("_T")
 
 
@@ -102,6 +103,22 @@ class Gate:
             os.write(self.descriptor, json.dumps({"cost": cost, "view": view}).encode())
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next read says so
+
+
+def read(data: bytes) -> tuple[int | None, dict[str, Any]]:
+    """An arrival: what the last operation cost, and the view.
+
+    Raises:
+        RuntimeFailure: it is none.
+    """
+    try:
+        said = json.loads(data)
+        cost, view = said["cost"], said["view"]
+        if isinstance(cost, int | None) and all(isinstance(view[name], kind) for name, kind in _VIEW.items()):
+            return cost, view
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise RuntimeFailure("gate: who arrives says what is no message")
 
 
 def given_up() -> RuntimeFailure:

@@ -42,6 +42,12 @@ from containerkit.errors import RuntimeFailure
 MAPPED, HOOKED, START, DETACHED = b"mapped", b"hooked", b"start", b"detached"
 _LIMIT = 65536
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+#: What the init says, and before it the understudy: kind → members.
+_MEMBERS: dict[Any, dict[str, Any]] = {
+    "network": {}, "hooks": {}, "console": {}, "ready": {}, "seccomp": {}, "executing": {"costs": list},
+    "failed": {"text": str, "errno": int | None, "exit_code": int},
+    "done": {}, "refused": {"errno": int, "text": str, "file": str | None},
+}  # fmt: skip
 
 
 def send(channel: int, kind: str, **members: Any) -> None:
@@ -57,7 +63,11 @@ def send_descriptor(channel: int, kind: str, descriptor: int) -> None:
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:
-    """The parent's next message and the descriptor that came with it; None at the end of file."""
+    """The parent's next message and the descriptor that came with it; None at the end of file.
+
+    Raises:
+        RuntimeFailure: it is none.
+    """
     try:
         data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
@@ -67,7 +77,17 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:
     for _, kind, payload in ancillary:
         if kind == socket.SCM_RIGHTS:
             descriptor = array.array("i", payload)[0]
-    return (json.loads(data) if data else None), descriptor
+    return (_read(data) if data else None), descriptor
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    try:
+        message: dict[str, Any] = json.loads(data)
+        if all(isinstance(message[name], kind) for name, kind in _MEMBERS[message.get("kind")].items()):
+            return message
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise RuntimeFailure("init: says what is no message")
 
 
 def receive_from(channel: socket.socket) -> tuple[dict[str, Any] | None, int]:
@@ -77,7 +97,7 @@ def receive_from(channel: socket.socket) -> tuple[dict[str, Any] | None, int]:
     except ConnectionResetError:
         return None, 0  # it was killed before it had read what was sent to it
     pids = [_CREDENTIALS.unpack(payload)[0] for _, _, payload in ancillary]
-    return (json.loads(data) if data else None), pids[0] if pids else 0
+    return (_read(data) if data else None), pids[0] if pids else 0
 
 
 def receive_descriptors(channel: int, most: int) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
@@ -19,6 +18,7 @@ from containerkit.errors import InvalidArgument, InvalidState, NotFound, Runtime
 from containerkit.options import Duration, Settings, duration
 from containerkit.results import Plan, Step
 from containerkit.running import starting
+from containerkit.runtime import gate as gates
 from containerkit.runtime.gate import GO
 from containerkit.stepping.values import Stepped, World
 from containerkit.stepping.worlds import Viewer
@@ -210,11 +210,10 @@ class Stepper:
             if may_end:
                 return None
             self._fail()
-        message = json.loads(data)
+        cost, view = gates.read(data)
         if gate == 1:
-            self._view = message["view"]
+            self._view = view
             self._pid = next((_CREDENTIALS.unpack(words[: _CREDENTIALS.size])[0] for _, _, words in ancillary), None)
-        cost: int | None = message["cost"]
         return cost
 
     def _fail(self) -> None:

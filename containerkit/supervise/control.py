@@ -22,10 +22,12 @@ from containerkit.supervise.messages import (
     HoldStill,
     Refresh,
     Refreshed,
+    Reply,
     StayEnded,
     receive_reply,
     send_reply,
 )
+from containerkit.supervise.output.log import STREAMS
 from containerkit.supervise.output.streams import Client, Streams
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class Control:
             self._loop.change(self._socket.fileno(), 0)
             self._loop.after(_RETRY, self._accept_again)
             return
+        connection.setblocking(False)
         self._connections[connection.fileno()] = (connection, [])
         self._loop.add(connection.fileno(), lambda _: self._listen(connection))
 
@@ -97,7 +100,7 @@ class Control:
 
     def _listen(self, connection: socket.socket) -> None:
         word, descriptors = receive_reply(connection)
-        if isinstance(word, Attach) and len(descriptors) == len(word.streams):
+        if isinstance(word, Attach) and len(descriptors) == len(word.streams) and set(word.streams) <= {*STREAMS}:
             self._attach(connection, word, descriptors)
             return
         for descriptor in descriptors:
@@ -119,23 +122,29 @@ class Control:
         for stream, descriptor in zip(word.streams, descriptors, strict=True):
             clients.append(streams.attach(stream, descriptor))
         rights = () if streams.input < 0 else (streams.input,)
-        send_reply(connection, Attached(streams.has_terminal), rights)
+        self._answer(connection, Attached(streams.has_terminal), rights)
 
     def _hold(self, connection: socket.socket) -> None:
         try:
             self._holds.take(connection.fileno())
         except (ContainerkitError, OSError) as error:
-            send_reply(connection, Failed.of(error, "monitor"))
+            self._answer(connection, Failed.of(error, "monitor"))
         else:
-            send_reply(connection, Held())
+            self._answer(connection, Held())
 
     def _renew(self, connection: socket.socket) -> None:
         try:
             self._refresh()
         except (ContainerkitError, OSError) as error:
-            send_reply(connection, Failed.of(error, "network"))
+            self._answer(connection, Failed.of(error, "network"))
         else:
-            send_reply(connection, Refreshed())
+            self._answer(connection, Refreshed())
+
+    def _answer(self, connection: socket.socket, reply: Reply, rights: tuple[int, ...] = ()) -> None:
+        try:
+            send_reply(connection, reply, rights)
+        except BlockingIOError:
+            self._hang_up(connection)  # it asks and asks, and reads no answer: nobody waits for that
 
     def _hang_up(self, connection: socket.socket) -> None:
         self._holds.leave(connection.fileno())

@@ -108,7 +108,7 @@ class Helper:
                 return bool(ready)
             word, _ = receive_reply(self.channel)
             if isinstance(word, Signal) and not word.tree:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(OSError, OverflowError):  # it has ended; or there is no such signal
                     signal.pidfd_send_signal(child.pidfd, word.number)
             elif word is None or isinstance(word, Signal):
                 self._end(child)

@@ -5,6 +5,7 @@ Its name in ``/etc/hosts`` is etc.py's, on networks with names the resolver's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from containerkit.errors import InvalidState, NotFound
@@ -79,7 +80,7 @@ def exposed(settings: Settings, image: ContainerConfig | None) -> list[tuple[int
         (int(port), protocol or "tcp")
         for text in (*config, *settings.expose)
         for port, _, protocol in (text.partition("/"),)
-        if port.isdigit()
+        if re.fullmatch(r"[0-9]{1,5}", port)
     }
     found |= {(one.container_port, one.protocol) for one in settings.ports}
     return sorted(found, key=lambda one: (one[0], one[1]))

@@ -36,10 +36,9 @@ Whoever wants something of a running container speaks to its monitor's control s
 from __future__ import annotations
 
 import array
-import json
+import os
 import socket
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
@@ -196,15 +195,30 @@ def encode(request: Request) -> bytes:
         raise InvalidArgument(
             f"request: {len(data)} bytes are too long ({_LIMIT}): fewer arguments, variables or published ports"
         )
-    # The codec leaves defaults out; the kind is what tells requests apart.
-    return request.kind.encode() + b" " + data
+    return _labelled(request.kind, data)
+
+
+def _labelled(kind: str, data: bytes) -> bytes:
+    # The codec leaves defaults out; the kind is what tells messages apart.
+    return kind.encode() + b" " + data
 
 
 def decode(data: bytes) -> Request:
-    """The request that :func:`encode` made."""
-    kind, _, body = data.partition(b" ")
-    request: Request = codec.loads(_KINDS[kind.decode()], body, "request")
+    """The request that :func:`encode` made.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    request: Request = _decoded(data, _KINDS, "request")
     return request
+
+
+def _decoded(data: bytes, kinds: Mapping[str, Any], where: str) -> Any:
+    kind, _, body = data.partition(b" ")
+    known = kinds.get(kind.decode(errors="replace"))
+    if known is None:
+        raise InvalidArgument(f"{where}: {kind[:40]!r}: of no known kind")
+    return codec.loads(known, body, where)
 
 
 def send(channel: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
@@ -363,23 +377,28 @@ _REPLIES: dict[str, Any] = {one.kind: one for one in Reply.__args__}
 
 def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] = ()) -> None:
     """Send a reply, or a word of the caller's; a peer that is gone is not an error: it does not want to know."""
-    members = {field.name: getattr(reply, field.name) for field in fields(reply)}
+    # Words of an error may have halves of characters in them: names of files, mostly.
+    data = codec.dumps(reply).encode(errors="replace")
     try:
-        send(channel, json.dumps(members).encode(), descriptors)
+        send(channel, _labelled(reply.kind, data), descriptors)
     except (BrokenPipeError, ConnectionResetError):
         pass
 
 
 def receive_reply(channel: socket.socket) -> tuple[Reply | None, list[int]]:
-    """The next reply and its descriptors; None when the other side has ended."""
+    """The next reply and its descriptors; None when the other side has ended, or talks nonsense (it may be anybody)."""
     try:
         data, descriptors = receive(channel)
     except ConnectionResetError:
         return None, []
     if not data:
         return None, []
-    members = json.loads(data)
-    return _REPLIES[members["kind"]](**members), descriptors
+    try:
+        return _decoded(data, _REPLIES, "message"), descriptors
+    except InvalidArgument:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None, []
 
 
 def _advice(text: str) -> str:

@@ -130,8 +130,8 @@ def _serve_one(channel: socket.socket, home: Home | None) -> bool:
 def _refuse(channel: socket.socket, error: OSError) -> bool:
     """Answer one request with the reason why nothing can be started."""
     data, descriptors = messages.receive(channel)
-    if not data:
-        return False
+    if not descriptors:
+        return bool(data)
     with socket.socket(fileno=descriptors[0]) as reply:
         reply.send(messages.TAKEN)
         text = f"cannot fork: {(error.strerror or '').lower()}"

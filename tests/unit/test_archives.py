@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from containerkit.archives import names
+from containerkit.builder import inline
 from containerkit.errors import InvalidArgument, NotFound
 from containerkit.oci import platforms
 from containerkit.oci.manifest import IMAGE_NAME, OCI_MANIFEST, REF_NAME, Descriptor, Platform
@@ -73,3 +76,9 @@ def test_the_manifest_for_a_machine(there: list[Platform | None], wanted: str, c
             platforms.choose(entries, platforms.parse(wanted), "image x")
     else:
         assert platforms.choose(entries, platforms.parse(wanted), "image x") is entries[chosen]
+
+
+@pytest.mark.parametrize("said", ["[" * 9999, "x", "{}", '[["' + "0" * 64 + '", 1, ' + "9" * 5000 + "]]"])
+def test_a_build_cache_that_is_none_is_passed_over(said: str) -> None:
+    record: Any = None
+    assert list(inline.steps(record, {inline.ANNOTATION: said}, {})) == []

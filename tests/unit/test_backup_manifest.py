@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from containerkit.backup import acl, manifest
+from containerkit.backup import acl, manifest, packs
+from containerkit.backup import archive as backups
+from containerkit.backup.directory import MARKER, Directory
 from containerkit.backup.items import Item
 from containerkit.backup.manifest import Manifest, dumps, identify, loads
 from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.layers import tar
+from tests.tars import tar as archive
 
 DIGEST = "ab" * 32
 
@@ -162,3 +169,39 @@ def test_what_is_no_access_control_list_is_none(value: bytes, said: str) -> None
     acl.to_text(value)
     assert acl.from_text("user:alice:rwx") is None
     acl.from_text(said)
+
+
+def test_another_s_archive_becomes_a_manifest_that_can_be_written(tmp_path: Path) -> None:
+    linked = tarfile.TarInfo("d")
+    linked.type, linked.linkname = tarfile.DIRTYPE, "nowhere"
+    for data in (tar.END, archive(linked)):
+        with backups.open(io.BytesIO(data)) as found:
+            assert found.manifest.items[0].path == "."
+            assert loads(dumps(found.manifest), "backup x") == found.manifest
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [b"[" * 9999, b"[]", b'{"format": 2, "salt": 5}', b'{"format": 2, "salt": "x"}', b'{"format": 2, "salt": "00"}',
+     b"\xff", b'{"format": 2, "salt": "00", "proof": []}'],
+)  # fmt: skip
+def test_a_directory_with_a_damaged_marker_says_so(tmp_path: Path, marker: bytes) -> None:
+    for name in ("packs", "snapshots"):
+        (tmp_path / name).mkdir()
+    (tmp_path / MARKER).write_bytes(marker)
+    with pytest.raises(InvalidArgument, match="backups .*: damaged|of another format"):
+        Directory(tmp_path, passphrase="p")
+
+
+def test_files_that_are_no_backups_are_passed_over(tmp_path: Path) -> None:
+    with Directory(tmp_path, create=True) as directory:
+        (tmp_path / "snapshots" / "v").mkdir()
+        for name in ("x.json.zst", "99999999T000000.000000-x.json.zst", "20300131T120000.5x0000-x.json.zst"):
+            (tmp_path / "snapshots" / "v" / name).touch()
+        assert directory.list() == [] and directory.last("v") is None
+
+
+def test_a_block_that_says_to_be_large_takes_no_memory() -> None:
+    assert packs.unpacked(packs.packed(b"x" * 5000)) == b"x" * 5000
+    with pytest.raises(ValueError, match="larger than a block"):
+        packs.unpacked(b"\x28\xb5\x2f\xfd\xe0" + (1 << 40).to_bytes(8, "little") + b"\x01\0\0")

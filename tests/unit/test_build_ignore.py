@@ -125,3 +125,8 @@ def test_who_left_it_out_is_told(tmp_path: Path) -> None:
     context = open_context({"x/y": "", ".dockerignore": "*.md\nx\n"}, tmp_path)
     assert context.left_out("x/y") == "left out by .dockerignore, line 2 (x)"
     assert (context.left_out("z"), context.left_out(".dockerignore")) == ("", "")
+
+
+def test_a_path_of_many_directories_is_looked_at() -> None:
+    ignore = Ignore.parse(b"a/*.o\n!a/keep.o\n")
+    assert ignore.ignores("a/x.o" + "/a" * 5000) and not ignore.ignores("a/keep.o" + "/a" * 5000)

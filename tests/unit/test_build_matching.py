@@ -179,3 +179,9 @@ def test_many_wildcards_match_what_a_regular_expression_does(pattern: str, name:
     parts = list(matching._Reading(pattern, is_deep).parts())
     by_expression = re.compile("".join(parts), re.DOTALL).fullmatch(name) is not None
     assert matching._Places(parts).match(name) == by_expression == matches(pattern, name, is_deep=is_deep)
+
+
+def test_a_pattern_that_is_longer_than_any_path_is_none() -> None:
+    assert matches("a" * 4096, "a" * 4096)
+    with pytest.raises(InvalidArgument, match="longer than 4096 characters"):
+        matches("[a-z]*" * 700, "a")

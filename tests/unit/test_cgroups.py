@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from containerkit.errors import InvalidArgument, NotFound, PermissionDenied, Unsupported
-from containerkit.linux.cgroups import Cgroup, Hierarchies, StatsReader, files
+from containerkit.errors import InvalidArgument, NotFound, PermissionDenied, RuntimeFailure, Unsupported
+from containerkit.linux.cgroups import Cgroup, Hierarchies, StatsReader, files, pressure
 from containerkit.oci.runtime_spec import CPU, BlockIO, HugepageLimit, Memory, NetworkClass, Pids, Resources
 
 Writes = list[tuple[str, str]]
@@ -314,3 +314,23 @@ def test_stats_of_no_cgroup(v1: Hierarchies) -> None:
     with pytest.raises(NotFound, match="cgroup /c: no such cgroup"):
         Cgroup("/c", v1).stats()
     assert Cgroup("/c", v1).oom_kills() == 0
+
+
+def test_what_the_kernel_says_in_another_way_is_an_error_of_the_cgroup(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    fill(f"{tmp_path}/x", {"memory.current": "many\n"})
+    found = Hierarchies((), str(tmp_path), frozenset(V2_NAMES))
+    with StatsReader(Cgroup("/x", found)) as reader:
+        for look in (reader.stats, reader.sample):
+            with pytest.raises(RuntimeFailure, match="cgroup /x: the kernel says"):
+                look()
+    fill(
+        f"{tmp_path}/x",
+        {
+            "irq.pressure": "some total=" + "9" * 400,
+            "cpu.pressure": "some avg10=x\n",
+            "io.pressure": "all avg10=0.00\n",
+            "memory.pressure": "some total=5\n",
+        },
+    )
+    assert list(pressure.read(f"{tmp_path}/x")) == ["memory"]

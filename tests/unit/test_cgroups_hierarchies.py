@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from containerkit.linux.cgroups.hierarchies import parse
+from pathlib import Path
+
+import pytest
+
+from containerkit.linux.cgroups import hierarchies
+from containerkit.linux.cgroups.hierarchies import Hierarchies
+from containerkit.linux.files import kernel_lines
 
 PURE_V2 = """\
 22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
@@ -17,6 +23,10 @@ V1 = """\
 35 30 0:31 / /sys/fs/cgroup/rdma rw,nosuid shared:14 - cgroup cgroup rw,rdma
 """
 HYBRID = V1 + "36 30 0:32 / /sys/fs/cgroup/unified rw,nosuid shared:15 - cgroup2 cgroup2 rw\n"
+
+
+def parse(mountinfo: str) -> Hierarchies:
+    return hierarchies.parse(mountinfo.split("\n"))
 
 
 def test_pure_v2() -> None:
@@ -60,3 +70,12 @@ def test_spaces_in_mount_points() -> None:
 def test_nothing_mounted() -> None:
     found = parse("22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n")
     assert (found.mode, found.roots, found.control) == ("none", (), None)
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"\r", b"\x0c", b"\x1c", "\x85".encode(), "\u2028".encode()])
+def test_a_mount_can_have_any_bytes_in_its_name(tmp_path: Path, name: bytes) -> None:
+    # The kernel writes down as they are all but white space of ASCII and the backslash.
+    text = V1.encode() + b"40 22 0:40 / /mnt/%b30 22 0:26 rw - cgroup cgroup rw,memory\n" % name
+    (tmp_path / "mountinfo").write_bytes(text)
+    found = hierarchies.parse(kernel_lines(str(tmp_path / "mountinfo")))
+    assert found.v1_root("memory") == "/sys/fs/cgroup/memory"

@@ -169,6 +169,9 @@ def test_a_file_is_utf_8_whatever_the_locale_is(home: Path) -> None:
         ("log.max_file = []", r"log max_file \[\]: expected a whole number"),
         ("platform = 'a/b/c/d'", "platform 'a/b/c/d': write os/architecture"),
         ("platform = 7", "platform: expected a text, found 7"),
+        ("bridge_mtu = '²'", "bridge_mtu: expected a text with a number of bytes"),
+        (f"bridge_mtu = '{'9' * 5000}'", "bridge_mtu: expected a text with a number of bytes"),
+        ("build_cache_age = '9999999999h'", "build_cache_age '9999999999h': not a duration|cannot be negative"),
         (f"root = ['{'x' * 9000}']", "root: expected a text, found .'x{60,78}$"),
     ],
 )

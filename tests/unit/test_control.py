@@ -8,8 +8,12 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from containerkit.linux.loop import Loop
-from containerkit.supervise import control
+from containerkit.supervise import control, messages
+from containerkit.supervise.output.log import LogWriter
+from containerkit.supervise.output.streams import Streams
 
 
 def test_without_descriptors_who_speaks_to_it_waits_and_the_loop_rests(tmp_path: Path) -> None:
@@ -31,3 +35,47 @@ def test_without_descriptors_who_speaks_to_it_waits_and_the_loop_rests(tmp_path:
         loop.turn()
         listening.close()
         assert client.recv(1) == b""
+
+
+class _Holds:
+    def leave(self, connection: int) -> None:
+        """Nobody is held."""
+
+
+def _speak(tmp_path: Path, words: list[bytes], descriptors: int = 0) -> tuple[Loop, control.Control, Any]:
+    """Who has said that to it, which has listened."""
+    loop, nobody = Loop(), cast("Any", None)
+    streams = Streams(loop, LogWriter(str(tmp_path / "log")))
+    listening = control.Control(
+        loop, str(tmp_path / "control"), lambda: streams, nobody, cast("Any", _Holds()), lambda: None
+    )
+    client = control.connect(str(tmp_path / "control"))
+    for word in words:
+        messages.send(client, word, [client.fileno()] * descriptors)
+        loop.turn()
+    loop.turn()
+    return loop, listening, client
+
+
+@pytest.mark.parametrize(
+    "word", [b"nonsense", b"\xff {}", b'attach {"streams": [1, 3]}', b'attach {"streams": [1]}', b"started {}"]
+)
+def test_who_talks_nonsense_to_it_is_let_go(tmp_path: Path, word: bytes) -> None:
+    loop, listening, client = _speak(tmp_path, [word], descriptors=2)
+    with client:
+        assert client.recv(1) == b""
+    with control.connect(str(tmp_path / "control")) as other:
+        loop.turn()
+        other.send(b"refresh {}")
+        loop.turn()
+        assert other.recv(100) == b"refreshed {}"
+    listening.close()
+
+
+def test_who_asks_and_asks_and_reads_no_answer_is_let_go(tmp_path: Path) -> None:
+    loop, listening, client = _speak(tmp_path, [])
+    with client, pytest.raises((BrokenPipeError, ConnectionResetError)):
+        for _ in range(100_000):
+            client.send(b"refresh {}")
+            loop.turn()
+    listening.close()

@@ -318,6 +318,7 @@ def test_a_mount_can_have_commas_and_sources() -> None:
         ("EXPOSE 9-8", "not a port"),
         ("EXPOSE 65536", "not a port"),
         ("EXPOSE 1/icmp", "not a"),
+        ("EXPOSE" + " 1-65535" * 10, "EXPOSE: more than 196605 ports"),
         ("STOPSIGNAL SIGNONE", "STOPSIGNAL: signal SIGNONE: unknown"),
         ("STOPSIGNAL 0", "unknown"),
         ("STOPSIGNAL 999", "unknown"),
@@ -338,6 +339,9 @@ def test_a_mount_can_have_commas_and_sources() -> None:
         ("HEALTHCHECK --timeout=x CMD a", "HEALTHCHECK: --timeout 'x': not a duration"),
         ("HEALTHCHECK --interval=1us CMD a", "at least 1ms"),
         ("HEALTHCHECK --retries=-1 CMD a", "--retries=-1: expected"),
+        ("HEALTHCHECK --interval=² CMD a", "not a duration"),
+        ("HEALTHCHECK --interval=0 CMD a", ""),
+        (f"HEALTHCHECK --interval={'9' * 400}h CMD a", "not a duration"),
         ("RUN --network=nane a", "did you mean none?"),
         ("RUN --security=x a", "expected one of sandbox, insecure"),
         ("RUN --mount=type=bnid,target=/a b", "did you mean 'bind'?".replace("'", "")),
@@ -452,8 +456,10 @@ def test_only_what_a_target_needs_is_built() -> None:
         ("RUN a", "1 RUN: only ARG can stand before the first FROM"),
         ("FROM a\nCOPY --from=1 a b", "2 COPY: stage 1: not there (there are 1, counted from 0)"),
         ("FROM a AS b\nCOPY --from=b a b", "2 COPY: stage b: takes files from itself"),
+        ("FROM a AS b\nCOPY --from=000000000 a b", "2 COPY: stage b: takes files from itself"),
         ("FROM a\nRUN --mount=from=0,target=/a b", "2 RUN: stage 0: takes files from itself"),
         ("FROM a AS b\nCOPY --from=c a b\nFROM b AS c", "1 stage b: needs c, which needs b"),
+        ("FROM a\n" * 1001, "1001 more than 1000 stages"),
     ],
 )
 def test_stages_that_cannot_be_are_refused(text: str, found: str) -> None:
@@ -525,3 +531,17 @@ def test_any_text_is_a_file_or_refused(text: str) -> None:
         assert error.problems
         return
     assert Dockerfile.parse(dump(found)) == found
+
+
+@pytest.mark.parametrize("digits", ["²", "٣", "9" * 5000])
+def test_what_only_looks_like_a_number_counts_no_stage(digits: str) -> None:
+    found = Dockerfile.parse(f"FROM scratch\nCOPY --from={digits} a b")
+    assert [origin for origin, _ in found.stages[0].sources] == [digits]  # an image's name, or none
+    with pytest.raises(NotFound, match="not there"):
+        found.stage(digits)
+
+
+def test_thousands_of_problems_are_counted_and_not_all_said() -> None:
+    with pytest.raises(BuildError) as raised:
+        Dockerfile.parse("FROM a\n" + "NO\n" * 1000)
+    assert len(raised.value.problems) == 1000 and raised.value.message.endswith("\n\nand 950 more")

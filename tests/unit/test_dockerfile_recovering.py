@@ -42,3 +42,8 @@ def test_docker_before_buildkit() -> None:
 def test_what_the_base_has_is_not_said_again() -> None:
     base = ContainerConfig(env=("PATH=/bin",), cmd=("sh",), labels={"l": "a b"})
     assert recovered([], CONFIG, "base", base) == 'FROM base\nENV A="x  y"\nENV B="\\$1"\nWORKDIR /srv\nUSER web\n'
+
+
+def test_a_count_of_arguments_that_is_none_is_no_argument() -> None:
+    said = recovered(history("|" + "9" * 5000 + " A=1 /bin/sh -c true"), ContainerConfig())
+    assert said.startswith("FROM scratch\n# ")

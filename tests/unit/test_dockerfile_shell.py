@@ -149,7 +149,14 @@ def test_a_pattern_with_many_wildcards_takes_no_long_time(modifier: str) -> None
 @pytest.mark.parametrize(
     ("word", "value"),
     [("${v#*a*b}", "-xc-ab"), ("${v##*a*b}", ""), ("${v%a*b}", "ab-xc-"), ("${v%%a*b}", ""), ("${v/x*c/-}", "ab---ab"),
-     ("${v#*b-*c-}", "ab"), ("${v#a**b}", "-xc-ab")],
+     ("${v#*b-*c-}", "ab"), ("${v#a**b}", "-xc-ab"),
+     ("${v%b-*c-}", "ab-xc-ab"), ("${v%\\*ab}", "ab-xc-ab"), ("${v%%-*}", "ab"), ("${v%?b}", "ab-xc-")],
 )  # fmt: skip
 def test_wildcards_take_the_first_place_that_fits(word: str, value: str) -> None:
     assert shell.expand(word, {"v": "ab-xc-ab"}) == value
+
+
+@pytest.mark.parametrize("word", ["$a" * 30, "${b:-$a}" * 30, "${a//x/$a}", "${a:+$a}" * 30])
+def test_variables_that_would_fill_the_memory_are_refused(word: str) -> None:
+    with pytest.raises(InvalidArgument, match="its variables come to more than"):
+        shell.expand(word, {"a": "x" * 1_000_000})

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from containerkit.errors import StorageError, Timeout
+from containerkit.builder import fetch
+from containerkit.errors import InvalidArgument, StorageError, Timeout
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.registry.deadline import Deadline
@@ -230,3 +231,13 @@ def test_a_patient_reader_waits_for_a_slow_writer(tmp_path: Path, monkeypatch: p
         assert growing.read(10) == DATA[:5]
         timer.join()
         growing.close()
+
+
+@pytest.mark.parametrize("url", ["http://[/x", "https://[::1/x", "http://a:b/x", "http://a:99999/"])
+def test_what_is_no_url_is_refused_before_anybody_is_asked(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="source .*: not a URL"):
+        fetch.fetch(url, tmp_path)
+
+
+def test_a_file_is_called_what_a_file_can_be_called() -> None:
+    assert [fetch.name_of(f"http://a/{name}") for name in ("x%20y", "a%00b", "%2e%2e", "a%2fb")] == ["x y", "", "", "b"]

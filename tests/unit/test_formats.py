@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound
+from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, RuntimeFailure
 from containerkit.oci import codec, users
 from containerkit.oci.runtime_spec import Mount, Process, Spec
 from containerkit.results import Chunk, Result, split_lines
+from containerkit.runtime import gate
+from containerkit.runtime import messages as inits
 from containerkit.store.containers import Containers
 from containerkit.store.database import Database
 from containerkit.store.events import Events
@@ -50,12 +52,14 @@ def test_values_survive_json() -> None:
         ('{"root":{"path":"r"},"linux":7}', "config.json: linux: expected an object, found 7"),
         ("[]", "config.json: expected an object"),
         ("{", "config.json: not JSON"),
+        (b'{"root":{"path":"\xed\xa0\x80"}}', "config.json: not JSON"),
+        ('{"root":{"path":"\ud800"}}', "config.json: not JSON"),
         ('{"root":{"path":3}}', "root.path: expected a string, found 3"),
         ('{"root":{"path":"r"},"process":{"args":["a",true]}}', "process.args[1]: expected a string, found true"),
         ('{"root":{"path":"r"},"process":{"user":{"uid":true}}}', "process.user.uid: expected a whole number"),
     ],
 )
-def test_wrong_types_are_named_by_their_place(text: str, words: str) -> None:
+def test_wrong_types_are_named_by_their_place(text: str | bytes, words: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         codec.loads(Spec, text, "config.json")
     assert words in str(caught.value)
@@ -90,6 +94,16 @@ def test_unknown_users(user: str) -> None:
 def test_without_passwd_and_with_more_groups() -> None:
     assert users.resolve("", "", "") == users.Identity(0, 0, (0,), "/root")
     assert users.resolve("5", "", GROUP, ("staff", "9")) == users.Identity(5, 0, (0, 50, 9), "/")
+
+
+def test_rows_with_numbers_that_there_cannot_be_are_none() -> None:
+    passwd = f"a:x:{'9' * 5000}:1\nb:x:5:99999999999\nc:x:4294967295:5\nd:x:4294967294:5\ne\x0cf:x:7:7\n"
+    for name in ("a", "b", "c", "f"):
+        with pytest.raises(InvalidArgument, match="not in the container's /etc/passwd"):
+            users.resolve(name, passwd, GROUP)
+    assert users.resolve("d", passwd, f"x:x:{'9' * 5000}:d\ny:x:6:d\n").groups == (5, 6)
+    with pytest.raises(InvalidArgument, match="out of range"):
+        users.resolve("9" * 5000, passwd, GROUP)
 
 
 # -- log -------------------------------------------------------------------------------------------------------------
@@ -153,6 +167,57 @@ def test_a_request_that_does_not_fit_is_refused() -> None:
     request = messages.Enter(1, 2, "/b", ("pid",), "/c", Process(args=("x" * 300_000,)))
     with pytest.raises(InvalidArgument, match="too long"):
         messages.encode(request)
+
+
+@pytest.mark.parametrize("data", [b"x", b"nosuch {}", b"\xff {}", b"start {}", b"enter 5", b"start " + b"[" * 9999])
+def test_what_is_no_request_says_so(data: bytes) -> None:
+    with pytest.raises(InvalidArgument, match="request: "):
+        messages.decode(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"x", b"nosuch {}", b"started {}", b'exited {"exitCode": "0"}', b"\xff", b"attach []"]
+)
+def test_who_talks_nonsense_has_hung_up(data: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = len(os.listdir("/proc/self/fd"))
+    with ours, theirs:
+        messages.send(ours, data, (ours.fileno(),))
+        assert messages.receive_reply(theirs) == (None, [])
+        assert len(os.listdir("/proc/self/fd")) == before
+        failed = messages.Failed("a file \udcff", 126, 2)
+        messages.send_reply(ours, failed)
+        assert messages.receive_reply(theirs)[0] == messages.Failed("a file ?", 126, 2)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        messages.Started(5), messages.Failed("no", 126, 2), messages.Failed("ü"), messages.Exited(0, 0.0),
+        messages.Exited(137, 1, oom_killed=True), messages.Signal(15, tree=True), messages.Attach((2,)),
+        messages.Attach(),
+        messages.Attached(terminal=True), messages.CloseInput(), messages.StayEnded(), messages.HoldStill(),
+        messages.Held(), messages.Refresh(), messages.Refreshed(), messages.Worked(), messages.Kept("nothing"),
+    ],
+)  # fmt: skip
+def test_replies_and_descriptors_travel_together(reply: messages.Reply) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        messages.send_reply(ours, reply, (ours.fileno(),))
+        found, descriptors = messages.receive_reply(theirs)
+        assert found == reply and len(descriptors) == 1
+        os.close(descriptors[0])
+
+
+@pytest.mark.parametrize("data", [b"x", b"[]", b"{}", b'{"kind": "failed"}', b'{"kind": []}', b"[" * 9999])
+def test_an_init_that_talks_nonsense_has_failed(data: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(data)
+        with pytest.raises(RuntimeFailure, match="init: says what is no message"):
+            inits.receive(theirs)
+    with pytest.raises(RuntimeFailure, match="gate: "):
+        gate.read(data)
 
 
 # -- leases and states -----------------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from containerkit.linux import confinement
 from containerkit.oci.runtime_spec import IDMapping, Mount, mapped
 from containerkit.options import Settings
 from containerkit.options.users import keep_id
@@ -66,3 +69,11 @@ def test_a_path_of_the_host_shows_the_person_as_another() -> None:
     assert mapped(shown.uid_mappings, 1234) == 1000 and mapped(shown.uid_mappings, 1000) == 1234
     everybody = {row.size for row in shown.gid_mappings}
     assert everybody == {2**32 - 1} and all(mapped(shown.uid_mappings, id) == id for id in (0, 999, 2**32 - 2))
+
+
+def test_ranges_of_subordinate_ids_are_numbers_that_there_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "subuid"
+    path.write_bytes(
+        b"\xff:1:2\nanna:100000:65536\nanna:\xc2\xb2:5\nanna:1:0\nanna:4294967295:1\nanna:1:" + b"9" * 5000 + b"\n"
+    )
+    assert confinement.ranges(str(path), ("anna",)) == [(100000, 65536)]

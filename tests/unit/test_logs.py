@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from containerkit.errors import InvalidArgument
 from containerkit.reading import logs
 from containerkit.supervise.output import log, logfiles
 
@@ -162,3 +163,29 @@ def test_the_end_of_a_large_log_is_found_at_once(tmp_path: Path, clock: list[int
         assert len(list(logs.lines(str(path), logs.Selection(tail=3)))) == 3
         assert len(list(logs.lines(str(path), logs.Selection(since=clock[0])))) == 2
     assert len(reads) < 100  # of 2,000 blocks
+
+
+def test_files_that_are_none_of_a_log_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write(path, 10)
+    for name in ("log.007", "log.٣", "log.x", "log.0"):
+        (tmp_path / name).write_bytes(b"x")
+    assert texts(path) == list(range(10))
+
+
+def test_what_is_damaged_ends_with_its_block(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write(path, 1500)
+    data = bytearray(path.read_bytes())
+    data[12] = 77  # a stream that there is not
+    path.write_bytes(data)
+    found = texts(path)
+    assert 0 < found[0] < 700 and found[-1] == 1499 and len(found) > 800
+    write(path, 1)
+    assert texts(path)[-1] == 0
+
+
+@pytest.mark.parametrize("moment", [float("inf"), float("nan"), 10**400, "now"])
+def test_a_moment_that_is_none_is_refused(moment: object) -> None:
+    with pytest.raises(InvalidArgument, match="expected a datetime or epoch seconds"):
+        logs.Selection(since=moment)  # type: ignore[arg-type]  # what a person types

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import containerkit as ck
 from containerkit import Recording
+from containerkit.linux import procfs
 from containerkit.linux.cgroups import Sample
 from containerkit.measuring.gauge import Reading, rates
+from containerkit.measuring.stats import network_counters
 from containerkit.store.containers import ContainerRecord
 
 
@@ -47,3 +51,13 @@ def test_a_comparison_has_the_first_interval_and_weighs_by_time() -> None:
     assert (a["cpu_percent mean"], a["cpu_percent max"], a["memory_bytes mean"]) == (25, 100, 400)
     assert (a["io_read_bytes"], a["io_write_bytes"], a["net_rx_bytes"], a["net_tx_bytes"]) == (20, 40, 20, 60)
     assert (b["duration_seconds"], b["cpu_seconds"], b["net_rx_bytes"]) == (2, 1, 10)
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\x1cb", "\x85".encode()])
+def test_a_link_can_have_any_bytes_in_its_name(tmp_path: Path, name: bytes) -> None:
+    text = b"Inter-|\n face |\n    lo: %b\n  %b: %b\n" % (b"1 " * 16, name, b"2 " * 16)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "dev").write_bytes(text)
+    place: Any = os.path.relpath(tmp_path, "/proc")
+    assert network_counters(place) == {os.fsdecode(name): [2] * 16}
+    assert procfs.links(place) == ["lo", os.fsdecode(name)]

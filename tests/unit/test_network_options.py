@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import containerkit as ck
 from containerkit.errors import InvalidArgument, Unsupported
+from containerkit.oci.image_config import ContainerConfig
 from containerkit.options import PortMapping, Settings, network_name, settings
 from containerkit.options.ports import expose, ports
+from containerkit.supervise.linking import exposed
 
 
 def read(**options: Any) -> Settings:
@@ -185,6 +187,11 @@ def test_one_port_of_the_host_is_not_published_twice(given: list[str]) -> None:
 )
 def test_what_can_be_published_together(given: list[str]) -> None:
     assert len(read(ports=given).ports) == len(given)
+
+
+def test_what_an_image_says_of_ports_that_are_none_is_passed_over() -> None:
+    said: dict[str, object] = {"80/tcp": {}, "²/tcp": {}, "9" * 5000: {}, "53/udp": {}}
+    assert exposed(Settings(), ContainerConfig(exposed_ports=said)) == [(53, "udp"), (80, "tcp")]
 
 
 def test_exposed_ports_are_written_as_images_write_them() -> None:

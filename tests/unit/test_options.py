@@ -22,7 +22,7 @@ def test_sizes(text: int | str, count: int) -> None:
     assert options.size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "m", "64x", "6 4m", "1e3", "--1", "64mm"])
+@pytest.mark.parametrize("text", ["", "m", "64x", "6 4m", "1e3", "--1", "64mm", "٦٤", "9" * 400])
 def test_what_is_not_a_size(text: str) -> None:
     with pytest.raises(InvalidArgument, match="not a size"):
         options.size(text)
@@ -35,7 +35,15 @@ def test_durations(text: float | str, seconds: float) -> None:
     assert options.duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1x", "1m 30s", -1, float("nan"), True])
+@pytest.mark.parametrize("value", ["9999999999g", 2**63, 10**400])
+def test_more_bytes_than_there_can_be(value: int | str) -> None:
+    with pytest.raises(InvalidArgument, match="more bytes than there can be"):
+        options.size(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "1x", "1m 30s", -1, float("nan"), True, float("inf"), 10**400, "9999999999h", "9" * 400 + "s"]
+)
 def test_what_is_not_a_duration(text: float | str) -> None:
     with pytest.raises(InvalidArgument):
         options.duration(text)
@@ -113,6 +121,19 @@ def test_env_files(tmp_path: object) -> None:
         ({"memory": "512"}, """memory '512': the minimum is 6m (512 are bytes; write "512m")"""),
         ({"cpus": "many"}, "cpus 'many': expected a number of cores"),
         ({"ulimits": ["nofile"]}, "ulimits 'nofile': expected \"nofile=1024:2048\""),
+        ({"restart": "on-failure:" + "9" * 5000}, "expected no, on-failure"),
+        ({"restart": "on-failure:²"}, "expected no, on-failure"),
+        ({"log_options": {"max_file": "9" * 5000}}, "expected a whole number from 1 to 1000"),
+        ({"net_cls_classid": float("inf")}, "expected a number below"),
+        ({"ulimits": {"nofile": 2**63}}, "expected a whole number or"),
+        ({"cpuset_cpus": "٣"}, "cpuset_cpus"),
+        ({"cpuset_cpus": "0-" + "9" * 5000}, "cpuset_cpus"),
+        ({"stop_signal": "9" * 5000}, "unknown; see signal(7)"),
+        ({"device_cgroup_rules": ["c ٣:1 r"]}, "write it as"),
+        ({"tmpfs": {80: ""}}, "must be an absolute path"),
+        ({"tmpfs": {"/a": 5}}, "expected options"),
+        ({"env_file": "a\0b"}, "env_file"),
+        ({"env_file": 5}, "env_file"),
     ],
 )
 def test_what_is_refused(given: dict[str, object], words: str) -> None:

@@ -45,6 +45,9 @@ HEX = "0123456789abcdef" * 4
         ("r.lan:5000/x@sha256:" + HEX, f"r.lan:5000/x@sha256:{HEX}", f"r.lan:5000/x@sha256:{HEX}"),
         ("r.lan:5000/a/b:1@sha256:" + HEX, f"r.lan:5000/a/b:1@sha256:{HEX}", f"r.lan:5000/a/b:1@sha256:{HEX}"),
         ("x:" + "a" * 128, "docker.io/library/x:" + "a" * 128, "x:" + "a" * 128),
+        # Without its domain, it would be another registry's.
+        ("docker.io/quay.io/x", "docker.io/quay.io/x:latest", "docker.io/quay.io/x:latest"),
+        ("docker.io/localhost/x", "docker.io/localhost/x:latest", "docker.io/localhost/x:latest"),
         ("x:_1.-", "docker.io/library/x:_1.-", "x:_1.-"),
         (f"x@sha256:{HEX}", f"docker.io/library/x@sha256:{HEX}", f"x@sha256:{HEX}"),
         (f"x:1@sha256:{HEX}", f"docker.io/library/x:1@sha256:{HEX}", f"x:1@sha256:{HEX}"),

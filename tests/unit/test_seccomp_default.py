@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from containerkit.errors import InvalidArgument
 from containerkit.linux import capabilities
 from containerkit.oci import seccomp_profile
 from containerkit.oci.runtime_spec import Seccomp
@@ -98,3 +99,10 @@ def test_conditions_of_a_docker_profile(
     assert profile.architectures == (
         ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86") if machine == "x86_64" else ("SCMP_ARCH_RISCV64",)
     )
+
+
+@pytest.mark.parametrize("version", ["5.²", "9" * 5000 + ".1", "5", "5.1.1"])
+def test_a_kernel_s_version_that_is_none_is_refused(version: str) -> None:
+    text = CONDITIONAL.replace('"5.10"', f'"{version}"')
+    with pytest.raises(InvalidArgument, match="profile x: minKernel"):
+        seccomp_profile.loads(text, (), "x86_64", (5, 10), "profile x")

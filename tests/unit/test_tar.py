@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from containerkit.errors import InvalidArgument, Unsupported
 from containerkit.layers import compression, pack, tar
 from containerkit.layers.tar import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry, Limits, Reader
-from tests.tars import info
+from tests.tars import info, pax
 from tests.tars import tar as archive
 
 
@@ -172,3 +172,9 @@ def test_an_archive_is_known_by_its_first_block(form: int) -> None:
     changed[0] ^= 1
     for other in (b"", data[:511], b"{" + bytes(600), b'{"architecture":"amd64"}' * 30, bytes(changed)):
         assert not tar.begins_archive(other)
+
+
+def test_what_is_said_of_all_entries_is_little() -> None:
+    assert len(read(pax((b"comment", b"x" * 8000), kind=b"g") + archive(x=b""))) == 1
+    with pytest.raises(InvalidArgument, match="global headers of more than 8192 bytes"):
+        read(pax((b"comment", b"x" * 9000), kind=b"g") + archive(x=b""))

@@ -44,7 +44,11 @@ def test_templates(template: str, text: str) -> None:
 @pytest.mark.parametrize(
     "template",
     ["{{.Absent}}", "{{.State.Pid.More}}", "{{nonsense .Name}}", "{{.Name", "{{end}}", "{{range .Mounts}}", "{{}}",
-     "{{index .Config.Env 9}}", "{{if .Name}}x", '{{index "a}}'],
+     "{{index .Config.Env 9}}", "{{if .Name}}x", '{{index "a}}',
+     "{{lower .State}}", '{{join .Config.Env .State}}', "{{range .State.Pid}}{{end}}", "{{range .Name}}{{end}}",
+     "{{index .Config.Env --5}}", "{{²}}", "{{index .Config.Env " + "9" * 5000 + "}}",
+     "{{if .Name}}" * 600 + "{{end}}" * 600,
+     "{{" * 100_000],
 )  # fmt: skip
 def test_templates_that_cannot_be_carried_out(template: str) -> None:
     with pytest.raises(InvalidArgument, match="format"):

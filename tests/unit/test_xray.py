@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 import containerkit as ck
-from containerkit.linux import procfs, seccomp_compiler
+from containerkit.linux import capabilities, procfs, seccomp_compiler
 from containerkit.oci.runtime_spec import Seccomp, SeccompArg, SeccompSyscall
+from containerkit.reading import top
 from containerkit.results import Plan, Step
 from containerkit.runtime.gate import GO, Gate
 from containerkit.stepping.values import Difference, Stepped, World
@@ -149,3 +150,15 @@ def test_a_process_that_has_ended_has_no_mounts() -> None:
     with pytest.raises(ProcessLookupError):
         procfs.mounts(ended.pid)
     ended.wait()
+
+
+@pytest.mark.parametrize("name", [r"\r", r"\rNSpid:\t7", r"\rCapEff:\t0", r"\377"])
+def test_a_process_cannot_say_by_its_name_what_its_status_says(name: str) -> None:
+    script = f"printf '{name}' >/proc/$$/comm && echo && read wait"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"\n"
+        found = procfs.status(child.pid)
+        assert found["NSpid"].split()[0] == str(child.pid) and "Name" in found
+        assert capabilities.read(child.pid) == capabilities.read("self")
+        assert top._container_pid(child.pid) == child.pid
+        child.communicate()

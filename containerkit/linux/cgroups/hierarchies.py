@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import field, replace
 from functools import cache
 
+from containerkit.linux.files import kernel_lines
 from containerkit.values import frozen
 
 #: v1 controllers a container joins where they are mounted. Named hierarchies (name=systemd) are left alone.
@@ -59,11 +61,11 @@ class Hierarchies:
         return self.v2 if controller in self.v2_controllers else None
 
 
-def parse(mountinfo: str) -> Hierarchies:
-    """The hierarchies that a text of ``/proc/PID/mountinfo`` tells of; which controllers v2 has is not in it."""
+def parse(mountinfo: Iterable[str]) -> Hierarchies:
+    """The hierarchies that the lines of ``/proc/PID/mountinfo`` tell of; which controllers v2 has is not in it."""
     v1: dict[frozenset[str], tuple[str, bool]] = {}
     v2: tuple[str, bool] | None = None
-    for line in mountinfo.splitlines():
+    for line in mountinfo:
         mount, _, rest = line.partition(" - ")
         kind, _, options = rest.partition(" ")
         if not kind.startswith("cgroup"):
@@ -97,8 +99,7 @@ def delegated_parent() -> str | None:
     found = detect()
     if found.mode != "v2":
         return None
-    with open("/proc/self/cgroup") as file:
-        path = file.read().strip().removeprefix("0::").rstrip("/")
+    path = kernel_lines("/proc/self/cgroup")[0].removeprefix("0::").rstrip("/")
     # To move a process, the cgroup.procs of the cgroup above both places has to be writable too.
     given = None
     while path and os.access(f"{found.v2}{path}/cgroup.procs", os.W_OK):
@@ -109,8 +110,7 @@ def delegated_parent() -> str | None:
 @cache
 def detect() -> Hierarchies:
     """The hierarchies of this machine; read once per process."""
-    with open("/proc/self/mountinfo") as file:
-        found = parse(file.read())
+    found = parse(kernel_lines("/proc/self/mountinfo"))
     if found.v2 is None:
         return found
     with open(f"{found.v2}/cgroup.controllers") as file:

@@ -39,8 +39,8 @@ def read(directory: str) -> Mapping[str, Pressure]:
     for resource in RESOURCES:
         try:
             found[resource] = parse(files.read(f"{directory}/{resource}.pressure"))
-        except OSError:
-            continue  # not counted by this kernel, or switched off
+        except (OSError, ValueError, TypeError, OverflowError):
+            continue  # not counted by this kernel, or switched off; or told in another way
     return found
 
 

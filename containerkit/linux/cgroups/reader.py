@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from containerkit.errors import NotFound
+from containerkit.errors import ContainerkitError, NotFound, RuntimeFailure
 from containerkit.linux.cgroups import files, sampling
 from containerkit.linux.cgroups.controller import Controller, Figures
 from containerkit.linux.cgroups.controllers import CONTROLLERS
@@ -70,6 +72,10 @@ class StatsReader:
         Raises:
             NotFound: the cgroup is gone.
         """
+        with self._understood():
+            return self._stats()
+
+    def _stats(self) -> CgroupStats:
         figures: Figures = {}
         for controller, is_v1, directory in self._sources:
             names = controller.FILES_V1 if is_v1 else controller.FILES_V2
@@ -85,7 +91,17 @@ class StatsReader:
         """
         cpu, memory, pids, io = self._parts
         read = self._read
-        return Sample(*cpu(read), *memory(read), pids(read), *io(read))
+        with self._understood():
+            return Sample(*cpu(read), *memory(read), pids(read), *io(read))
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, ArithmeticError) as problem:
+            if isinstance(problem, ContainerkitError):
+                raise
+            raise RuntimeFailure(f"cgroup {self.path}: the kernel says {problem}") from problem
 
     def _read(self, path: str) -> bytes:
         """A file's content; empty when this kernel has no such file."""

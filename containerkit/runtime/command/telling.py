@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from containerkit.errors import InvalidState
-from containerkit.linux import capabilities, namespaces, seccomp
+from containerkit.linux import capabilities, namespaces, procfs, seccomp
 from containerkit.linux.cgroups import Cgroup, detect
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import (
@@ -69,8 +69,7 @@ def processes(records: Records, id: str, form: str) -> str:
 
 def _row(pid: int) -> tuple[str, ...] | None:
     try:
-        with open(f"/proc/{pid}/status") as file:
-            fields = dict(line.partition(":")[::2] for line in file)
+        fields = procfs.status(pid)
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
@@ -80,7 +79,7 @@ def _row(pid: int) -> tuple[str, ...] | None:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = str(uid)
-    return user, str(pid), fields["PPid"].strip(), words or f"[{fields['Name'].strip()}]"
+    return user, str(pid), fields["PPid"], words or f"[{fields['Name']}]"
 
 
 def events(records: Records, id: str, interval: float, *, once: bool) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -94,7 +95,7 @@ def _options(subject: str, driver: str, given: Mapping[str, Any]) -> dict[str, s
             text = _TRUTHS[text.lower()]
         if short in ("mtu", "vni", "port"):
             low, high = {"mtu": (68, 65535), "vni": (1, 2**24 - 1), "port": (1, 65535)}[short]
-            if not text.isdigit() or not low <= int(text) <= high:
+            if not re.fullmatch(r"[0-9]{1,8}", text) or not low <= int(text) <= high:
                 raise InvalidArgument(
                     f"{subject}: option {name} {value!r}: expected a whole number from {low} to {high}"
                 )

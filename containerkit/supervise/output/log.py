@@ -24,6 +24,8 @@ from containerkit.errors import reason
 
 HEADER = struct.Struct("<QIB3x")
 BLOCK = 64 * 1024
+#: Standard output and standard error. Another number is no record's: the file is damaged there.
+STREAMS = (1, 2)
 #: How much is read from a pipe at once; the pipe is made as large.
 READ_SIZE = 256 * 1024
 #: With less room than this a block ends.
@@ -123,7 +125,7 @@ class LogWriter:
         while len(header := os.pread(self._descriptor, HEADER.size, end)) == HEADER.size:
             _, length, stream = HEADER.unpack(header)
             after = next_record(end + HEADER.size + length)
-            if after > size or not stream:
+            if after > size or stream not in STREAMS:
                 break
             end = after
         os.ftruncate(self._descriptor, end)

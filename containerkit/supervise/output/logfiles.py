@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 from collections.abc import Iterator
 
 from containerkit.results import Chunk
-from containerkit.supervise.output.log import BLOCK, HEADER, next_record
+from containerkit.supervise.output.log import BLOCK, HEADER, STREAMS, next_record
 
 
 class Reader:
@@ -25,14 +26,17 @@ class Reader:
             data = os.pread(self.descriptor, BLOCK - began % BLOCK, began)
             yield from self._block(data, began)
             if self.offset == began:
-                return
+                # What is damaged ends with its block, when there is another after it.
+                if os.fstat(self.descriptor).st_size <= began + len(data) or (began + len(data)) % BLOCK:
+                    return
+                self.offset += len(data)
 
     def _block(self, data: bytes, began: int) -> Iterator[Chunk]:
         position = 0
         while len(data) - position >= HEADER.size:
             when, length, stream = HEADER.unpack_from(data, position)
             end = position + HEADER.size + length
-            if not stream or end > len(data):
+            if stream not in STREAMS or end > len(data):
                 return
             position = next_record(began + end) - began
             self.offset = began + position
@@ -46,7 +50,7 @@ def names(path: str) -> list[str]:
         found = os.listdir(directory)
     except FileNotFoundError:
         return []
-    numbers = [int(n) for name in found if name.startswith(f"{base}.") and (n := name[len(base) + 1 :]).isdecimal()]
+    numbers = [int(n[1]) for name in found if (n := re.fullmatch(rf"{re.escape(base)}\.([1-9][0-9]{{0,5}})", name))]
     return [f"{path}.{number}" for number in sorted(numbers, reverse=True)] + [path] * (base in found)
 
 
@@ -109,9 +113,9 @@ class LogFiles:
         while len(block_data) - position >= HEADER.size:
             _, length, of = HEADER.unpack_from(block_data, position)
             end = position + HEADER.size + length
-            if of == stream:
+            if of == stream and end <= len(block_data):
                 parts.append(block_data[end - length : end])
-            if not of or end > len(block_data):
+            if of not in STREAMS or end > len(block_data):
                 break
             position = next_record(offset + end) - offset
         return b"".join(parts)

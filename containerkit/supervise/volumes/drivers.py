@@ -23,7 +23,7 @@ from errno import EBUSY
 from typing import TYPE_CHECKING
 
 from containerkit.errors import ContainerkitError, InvalidArgument, InvalidState, NotFound, RuntimeFailure
-from containerkit.linux import mounts
+from containerkit.linux import mounts, procfs
 from containerkit.linux.confinement import is_rootless
 from containerkit.linux.files import locked
 from containerkit.supervise.volumes import local
@@ -281,8 +281,7 @@ def _is_free(directory: str) -> bool:
 
 def _is_mount(path: str) -> bool:
     real = os.path.realpath(path)
-    with open("/proc/self/mountinfo") as file:
-        return any(line.split(" ", 5)[4] == real for line in file)
+    return any(mount.target == real for mount in procfs.mounts("self"))
 
 
 def sweep(store: Store) -> None:
