@@ -15,7 +15,6 @@ may have another number after each start of the machine. A manifest comes from a
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import os
@@ -272,7 +271,7 @@ class _Reader:
                 said[name] = self._same.setdefault(said[name], said[name])
         try:
             item = built(said)
-        except binascii.Error as error:
+        except ValueError as error:
             raise self.refuse(f"its manifest says of {shown(path)} what cannot be: xattrs") from error
         for name, value in item.xattrs.items():
             if not _is_text(name, _NAME) or not name or len(value) > _VALUE:
