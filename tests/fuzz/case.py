@@ -80,8 +80,10 @@ def check(one: Parser, case: Any) -> None:
             assert message.startswith(one.subject), f"an error that does not name {one.subject!r} first: {message}"
             message.encode("utf-8", "surrogateescape")  # it can be written down
             # What a caller gave as a text may be in it; of a file there are some words.
-            most = 4 * len(case) + 20_000 if isinstance(case, bytes) else 1 << 20
-            assert len(message) < most, f"an error of {len(message)} characters: {message[:200]}"
+            most = 4 * len(case) + 20_000
+            assert not isinstance(case, bytes) or len(message) < most, (
+                f"an error of {len(message)} characters: {message[:200]}"
+            )
 
 
 class _TooLong(BaseException):
