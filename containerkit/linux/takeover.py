@@ -29,7 +29,7 @@ import struct
 from containerkit.linux.libc import check, libc, syscall_number
 from containerkit.linux.namespaces import CLONE_INTO_CGROUP, CLONE_PARENT
 
-CLONE_VM, CLONE_VFORK = 0x100, 0x4000
+CLONE_VM, CLONE_VFORK, CLONE_PARENT_SETTID, CLONE_CHILD_CLEARTID = 0x100, 0x4000, 0x100000, 0x200000
 # More than ucontext_t takes on any machine, and the head that all of 64 bits have: uc_flags, uc_link, uc_stack.
 _CONTEXT_SIZE, _HEAD = 8192, struct.Struct("QQQi4xQ")
 _STACK_SIZE, _TOP = 65536, 512
@@ -85,18 +85,23 @@ def take_over(flags: int, cgroup: int | None = None, *, shares_memory: bool = Tr
 def _share(flags: int, cgroup: int) -> None:
     # At its end the kernel would write 0 where the C library has the number by which its locks know their owner.
     libc.syscall(_set_tid_address, ctypes.c_void_p(None))
-    arguments = _arguments(flags | CLONE_VM | CLONE_VFORK, cgroup)
+    # Written before the child runs; 0 again when it has executed a program or ended, before the maker goes on.
+    lives = ctypes.c_int(0)
+    flags |= CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID
+    arguments = _arguments(flags, cgroup, ctypes.addressof(lives))
     _small.call(_syscall, _clone3, *arguments, then=_large)
     top = _small.stack.raw[-_TOP:]
     ctypes.set_errno(0)
     libc.swapcontext(_large.data, _small.data)
     if number := ctypes.get_errno():
         raise OSError(number, os.strerror(number), "clone3")
+    if not lives.value:
+        os._exit(0)  # the maker, of a child that was killed before it could lead it away from here
     ctypes.memmove(ctypes.addressof(_small.stack) + _STACK_SIZE - _TOP, top, _TOP)
     _large.call(_exit, ctypes.c_int(0))
 
 
-def _arguments(flags: int, cgroup: int) -> tuple[ctypes.c_char_p, ctypes.c_long]:
+def _arguments(flags: int, cgroup: int, tid: int = 0) -> tuple[ctypes.c_char_p, ctypes.c_long]:
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
-    arguments = struct.pack("11Q", flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, cgroup)
+    arguments = struct.pack("11Q", flags, 0, tid, tid, 0, 0, 0, 0, 0, 0, cgroup)
     return ctypes.c_char_p(arguments), ctypes.c_long(len(arguments))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from containerkit import Container, Engine
 from containerkit.supervise.client import spawner
-from tests.bench.peers import pss
+from tests.bench.memory import pss
 
 __all__ = ["available", "cpu", "descriptors", "monitors", "opened", "pss", "spawner_pid", "usage"]
 
