@@ -13,7 +13,7 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``image`` ``container``           the nouns; what is to be read of an image, and of a container, is in
 ``network`` ``volume``            ``imagefacts`` and ``containerfacts``
 ``collection``                    an engine's containers, images … as collections and tables
-``recipes/``                      an image that is said with ``with_…`` and not built yet
+``recipes/``                      an image that is described with ``with_…`` and not built yet
 ``volumebackups/``                a backup, a directory of them, and the way there and back
 ``sessions/``                     what ends with a block, or with its process
 ``functions/``                    Python functions that run in containers
@@ -23,14 +23,14 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``reading/``                      what is to be known of containers: logs, events, processes, ``inspect()``
 ``diagnosis/``                    what this machine lacks; what a store has lost
 ``builder/``                      a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
-``supervise/``                    spawner, monitor, helper; output; health; out of memory; restarts; after a kill
+``supervise/``                    spawner, monitor, helper; networks, volumes, output; out of memory; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
 ``net/``                          bridges, addresses, published ports, names
 ``archives/``                     images as one file: docker-archives, OCI layouts
 ``backup/``                       a tree of files becomes a backup, and a tree again
 ``registry/``                     images from and to afar: the distribution protocol
 ``store/``                        what is on disk: blobs, images, layers, containers, volumes, leases
-``layers/``                       tar to and from directories; programs of this machine
+``layers/``                       tar unpacked and packed; programs of this machine
 ``linux/``                        the kernel, one file per facility
 ``configuration``                 what is set for all calls
 ``dockerfile/``                   the Dockerfile language: text to typed instructions, and back

@@ -73,7 +73,7 @@ def run(image: str | Image, command: Command = None, **options: Unpack[RunOption
 
 @shows_options(RunOptions)
 def step(image: str | Image, command: Command = None, **options: Unpack[RunOptions]) -> Stepper:
-    """A start as :func:`run` makes it, one operation at a time: ``next()``, and what it has changed.
+    """A start as ``run`` makes it, one operation at a time: ``next()``, and what it has changed.
 
     >>> with ck.step("busybox", "true") as start:
     ...     first = start.next().step.operation

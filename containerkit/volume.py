@@ -236,13 +236,14 @@ class Volume(Shown):
         no changes
 
         Args:
-            destination: a file's path; a directory of backups (one that is there, or a path with a slash at its end); a
-                URL that fsspec knows, as ``"s3://bucket/site.tar.zst"``; or an open file to write bytes to.
+            destination: a file's path (one that is there is replaced); a directory of backups (one that is there, or a
+                path with a slash at its end); a URL that fsspec knows, as ``"s3://bucket/site.tar.zst"``; or an open
+                file to write bytes to.
             compression: ``"zstd"``, ``"gzip"`` or ``"none"``.
             consistency: ``"none"``; or ``"pause"``: the containers that use it stand still for as long as it takes to
                 look at all files and to copy those that have just changed, so that it is as of one moment.
-            incremental_from: an earlier backup: what it has unchanged, by time, size and inode, is not written again.
-                Both are needed to restore. In a directory that is so by itself.
+            incremental_from: an earlier backup: what has not changed since, by time, size and inode, is not written
+                again. Both are needed to restore. A directory of backups always works so.
             by_content: files are read to see whether they have changed.
             passphrase: encrypt it, in the age format.
             labels: written down with it.

@@ -74,7 +74,7 @@ class RunOptions(ResourceOptions, total=False):
     ``name``: what it is called; default: a made-up one.
     ``replace``: remove a container of that name first.
     ``labels``: ``{"key": "value"}``.
-    ``hostname``, ``domainname``: what it calls itself; default: its short id.
+    ``hostname``: what it calls itself; default: its short id. ``domainname``: what follows that; default: nothing.
     ``pull``: whether a registry is asked for the image: ``"missing"`` (the default), ``"never"`` or ``"always"``.
     ``platform``: ``"linux/amd64"``: the image must be for it.
 
@@ -92,7 +92,7 @@ class RunOptions(ResourceOptions, total=False):
 
     Life:
 
-    ``remove``: when it ends.
+    ``remove``: remove it when it ends.
     ``restart``: ``"no"``, ``"on-failure:3"``, ``"always"``, ``"unless-stopped"``.
     ``stop_signal``: what asks it to end; default: the image's, else TERM.
     ``stop_timeout``: seconds until it is killed then (10).
@@ -102,7 +102,7 @@ class RunOptions(ResourceOptions, total=False):
     Limits:
 
     ``memory``: bytes, or ``"64m"``.
-    ``memory_swap``: memory and swap together; -1: unlimited.
+    ``memory_swap``: memory and swap together; default: twice ``memory``; -1: unlimited.
     ``memory_reservation``: what it keeps when memory is short.
     ``shm_size``: of ``/dev/shm`` (``"64m"``).
     ``cpus``: cores: 1.5 is one and a half.
@@ -110,12 +110,12 @@ class RunOptions(ResourceOptions, total=False):
     ``cpu_period``, ``cpu_quota``: microseconds; ``cpus`` stands for them.
     ``cpuset_cpus``, ``cpuset_mems``: which processors, and which nodes' memory: ``"0-1"``.
     ``pids_limit``: how many processes and threads at most.
-    ``blkio_weight``: 10 to 1000.
+    ``blkio_weight``: its weight where disks are busy: 10 to 1000.
     ``device_read_bps``, ``device_write_bps``: ``{"/dev/sda": "1m"}`` a second.
     ``device_read_iops``, ``device_write_iops``: ``{"/dev/sda": 100}`` a second.
     ``hugetlb``: ``{"2MB": "64m"}``.
     ``net_cls_classid``: tc's class, ``0x100001``.
-    ``oom_score_adj``: -1000 to 1000: how soon the kernel ends it when memory runs out.
+    ``oom_score_adj``: how soon the kernel ends it when memory runs out: -1000 (last) to 1000 (first).
     ``oom_kill_disable``: it waits for memory instead (cgroup v1).
     ``ulimits``: ``{"nofile": 99}`` or ``(soft, hard)``.
 
@@ -139,7 +139,7 @@ class RunOptions(ResourceOptions, total=False):
     Files:
 
     ``volumes``: ``["site:/data"]``: a volume, made when it is not there; ``"/host:/data:ro"``: a directory of this
-    machine; ``"/data"``: an anonymous volume; or ``{"site": "/data"}``.
+    machine; ``"/data"``: an anonymous volume; or ``{"site": "/data"}``, in the same order.
     ``mounts``: ``[Mount(…)]``, for all that there is.
     ``volumes_from``: containers whose volumes and binds it gets: ``"db"`` or ``"db:ro"``.
     ``tmpfs``: in memory: ``{"/run": "size=64m"}`` or paths.
@@ -151,8 +151,8 @@ class RunOptions(ResourceOptions, total=False):
     ``network_aliases``: more names there.
     ``ip``: an address, or an IPv4 and an IPv6 one, on the first network.
     ``mac_address``: of its first link.
-    ``ports``: published: ``["8080:80"]``, ``{80: 8080}``, ``{"53/udp": ("127.0.0.1", None)}``, ``PortMapping``; None is
-    any free port of this machine.
+    ``ports``: published: ``["8080:80"]``, this machine's port first, as docker has it; or, the container's first,
+    ``{80: 8080}``, ``{"53/udp": ("127.0.0.1", None)}``; or ``PortMapping``. None is any free port of this machine.
     ``expose``: ``[80, "53/udp"]``: what it serves; ``publish_all``: these on any free ports.
     ``links``: ``["db:alias"]``.
     ``add_hosts``: more names: ``["name:1.2.3.4"]``, ``{"name": "host-gateway"}``.

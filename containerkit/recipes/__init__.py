@@ -1,4 +1,4 @@
-"""An image that is said in Python and not built yet: ``image.with_run(…).with_copy(…)``.
+"""An image that is described in Python and not built yet: ``image.with_run(…).with_copy(…)``.
 
 ``instructions`` has one method for each instruction of a Dockerfile (images and chains have them all), ``chain`` is
 what such a call gives, and ``recipe`` the value behind it, which is either built (:mod:`containerkit.builder`) or

@@ -2,7 +2,8 @@
 
 Words
     *scenario*: makes many of something on an engine of its own, below a temporary directory, and says what that costs.
-    A number after its name says how many (``starts=20000``), and it is over after some minutes whatever that is.
+    A number after its name says how many (``starts=20000``), and it is over at that number or its time (5 minutes;
+    ``starts``: 30).
     *figure*: one number, with the most that it may be where there is a goal.
     *works*: what is done with ten and with a thousand other things there; the ratio of both is the figure.
 
@@ -14,7 +15,7 @@ One scenario, walked through
 ==============  =====================================================================================================
 ``running``     many at once: starts, memory, descriptors, stats of all, events, logs; a hundred measured at 10 Hz
 ``created``     many in the list: listed, looked at, removed
-``starts``      one after the other for a day: memory, descriptors, files, rows; how they grow from one to the next
+``starts``      one after the other, as in a day: memory, descriptors, files, rows; how they grow from one to the next
 ``among``       works among few and many others: ``containers``, ``images``, ``layers``, ``volumes``, ``networks``
 ``machine``     what processes hold, and directories
 ``figures``     figures, medians, slopes
