@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from containerkit import Container, Engine
 from containerkit.supervise.client import spawner
 from tests.bench.memory import pss
 
-__all__ = ["available", "cpu", "descriptors", "monitors", "opened", "pss", "spawner_pid", "usage"]
+__all__ = ["available", "cpu", "descriptors", "monitors", "opened", "pss", "settle", "spawner_pid", "usage"]
 
 
 def available() -> float:
@@ -55,6 +56,13 @@ def usage(directory: Path) -> tuple[float, int]:
                 continue
             count += 1
     return blocks * 512 / 1000, count
+
+
+def settle(engine: Engine) -> None:
+    """Wait until what was removed is gone: a monitor tells the end of its container before that."""
+    deadline = time.monotonic() + 10
+    while any(os.scandir(engine.paths.removed)) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def opened(engine: Engine) -> None:

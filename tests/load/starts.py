@@ -43,6 +43,7 @@ def measure(engine: Engine, count: int, seconds: float) -> Iterator[Figure]:
 
 
 def _look(engine: Engine) -> dict[str, float]:
+    machine.settle(engine)
     me, spawner = os.getpid(), machine.spawner_pid()
     connection = engine.store.database.connection()
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
