@@ -307,7 +307,7 @@ def test_a_fork_bomb_is_held_by_the_limit_of_pids(build: Builder) -> None:
     ("name", "words"),
     [
         ("no_cahce", "option no_cahce: unknown (did you mean no_cache?)"),
-        ("dockerfiel", "option dockerfiel: unknown; did you mean dockerfile?"),
+        ("dockerfiel", "option dockerfiel: unknown (did you mean dockerfile?)"),
         ("memroy", "option memroy: unknown (did you mean memory?)"),
         ("xyzzy", "option xyzzy: unknown"),
         ("privileged", "option privileged: builds take add_hosts, cap_add, "),
