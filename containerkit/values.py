@@ -43,20 +43,34 @@ class _Signature:
     """What ``help()`` shows of a class, as of any other: its constructor's."""
 
     def __get__(self, instance: object, cls: Any) -> Any:
-        from inspect import signature
+        from inspect import Parameter, Signature, signature
 
-        found = signature(_constructor(cls))
-        return found.replace(parameters=[*found.parameters.values()][1:])
+        below = cls.__mro__[: [self in vars(one).values() for one in cls.__mro__].index(True)]
+        if any("__init__" in vars(one) for one in below):  # a subclass has a constructor of its own
+            found = signature(cls.__init__)
+            return found.replace(parameters=[*found.parameters.values()][1:])
+        kinds = {False: Parameter.POSITIONAL_OR_KEYWORD, True: Parameter.KEYWORD_ONLY}
+        return Signature([
+            Parameter(one.name, kinds[_is_keyword(one)], default=_default(one, Parameter.empty), annotation=one.type)
+            for one in sorted(fields(cls), key=_is_keyword)
+        ])  # fmt: skip
+
+
+def _default(one: Field[Any], none: object) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return none if one.default is MISSING else one.default
 
 
 def _constructor(cls: Any) -> Callable[..., None]:
-    names: dict[str, Any] = {"_set": object.__setattr__, "_absent": MISSING}
+    # Of names that no field can have: those of defaults are an underscore and the field's.
+    names: dict[str, Any] = {"_0set": object.__setattr__, "_0absent": MISSING}
     ordered = sorted(fields(cls), key=_is_keyword)
     parameters = [_parameter(one, names) for one in ordered]
     keyword_only = sum(map(_is_keyword, ordered))
     if keyword_only:
         parameters.insert(len(parameters) - keyword_only, "*")
-    lines = [f" _set(self, {one.name!r}, {_given(one)})" for one in ordered]
+    lines = [f" _0set(self, {one.name!r}, {_given(one)})" for one in ordered]
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
     exec("\n".join((f"def __init__(self, {', '.join(parameters)}):", *(lines or [" pass"]))), names)
@@ -74,13 +88,13 @@ def _parameter(one: Field[Any], names: dict[str, Any]) -> str:
         return f"{one.name}=_{one.name}"
     if one.default_factory is not MISSING:
         names[f"_{one.name}"] = one.default_factory
-        return f"{one.name}=_absent"
+        return f"{one.name}=_0absent"
     return one.name
 
 
 def _given(one: Field[Any]) -> str:
     is_made = one.default_factory is not MISSING
-    return f"_{one.name}() if {one.name} is _absent else {one.name}" if is_made else one.name
+    return f"_{one.name}() if {one.name} is _0absent else {one.name}" if is_made else one.name
 
 
 @cache
@@ -108,11 +122,15 @@ def _hash(self: Any) -> int:
     return hash(_members(self))
 
 
-def _refuse(self: Any, name: str, value: object = None) -> None:
+def _refuse(self: Any, name: str, value: object) -> None:
     raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_deletion(self: Any, name: str) -> None:
+    raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 _SHARED: dict[str, Any] = {
     "__signature__": _Signature(), "__repr__": _repr, "__eq__": _eq, "__hash__": _hash,
-    "__setattr__": _refuse, "__delattr__": _refuse,
+    "__setattr__": _refuse, "__delattr__": _refuse_deletion,
 }  # fmt: skip

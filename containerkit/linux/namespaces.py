@@ -62,10 +62,8 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     if cgroup is not None:
         flags |= CLONE_INTO_CGROUP
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, …, cgroup
-    # With CLONE_PARENT it has none to choose: its new parent hears what it hears of the caller.
-    number = 0 if flags & CLONE_PARENT else signal.SIGCHLD
     arguments = struct.pack(
-        "11Q", flags, ctypes.addressof(pidfd), 0, 0, number, 0, 0, 0, 0, 0, 0 if cgroup is None else cgroup
+        "11Q", flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0 if cgroup is None else cgroup
     )
     pid = libc.syscall(_long(_clone3), arguments, _long(len(arguments)))
     if pid == 0:

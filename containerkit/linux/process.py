@@ -80,12 +80,6 @@ def pidfd(pid: int | None, started: int | None) -> int | None:
     return None
 
 
-def pid_of(descriptor: int) -> int:
-    """The pid, as seen from here, of the process that a pidfd is of; -1 when it has ended."""
-    with open(f"/proc/self/fdinfo/{descriptor}") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
-
-
 @cache
 def boot_id() -> str:
     """The kernel's name for this boot."""
@@ -169,8 +163,9 @@ def close_from(lowest: int) -> None:
 
 
 def give_back_memory() -> None:
-    """What this process has freed is the system's again: malloc_trim(3)."""
-    libc.malloc_trim(ctypes.c_size_t(0))
+    """What this process has freed is the system's again, where the C library can do that: malloc_trim(3)."""
+    if (trim := getattr(libc, "malloc_trim", None)) is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def set_title(title: str) -> None:

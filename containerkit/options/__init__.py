@@ -74,7 +74,8 @@ class RunOptions(ResourceOptions, total=False):
     ``name``: what it is called; default: a made-up one.
     ``replace``: remove a container of that name first.
     ``labels``: ``{"key": "value"}``.
-    ``hostname``: what it calls itself; default: its short id. ``domainname``: what follows that; default: nothing.
+    ``hostname``: what it calls itself; default: its short id.
+    ``domainname``: what follows that; default: nothing.
     ``pull``: whether a registry is asked for the image: ``"missing"`` (the default), ``"never"`` or ``"always"``.
     ``platform``: ``"linux/amd64"``: the image must be for it.
 

@@ -91,8 +91,14 @@ class Gate:
         if self.owner >= 0:
             poll.register(self.owner, select.POLLIN)
         ready = dict(poll.poll())
-        if {self.peer, self.owner} & ready.keys() or os.read(self.descriptor, 64) != GO:
+        if {self.peer, self.owner} & ready.keys() or self._word() != GO:
             raise given_up()
+
+    def _word(self) -> bytes:
+        try:
+            return os.read(self.descriptor, 64)
+        except ConnectionResetError:
+            return b""  # who walks has gone, and has not read that we are here
 
     def _tell(self, cost: int | None) -> None:
         view = {

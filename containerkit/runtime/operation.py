@@ -36,8 +36,6 @@ class Context:
     root: int = -1
     proc: int = -1
     terminal: int = -1
-    pid: int = -1
-    pidfd: int = -1
     costs: list[int] = field(default_factory=list)
     listener: int = -1
     container: int = -1

@@ -130,7 +130,12 @@ class Understudy:
         pid = self._answer()
         self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._end()
-        return pid, os.pidfd_open(pid)  # our child, which nobody has waited for
+        try:
+            return pid, os.pidfd_open(pid)  # our child, which nobody has waited for
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
     def dismiss(self) -> None:
         """There is no part for it."""
@@ -197,7 +202,10 @@ def _hear() -> tuple[tuple[Operation, ...], Part | None]:
         return operations, None
     given, channel = dict(zip(numbers, received, strict=True)), _CHANNEL
     if part.context.preserve:
-        channel = _make_room(part.preserved(), given)
+        try:
+            channel = _make_room(part.preserved(), given)
+        except OSError:
+            os._exit(125)  # what is at the channel's number now may be the program's own
     return operations, part.with_descriptors(given, channel)
 
 
@@ -220,10 +228,13 @@ def _act(operations: tuple[Operation, ...], part: Part | None) -> None:
         for operation in operations:
             operation.execute(context)
     except OSError as error:
-        messages.send(channel, "refused", errno=error.errno, text=error.strerror, file=error.filename)
+        file = error.filename if isinstance(error.filename, str) else None
+        messages.send(channel, "refused", errno=error.errno or 0, text=error.strerror or str(error), file=file)
     except ContainerkitError as error:
         messages.send(channel, "failed", text=error.message, exit_code=125, errno=error.errno)
     else:
         messages.send(channel, "done")
         if part is not None:
             init.run(part.operations, part.context, part.streams)
+    if part is not None:
+        os._exit(125)  # the channel is no longer where it was: nobody has more to say

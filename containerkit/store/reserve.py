@@ -31,8 +31,10 @@ def spent(root: Path) -> Iterator[None]:
     if _free(root) < _SIZE:
         with suppress(OSError):
             (root / "reserve").unlink()
-    yield
-    keep(root)
+    try:
+        yield
+    finally:
+        keep(root)
 
 
 def _free(root: Path) -> int:

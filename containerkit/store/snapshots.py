@@ -197,10 +197,13 @@ class Snapshots:
         Raises:
             StorageError: it could not be removed.
         """
-        moved = self._tmp / os.urandom(8).hex()  # of an owner who is gone (workspace): swept if we are killed
+        place = self._prefix + container_id
+        moved = str(self._tmp / os.urandom(8).hex())  # of an owner who is gone (workspace): swept if we are killed
         with about(f"container {container_id[:12]}"):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(self._prefix + container_id, moved)
+            try:
+                os.rename(place, moved)
+            except OSError:
+                moved = place  # it is gone already; or not of one file system, where it goes piece by piece
             remove_tree(moved)
 
 

@@ -17,6 +17,7 @@ an *understudy* (runtime/understudy.py), forked as early, for the process that i
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -149,8 +150,11 @@ def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
         # A spare goes when its spawner does; what it becomes does not.
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # An ordinary user's could not go where its parent will be: that makes its own.
-        understudy = Understudy(rehearsal.rehearse_part) if home is None else None
+        understudy = None
+        # An ordinary user's could not go where its parent will be: that makes its own; as does who cannot fork now.
+        if home is None:
+            with contextlib.suppress(OSError):
+                understudy = Understudy(rehearsal.rehearse_part)
         rehearsal.rehearse()
         data, descriptors = messages.receive(channel)
         if data:

@@ -96,7 +96,7 @@ def test_a_value_is_not_changed() -> None:
     one = Named("a")
     with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
         one.name = "b"  # type: ignore[misc]  # that is what is tested
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'name'"):
         del one.name
     assert one.name == "a"
 
@@ -105,6 +105,16 @@ def test_help_shows_how_a_value_is_made() -> None:
     # No constructor is there before the first instance is.
     assert list(inspect.signature(Unmade).parameters) == ["name", "size"]
     assert inspect.signature(Unmade).parameters["size"].default == 7
+    assert inspect.signature(Unmade).parameters["size"].annotation == "int"
+
+
+def test_help_shows_a_subclass_s_own_constructor() -> None:
+    class Own(Unmade):
+        def __init__(self, both: str) -> None:
+            super().__init__(both, 1)
+
+    assert list(inspect.signature(Own).parameters) == ["both"]
+    assert Own("a").name == "a"
 
 
 @pytest.mark.parametrize("given", [{}, {"name": "a", "other": 1}])
