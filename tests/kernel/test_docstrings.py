@@ -6,6 +6,7 @@ README's: ``image`` (that image), ``box`` (a container of it that runs), ``notes
 
 from __future__ import annotations
 
+import builtins
 import doctest
 import importlib
 import inspect
@@ -83,6 +84,8 @@ def test_examples_in_docstrings_run(
     source = inspect.getsource(module)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     said: list[str] = []
+    # Each example's value becomes that; where there is one, IPython makes none.
+    monkeypatch.setattr(builtins, "_", None, raising=False)
     ck.set_default_engine(engine)
     try:
         for number, (where, text) in enumerate(_documented(module)):

@@ -17,6 +17,7 @@ import pytest
 
 from containerkit import Engine, Image
 from containerkit.errors import InvalidArgument, NotFound, StorageError
+from containerkit.linux import mounts
 from containerkit.oci.manifest import Descriptor
 from containerkit.store import events
 from containerkit.store.database import Database
@@ -373,3 +374,16 @@ def test_looking_up_an_image_is_quick(engine: Engine) -> None:
 def test_a_store_is_opened_without_touching_the_disk(tmp_path: Path) -> None:
     Store(Paths(tmp_path / "root", tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_containers_are_removed_whose_directories_are_on_a_mount_of_its_own(engine: Engine, image: Image) -> None:
+    place = str(engine.paths.containers)
+    mounts.mount(place, place, "", mounts.MS_BIND)
+    try:
+        box = engine.run("busybox", "true")
+        box.wait()
+        box.remove()
+        assert engine.call("busybox", "echo on").stdout == "on\n"
+        assert engine.containers.rows() == [] and os.listdir(place) == []
+    finally:
+        mounts.umount2(place, 0)

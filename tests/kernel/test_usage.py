@@ -128,7 +128,7 @@ def test_a_prune_of_everything_frees_what_du_says(engine: Engine, stub: Stub, im
         report = engine.prune(all=True)
         assert report.containers == ("ended", "unstarted") and report.images == ("busybox:latest",)
         assert report.space_reclaimed == before - room(engine) > 400_000
-        assert room(engine) < 100_000
+        assert room(engine) - (engine.paths.root / "reserve").stat().st_size < 100_000
 
 
 def test_what_containers_use_is_not_pruned(engine: Engine, image: Image, stub: Stub) -> None:
