@@ -136,14 +136,12 @@ class Runner:
         chosen = settings(list(program.command), {**program.options, **always})
         if program.options.get("network") is None:
             chosen = membership.possible(chosen)
-        wishes = membership.wishes(self._store, self._configuration, chosen)
         hidden = [f"{name}={value}" for name, value in program.hidden.items()]
         self._store.layers.ensure(image.chain_ids, image.layers, self._ingest)
-        null = processes.stdin_of(None)
-        try:
-            return launch.run(self._store, image, "build", chosen, wishes, null, tied=True, hidden=hidden)
-        finally:
-            os.close(null)
+        with processes.stdin_of(None) as null:
+            return launch.run(
+                self._store, self._configuration, image, "build", chosen, null, tied=True, hidden=hidden
+            )  # fmt: skip
 
     def _wait(self, running: launch.Running, told: Told) -> None:
         log = os.path.join(configjson.directory(self._store, running.record.id), "log")

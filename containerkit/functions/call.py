@@ -33,7 +33,6 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.store.workspace import Workspace
 from containerkit.supervise import ending, launch, messages, processes
-from containerkit.supervise.networks import membership
 from containerkit.supervise.output.collected import Output
 from containerkit.supervise.output.logfiles import Reader
 from containerkit.values import frozen
@@ -137,11 +136,9 @@ class Call:
             command=(f"{_EXCHANGE}/inside.py",), mounts=(*place.settings.mounts, *self._mounts()),
             log_options=LogOptions(max_size=-1, max_file=1),  # what is shown is read from it
         )  # fmt: skip
-        wishes = membership.wishes(place.store, place.configuration, settings)
-        null = processes.stdin_of(None)
-        self._stack.callback(os.close, null)
+        null = self._stack.enter_context(processes.stdin_of(None))
         running = launch.run(
-            place.store, place.image, place.reference, settings, wishes, null, with_log=True, tied=True,
+            place.store, place.configuration, place.image, place.reference, settings, null, with_log=True, tied=True,
             links=place.links,
         )  # fmt: skip
         self._channel = running.channel

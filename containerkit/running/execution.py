@@ -89,8 +89,7 @@ class Execution:
     def _open_with_pipes(self, input: bytes | str | None) -> tuple[processes.Session, dict[int, int]]:
         """The session, and descriptor → stream number of what it writes."""
         with ExitStack() as theirs, ExitStack() as undo:
-            stdin = processes.stdin_of(input)
-            theirs.callback(os.close, stdin)
+            stdin = theirs.enter_context(processes.stdin_of(input))
             (out, out_end), (err, err_end) = os.pipe(), os.pipe()
             for descriptor in (out_end, err_end):
                 theirs.callback(os.close, descriptor)

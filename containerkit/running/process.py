@@ -63,11 +63,8 @@ class Process:
 
     @classmethod
     def _start_terminal(cls, execution: Execution) -> Process:
-        null = processes.stdin_of(None)
-        try:
+        with processes.stdin_of(None) as null:
             session = execution.open((null, null, null))
-        finally:
-            os.close(null)
         assert session.terminal is not None
         stdin = os.fdopen(os.dup(session.terminal), "wb", buffering=0)
         stdout = _TerminalReader(os.dup(session.terminal))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +38,10 @@ def settle(engine: Engine, command: Command, options: Mapping[str, Any]) -> Sett
 
 def create(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> ContainerRecord:
     """A container that does not run yet."""
-    wishes = membership.wishes(engine.store, engine.configuration, chosen)
     return launch.create(
-        engine.store, image._record, image._reference, chosen, wishes, replace=bool(options.get("replace"))
-    )
+        engine.store, engine.configuration, image._record, image._reference, chosen,
+        replace=bool(options.get("replace")),
+    )  # fmt: skip
 
 
 def run(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> ContainerRecord:
@@ -86,7 +85,7 @@ def call(
 
 def start(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
     """Start a container that does not run."""
-    with _stdin(None) as stdin:
+    with processes.stdin_of(None) as stdin:
         running = launch.start(store, record, image, stdin)
     running.wait_started(store)
     running.channel.close()
@@ -97,18 +96,8 @@ def _launch(
     engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], input: bytes | str | None, *,
     with_log: bool = False, gates: Sequence[int] = (),
 ) -> launch.Running:  # fmt: skip
-    wishes = membership.wishes(engine.store, engine.configuration, chosen)
-    with _stdin(input) as stdin:
+    with processes.stdin_of(input) as stdin:
         return launch.run(
-            engine.store, image._record, image._reference, chosen, wishes, stdin,
+            engine.store, engine.configuration, image._record, image._reference, chosen, stdin,
             replace=bool(options.get("replace")), with_log=with_log, gates=gates,
         )  # fmt: skip
-
-
-@contextmanager
-def _stdin(input: bytes | str | None) -> Iterator[int]:
-    descriptor = processes.stdin_of(input)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

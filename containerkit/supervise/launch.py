@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from containerkit.configuration import Configuration
 from containerkit.errors import (
     AlreadyExists,
     ContainerkitError,
@@ -36,7 +37,7 @@ from containerkit.runtime import bundle
 from containerkit.store import rights
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
-from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, Wish
+from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint
 from containerkit.store.store import Store
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import configjson, ending, etc, linking, messages, names, recover
@@ -125,13 +126,13 @@ class Running:
 
 
 def reserve(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, wishes: Sequence[Wish], *,
+    store: Store, configuration: Configuration, image: ImageRecord, reference: str, settings: Settings, *,
     replace: bool, starts: bool,
 ) -> tuple[ContainerRecord, int]:  # fmt: skip
     """A row in state ``creating`` and its lease.
 
     Args:
-        wishes: the networks it is on.
+        configuration: has what is not said of networks.
         replace: remove the container that has the name, however often another one takes it.
         starts: it is to be started: its addresses are leased.
 
@@ -140,6 +141,7 @@ def reserve(
         InvalidArgument: there is no command to run.
         NotFound: a container that it shall have the volumes of is not there.
     """
+    wishes = membership.wishes(store, configuration, settings)
     settings = inherit(settings, image.config.config)
     settings, uses = settling.settle(store, settings, image.config.config)
     command = command_of(settings, image.config.config)
@@ -263,11 +265,11 @@ def identity_in(
 
 
 def create(
-    store: Store, image: ImageRecord, reference: str, settings: Settings, wishes: Sequence[Wish], *,
+    store: Store, configuration: Configuration, image: ImageRecord, reference: str, settings: Settings, *,
     replace: bool = False,
 ) -> ContainerRecord:  # fmt: skip
-    """A container in state ``created``, on the networks of ``wishes``."""
-    record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=False)
+    """A container in state ``created``."""
+    record, lease = reserve(store, configuration, image, reference, settings, replace=replace, starts=False)
     try:
         write_bundle(store, record, image)
         store.containers.move(record.id, "create")
@@ -282,10 +284,10 @@ def create(
 
 def run(
     store: Store,
+    configuration: Configuration,
     image: ImageRecord,
     reference: str,
     settings: Settings,
-    wishes: Sequence[Wish],
     stdin: int,
     *,
     replace: bool = False,
@@ -298,7 +300,7 @@ def run(
     """Create and start in one: if it cannot be started, nothing is left of it.
 
     Args:
-        wishes: the networks it is on.
+        configuration: has what is not said of networks.
         stdin: a descriptor for the program's standard input; stays the caller's.
         with_log: open the log before the start: the container may be gone, log and all, right after.
         tied: it ends when the channel of the result is closed, or this process is gone, and is removed then, not
@@ -307,7 +309,7 @@ def run(
         links: symbolic links at the top of its root, by name, for a container of no image.
         gates: two descriptors, where it waits before each operation (runtime/gate.py).
     """
-    record, lease = reserve(store, image, reference, settings, wishes, replace=replace, starts=True)
+    record, lease = reserve(store, configuration, image, reference, settings, replace=replace, starts=True)
     log = -1
     try:
         write_bundle(store, record, image)

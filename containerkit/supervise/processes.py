@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import termios
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from containerkit.errors import InvalidState, RuntimeFailure
@@ -22,11 +23,20 @@ from containerkit.supervise.output.collected import Output
 from containerkit.supervise.output.log import READ_SIZE
 
 
-def stdin_of(data: bytes | str | None) -> int:
-    """A descriptor to read ``data`` from, or the end of file at once. The caller closes it.
+@contextlib.contextmanager
+def stdin_of(data: bytes | str | None) -> Iterator[int]:
+    """A descriptor to read ``data`` from, or the end of file at once; open for the time of the block.
 
     A file in memory rather than a pipe: nobody has to feed it, so nothing can deadlock.
     """
+    descriptor = _readable(data)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _readable(data: bytes | str | None) -> int:
     if data is None:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("containerkit-stdin", os.MFD_CLOEXEC)
