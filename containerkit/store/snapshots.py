@@ -32,7 +32,7 @@ from containerkit.store.images import ImageRecord
 from containerkit.store.layers import Layers
 from containerkit.store.owners import Exchange
 from containerkit.store.paths import Paths
-from containerkit.store.trees import remove_tree
+from containerkit.store.trees import remove_tree, set_aside
 from containerkit.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -198,13 +198,10 @@ class Snapshots:
             StorageError: it could not be removed.
         """
         place = self._prefix + container_id
-        moved = str(self._tmp / os.urandom(8).hex())  # of an owner who is gone (workspace): swept if we are killed
         with about(f"container {container_id[:12]}"):
-            try:
-                os.rename(place, moved)
-            except OSError:
-                moved = place  # it is gone already; or not of one file system, where it goes piece by piece
-            remove_tree(moved)
+            with contextlib.suppress(OSError):  # it is gone already; or not of one file system, and goes piece by piece
+                place = set_aside(place, self._tmp)
+            remove_tree(place)
 
 
 def _pack(

@@ -13,6 +13,21 @@ from containerkit.store import rights
 _MAX_OPEN = 64
 
 
+def set_aside(path: str | os.PathLike[str], tmp: str | os.PathLike[str]) -> str:
+    """Take a directory away at once, to be removed after that; its new path.
+
+    Args:
+        tmp: where the work in progress is (store/workspace.py). There it is one whose owner is gone: swept if we are
+            killed.
+
+    Raises:
+        OSError: it is not there, or not on the file system of ``tmp``; it is where it was.
+    """
+    moved = os.path.join(tmp, os.urandom(8).hex())
+    os.rename(path, moved)
+    return moved
+
+
 def remove_tree(path: str | os.PathLike[str]) -> None:
     """Remove ``path`` and all below it. Idempotent.
 

@@ -19,7 +19,7 @@ from containerkit.errors import NotFound
 from containerkit.store import events
 from containerkit.store.database import Database
 from containerkit.store.netrows import summary
-from containerkit.store.trees import remove_tree
+from containerkit.store.trees import remove_tree, set_aside
 
 
 class VolumeRecord(NamedTuple):
@@ -128,10 +128,8 @@ def discard(database: Database, names: Iterable[str]) -> None:
 
 
 def _move_away(database: Database, name: str) -> str:
-    """Where it is now: among the work in progress whose owner is gone (store/workspace.py), swept if we are killed."""
-    target = os.path.join(os.path.dirname(database.path), "tmp", os.urandom(8).hex())
+    """Where it is now; ``""`` when it is gone."""
     try:
-        os.rename(directory(database, name), target)
+        return set_aside(directory(database, name), os.path.join(os.path.dirname(database.path), "tmp"))
     except FileNotFoundError:
         return ""
-    return target
