@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from containerkit.errors import ContainerkitError
 from containerkit.measuring.gauge import Gauge, Reading, rates
-from containerkit.measuring.stats import has_links
 from containerkit.options import Settings
 from containerkit.reading import listing
 from containerkit.supervise.health import Health
@@ -52,7 +51,6 @@ class Row(NamedTuple):
     Args:
         started: the beginning of its last run (UTC).
         cpus: its limit in cores; None for none.
-        is_networked: it has links of its own; those of the host count what everybody sends.
         use: None while it does not run.
     """
 
@@ -66,7 +64,6 @@ class Row(NamedTuple):
     created: datetime
     started: datetime | None
     cpus: float | None
-    is_networked: bool
     use: Use | None = None
 
 
@@ -139,5 +136,5 @@ def _row(record: ContainerRecord) -> Row:
         record.id, record.name, shown["image"], shown["command"], record.status, record.exit_code,
         None if health is None else health.status, shown["created"],
         None if record.started is None else datetime.fromtimestamp(record.started, timezone.utc),
-        cpus(chosen), has_links(record),
+        cpus(chosen),
     )  # fmt: skip

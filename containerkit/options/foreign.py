@@ -110,25 +110,27 @@ OF_BUILDS: dict[str, str] = {
     "build_context": "write contexts={\"name\": …}", "platforms": 'one at a time: write platform="linux/arm64"',
 }  # fmt: skip
 
-_OF_EXEC = {
+_OF_PROCESSES = {
     "environment": 'write env={"NAME": "value"}', "working_dir": 'write workdir="/path"',
-    "cwd": 'write workdir="/path"',
+    "cwd": 'write workdir="/path"', "shell": 'no shell runs; write ["sh", "-c", "command line"]',
+}  # fmt: skip
+
+_OF_EXEC = {
+    **_OF_PROCESSES,
     "stdin": "write input=…, or use popen()", "socket": "use popen()", "stream": "use popen(), whose stdout is a file",
     "demux": "not needed: a Result has stdout and stderr", "detach": "use popen(), which returns at once",
     "detach_keys": "use attach()", "tty": "use popen(…, tty=True), or terminal() in a notebook",
     "privileged": "not here: give the container what it needs: run(…, cap_add=[…])",
     "stdout": "not needed: a Result has stdout and stderr", "stderr": "not needed: a Result has stdout and stderr",
-    "shell": 'no shell runs; write ["sh", "-c", "command line"]',
     "text": "Result.stdout is text, Result.stdout_bytes are bytes",
     "capture_output": "not needed: a Result has the output",
 }  # fmt: skip
 
 _OF_POPEN = {
-    "environment": 'write env={"NAME": "value"}', "working_dir": 'write workdir="/path"',
-    "cwd": 'write workdir="/path"',
+    **_OF_PROCESSES,
     "stdin": "not needed: it has stdin, stdout and stderr", "stdout": "not needed: it has stdin, stdout and stderr",
     "stderr": "not needed: it has stdin, stdout and stderr", "input": "use exec(), or write to its stdin",
-    "shell": 'no shell runs; write ["sh", "-c", "command line"]', "text": "its streams are bytes; exec() gives text",
+    "text": "its streams are bytes; exec() gives text",
     "timeout": "use exec(), or wait(timeout=…)", "check": "use exec()",
 }  # fmt: skip
 

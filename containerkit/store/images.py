@@ -91,9 +91,8 @@ class Images:
         self._blobs = blobs
         self._layers = layers
         self._paths = paths
-        self._parsed: dict[
-            tuple[str, str], ImageRecord
-        ] = {}  # by id and manifest; its names are those of the last look
+        # By id and manifest; its names are those of the last look.
+        self._parsed: dict[tuple[str, str], ImageRecord] = {}
 
     def add(
         self,
