@@ -439,16 +439,12 @@ class Container(ContainerFacts):
         """
         self._record()
         selection = logs.Selection(stdout, stderr, since, until, tail)
-        return logs.lines(self._file("log"), selection, self._end_pidfd if follow else None)
+        return logs.lines(self._file("log"), selection, self._ends if follow else None)
 
-    def _end_pidfd(self) -> int | None:
-        """A descriptor that is readable once the container has ended; None when it has."""
-        from containerkit.linux import process
-
+    def _ends(self) -> tuple[int, ...] | None:
+        """Descriptors, one of which is readable when the container may have ended; None when it has."""
         record = self._truth()
-        if record is None or record.state != "running":
-            return None
-        return process.pidfd(record.monitor, record.monitor_started)
+        return None if record is None or record.state not in ALIVE else ending.pidfds(record)
 
     # -- files -------------------------------------------------------------------------------------------------------
 

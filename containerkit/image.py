@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from containerkit.progress import Choice
     from containerkit.recipes.chain import Chain
     from containerkit.recipes.recipe import NamedImage, Origin, Recipe
+    from containerkit.registry.finding import Fetching
     from containerkit.results import Result, SearchResults
 
 P = ParamSpec("P")
@@ -59,10 +60,10 @@ class Image(ImageFacts, Fluent):
             NotFound: there is none.
             InvalidArgument: neither a reference nor an id.
         """
-        from containerkit.registry import client
+        from containerkit.registry import finding
 
         engine = engine or engines.default_engine()
-        name, record = client.lookup(engine.store, engine.configuration, reference)
+        name, record = finding.lookup(engine.store, engine.configuration, reference)
         return Image(engine, record.id, name)
 
     @classmethod
@@ -102,10 +103,12 @@ class Image(ImageFacts, Fluent):
         )
 
     @classmethod
-    def _obtain(cls, engine: Engine, reference: str, policy: str, platform: str | None, **how: Any) -> Image:
-        from containerkit.registry import client
+    def _obtain(
+        cls, engine: Engine, reference: str, policy: str, platform: str | None, **how: Unpack[Fetching]
+    ) -> Image:
+        from containerkit.registry import finding
 
-        name, record = client.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
+        name, record = finding.obtain(engine.store, engine.configuration, reference, policy, platform, **how)
         return Image(engine, record.id, name)
 
     @staticmethod

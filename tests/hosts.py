@@ -18,8 +18,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,16 +210,6 @@ def look_up(container: Container, name: str, *options: str) -> list[str]:
     answer = out.partition("\n\n")[2]
     found = [line.split()[-1] for line in answer.splitlines() if line.startswith(("Address", name)) or "name =" in line]
     return found
-
-
-def eventually(condition: Callable[[], object], timeout: float = 10) -> bool:
-    """Whether it is so within ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def table(engine: Engine) -> str:

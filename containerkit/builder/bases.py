@@ -13,7 +13,7 @@ from containerkit.errors import NotFound
 from containerkit.oci import platforms
 from containerkit.oci.manifest import Platform
 from containerkit.progress import Progress
-from containerkit.registry import client
+from containerkit.registry import finding
 from containerkit.registry.deadline import Deadline
 from containerkit.store.images import ImageRecord
 from containerkit.store.ingest import Ingest
@@ -91,7 +91,7 @@ class Bases:
     def _obtained(self, name: str, platform: str, policy: str, progress: Progress | None) -> ImageRecord:
         if name in self._wishes.images:
             return self._store.images.get(self._wishes.images[name])
-        _, record = client.obtain(
+        _, record = finding.obtain(
             self._store, self._configuration, name, policy, platform or None, progress=progress, timeout=self._deadline
         )
         return record

@@ -31,6 +31,7 @@ from containerkit.results import Chunk
 from containerkit.store.ingest import Ingest, Written
 from containerkit.store.store import Store
 from containerkit.supervise import configjson, launch, processes
+from containerkit.supervise.awaiting import Running
 from containerkit.supervise.networks import membership
 from containerkit.supervise.output import follow
 from containerkit.values import frozen
@@ -131,7 +132,7 @@ class Runner:
         finally:
             self._hang_up(running.channel)
 
-    def _start(self, image: Any, program: Program, name: str) -> launch.Running:
+    def _start(self, image: Any, program: Program, name: str) -> Running:
         always = {"name": name, "env": {**program.env}, "remove": True, "log_options": _LOG}
         chosen = settings(list(program.command), {**program.options, **always})
         if program.options.get("network") is None:
@@ -143,7 +144,7 @@ class Runner:
                 self._store, self._configuration, image, "build", chosen, null, tied=True, hidden=hidden
             )  # fmt: skip
 
-    def _wait(self, running: launch.Running, told: Told) -> None:
+    def _wait(self, running: Running, told: Told) -> None:
         log = os.path.join(configjson.directory(self._store, running.record.id), "log")
         with _Listener(log, told) as listener:
             started = running.wait_started(self._store, self._left())

@@ -157,7 +157,7 @@ def _seccomp(_: Store) -> str:
 
 
 def _idmap(store: Store) -> str:
-    # By a child of the spawner: it takes a process with one thread.
+    # By a worker: it takes a process with one thread.
     worker.call(map_owners, (str(store.paths.root),), {})
     return "on the store's file system"
 

@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, BinaryIO, Protocol, cast
-
-import zstandard
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from containerkit.errors import ContainerkitError, InvalidArgument
 from containerkit.layers.bounds import check_proportion
 from containerkit.layers.frames import Frames
+
+if TYPE_CHECKING:
+    import zstandard
 
 #: Has what zlib has, twice as fast, where it is made for this machine.
 inflating: Any = zlib
@@ -37,7 +38,7 @@ _PIECE = 1 << 16
 #: What unpacking may take in memory: a header can ask for 4 GiB of dictionary. Level 9 of xz takes 65 MB.
 _MEMORY = 1 << 27
 _CUT_OFF = "compressed file ended before its end was marked"
-_ERRORS: tuple[type[Exception], ...] = (EOFError, zlib.error, inflating.error, zstandard.ZstdError, lzma.LZMAError)
+_ERRORS: tuple[type[Exception], ...] = (EOFError, zlib.error, inflating.error, lzma.LZMAError)
 
 
 class Readable(Protocol):
@@ -177,10 +178,22 @@ def _inflated(stream: Readable, compression: str) -> Readable:
         return _Unpacked(stream, partial(lzma.LZMADecompressor, memlimit=_MEMORY))
     if compression == "bzip2":
         return _Unpacked(stream, bz2.BZ2Decompressor)
+    # Not at the top: most layers are of gzip, and each is unpacked by a process of its own.
+    import zstandard
+
     # The library asks for no more of a file than read().
     raw = cast(BinaryIO, Frames(stream))
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
     return decompressor.stream_reader(raw, read_size=CHUNK, read_across_frames=True, closefd=False)
+
+
+def _errors(compression: str) -> tuple[type[Exception], ...]:
+    """What its library raises at a stream that is damaged or cut off."""
+    if compression != "zstd":
+        return _ERRORS
+    import zstandard
+
+    return (*_ERRORS, zstandard.ZstdError)
 
 
 def _damaged(subject: str, compression: str, error: Exception) -> InvalidArgument:
@@ -213,14 +226,14 @@ class _Inflated:
 
     def __init__(self, stream: Readable, compression: str, subject: str, is_bounded: bool) -> None:
         self._packed = Counted(stream)
-        self._stream = _inflated(self._packed, compression)
+        self._stream, self._errors = _inflated(self._packed, compression), _errors(compression)
         self._compression, self._subject, self._is_bounded = compression, subject, is_bounded
         self._size = 0
 
     def read(self, size: int = -1, /) -> bytes:
         try:
             data = self._stream.read(size)
-        except _ERRORS as error:
+        except self._errors as error:
             raise _damaged(self._subject, self._compression, error) from error
         except OSError as error:
             # That is how bzip2's library says it; an error of the kernel has its number.
@@ -235,6 +248,8 @@ class _Inflated:
 
 def compressor() -> zstandard.ZstdCompressionObj:
     """What compresses as everything here is: zstd level 1; layers/pack.py says why."""
+    import zstandard
+
     # Workers compress beside reading and hashing; the bytes do not depend on how many there are.
     return zstandard.ZstdCompressor(level=1, threads=2, write_content_size=False).compressobj()
 

@@ -29,6 +29,7 @@ Constants keep the kernel's names. Nothing here knows what a container is.
 ``loopdev``        a file as a block device
 ``bpf``            bpf(2): a program decides on devices, as cgroup v2 wants it
 ``parts``          files on their way, until they are whole
+``passing``        words, descriptors and objects, from one process to another
 ``inotify``        a file has grown
 ``loop``           poll: descriptors and moments, with what to do then
 =================  ==========================================================================

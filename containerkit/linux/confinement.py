@@ -92,11 +92,13 @@ def create(uids: Map, gids: Map) -> int:
     Raises:
         OSError: user namespaces are not allowed here, or the maps are not.
     """
+    me = os.getpid()
     try:
         pid, pidfd = ns.clone3(ns.CLONE_NEWUSER)
     except OSError as error:
         raise OSError(error.errno, error.strerror, "user namespace") from error
     if pid == 0:
+        process.end_with(me)
         while True:
             signal.pause()
     try:
@@ -151,6 +153,7 @@ def _lowest(kind: str) -> int:
         return min(int(row.split()[0]) for row in file)
 
 
+@process.still_ends_with_parent()
 def enter(user_namespace: int) -> None:
     """Become root of that namespace, with mounts of its own. The process has one thread.
 

@@ -15,9 +15,10 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, Unsupported
+from containerkit.linux import process
 from containerkit.linux.netlink import (
     NETLINK_NETFILTER,
     NLM_F_ACK,
@@ -50,12 +51,40 @@ class Channel:
     """A socket to nftables, in the network namespace that this process is in when it is made.
 
     To close it is to wait until the kernel has destroyed what anybody has deleted before, which takes it up to 20 ms:
-    better not in the middle of a start.
+    better not in the middle of a start. Who has done with it may :meth:`keep` it for the next one in this process, if
+    that is in the same network namespace.
     """
+
+    _kept: ClassVar[Channel | None] = None
 
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+
+    @classmethod
+    def take(cls) -> Channel:
+        """The one that is kept, or a new one."""
+        found, cls._kept = cls._kept, None
+        return found or cls()
+
+    @classmethod
+    def is_kept(cls) -> bool:
+        """Whether one is."""
+        return cls._kept is not None
+
+    @classmethod
+    def close_kept(cls) -> None:
+        """Nobody comes to take it any more."""
+        if cls._kept is not None:
+            cls.take().close()
+
+    def keep(self) -> None:
+        """Let the next one have it: for processes that do one thing after the other."""
+        Channel.close_kept()
+        if process.readable(self._socket.fileno(), 0):
+            self.close()  # an answer is left over, or was lost
+        else:
+            Channel._kept = self
 
     def close(self) -> None:
         self._socket.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +17,8 @@ from functools import cache
 from containerkit.linux import capabilities
 from containerkit.linux.libc import check, libc, syscall_number
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 15, 38
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 2, 4, 8, 15
+PR_SET_NO_NEW_PRIVS = 38
 _close_range = syscall_number("close_range")
 _keyctl = syscall_number("keyctl")
 _long = ctypes.c_long
@@ -46,17 +48,20 @@ def start_time(pid: int) -> int | None:
 
 def readable(descriptor: int, timeout: float | None) -> bool:
     """Wait until there is something to read, or a pidfd's process has ended; False after ``timeout`` seconds."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+    return wait_for_any(descriptor, timeout=timeout)
 
 
-def wait_for_any(*descriptors: int) -> None:
-    """Wait until there is something to read from one of them, or a pidfd's process has ended."""
+def wait_for_any(*descriptors: int, timeout: float | None = None) -> bool:
+    """As :func:`readable`, for one of several."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    poll.poll()
+    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+
+def reap(pid: int) -> int:
+    """The wait status of a child, when it has ended."""
+    return os.waitpid(pid, 0)[1]
 
 
 def exit_code(status: int) -> int:
@@ -87,22 +92,52 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def end_with(parent: int) -> None:
+    """This process is killed when its parent, that one, ends; at once, when that has ended before."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def parent_death_signal() -> int:
+    """The signal that this process gets when its parent ends; 0 for none."""
+    found = ctypes.c_int()
+    check(libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(found), _long(0), _long(0), _long(0)), "prctl PR_GET_PDEATHSIG")
+    return found.value
+
+
+@contextmanager
+def still_ends_with_parent() -> Iterator[None]:
+    """A change of rights would have this process not end with its parent any more (prctl(2)): after a block of this it
+    does again.
+    """
+    told, parent = parent_death_signal(), os.getppid()
+    try:
+        yield
+    finally:
+        if told:
+            prctl(PR_SET_PDEATHSIG, told)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), told)  # it has ended meanwhile
+
+
 @contextmanager
 def effective_ids(uid: int, gid: int) -> Iterator[None]:
     """Be this user and group for a while, with all the rights of before. The process has one thread."""
     effective, permitted, inheritable = capabilities.capget()
-    prctl(PR_SET_KEEPCAPS, 1)
-    os.setresgid(-1, gid, -1)
-    os.setresuid(-1, uid, -1)
-    try:
-        # They go from the effective set with the user 0, and stay permitted.
-        capabilities.capset(permitted, permitted, inheritable)
-        yield
-    finally:
-        os.setresuid(-1, 0, -1)
-        os.setresgid(-1, 0, -1)
-        capabilities.capset(effective, permitted, inheritable)
-        prctl(PR_SET_KEEPCAPS, 0)
+    with still_ends_with_parent():
+        prctl(PR_SET_KEEPCAPS, 1)
+        os.setresgid(-1, gid, -1)
+        os.setresuid(-1, uid, -1)
+        try:
+            # They go from the effective set with the user 0, and stay permitted.
+            capabilities.capset(permitted, permitted, inheritable)
+            yield
+        finally:
+            os.setresuid(-1, 0, -1)
+            os.setresgid(-1, 0, -1)
+            capabilities.capset(effective, permitted, inheritable)
+            prctl(PR_SET_KEEPCAPS, 0)
 
 
 @contextmanager
@@ -112,16 +147,17 @@ def filesystem_ids(uid: int, gid: int) -> Iterator[None]:
         yield
         return
     effective, permitted, inheritable = capabilities.capget()
-    libc.setfsgid(ctypes.c_uint(gid))
-    libc.setfsuid(ctypes.c_uint(uid))
-    try:
-        # Those about files go from the effective set with the user 0.
-        capabilities.capset(effective, permitted, inheritable)
-        yield
-    finally:
-        libc.setfsuid(ctypes.c_uint(0))
-        libc.setfsgid(ctypes.c_uint(0))
-        capabilities.capset(effective, permitted, inheritable)
+    with still_ends_with_parent():
+        libc.setfsgid(ctypes.c_uint(gid))
+        libc.setfsuid(ctypes.c_uint(uid))
+        try:
+            # Those about files go from the effective set with the user 0.
+            capabilities.capset(effective, permitted, inheritable)
+            yield
+        finally:
+            libc.setfsuid(ctypes.c_uint(0))
+            libc.setfsgid(ctypes.c_uint(0))
+            capabilities.capset(effective, permitted, inheritable)
 
 
 def set_domainname(name: str) -> None:

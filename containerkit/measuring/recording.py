@@ -59,7 +59,10 @@ class Recording:
         return self
 
     def stop(self) -> Recording:
-        """End; nothing is added afterwards. Warns when there are moments that could not be measured."""
+        """End with a last sample, unless one is as good as new; nothing is added afterwards.
+
+        Warns when there are moments that could not be measured.
+        """
         if self._sampler is not None:
             self._sampler.stop()
         self._close()
@@ -93,10 +96,17 @@ class Recording:
     def _shut(self) -> None:
         if self._gauge is not None:
             self._gauge.close()
+            self._gauge = None
 
     def _close(self) -> None:
+        if self._gauge is not None and self._is_due():
+            self._take()
         self._shut()
         self._stopped = self._stopped or time.time()
+
+    def _is_due(self) -> bool:
+        """Whether the end needs a sample of its own: there is but one, or half a turn has gone by since the last."""
+        return len(self._readings) < 2 or time.monotonic() - self._readings[-1].clock > self.interval / 2
 
     def __enter__(self) -> Recording:
         return self.start()

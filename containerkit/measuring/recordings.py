@@ -56,7 +56,7 @@ class Recordings:
         return self
 
     def stop(self) -> Recordings:
-        """End; nothing is added afterwards. Warns when there are moments that could not be measured."""
+        """End as ``Recording.stop`` does."""
         if self._sampler is not None:
             self._sampler.stop()
         for one in self._all:

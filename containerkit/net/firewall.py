@@ -176,13 +176,19 @@ class Firewall:
     @property
     def _channel(self) -> nftables.Channel:
         if self._open is None:
-            self._open = nftables.Channel()
+            self._open = nftables.Channel.take()
         return self._open
 
     def settle(self) -> None:
         """Close what is open: for processes that live on, once there is time (see ``nftables.Channel``)."""
         if self._open is not None:
             self._open.close()
+            self._open = None
+
+    def keep(self) -> None:
+        """Leave what is open to the next one in this process."""
+        if self._open is not None:
+            self._open.keep()
             self._open = None
 
     def is_laid(self) -> bool:

@@ -90,6 +90,11 @@ class _Forwarder:
         turns = [*servers] if len(servers) > 1 else [*servers] * 2
         self._ask_next(_Question(query, identifier, turns, reply))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no question is under way."""
+        return not len(self._under_way)
+
     def close(self) -> None:
         """Forget all questions."""
         for question in self._under_way:

@@ -18,6 +18,7 @@ import os
 import socket
 from collections.abc import Callable
 
+from containerkit.linux import passing
 from containerkit.linux.files import short_path
 from containerkit.linux.loop import GONE, Loop, Timer
 from containerkit.net.outside import Outside
@@ -51,13 +52,10 @@ def stream(keeper: socket.socket, family: int) -> socket.socket | None:
     keeper.settimeout(_PATIENCE)
     try:
         keeper.send(bytes([family]))
-        _, descriptors, _, _ = socket.recv_fds(keeper, 1, 1)
+        _, descriptors = passing.receive(keeper)
     except OSError:
         return None
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-        return socket.socket(fileno=descriptor)
-    return None
+    return socket.socket(fileno=descriptors[0]) if descriptors else None
 
 
 def _give(guest: socket.socket, word: bytes) -> None:

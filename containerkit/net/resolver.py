@@ -48,7 +48,7 @@ class Resolver:
     """The answering end.
 
     Args:
-        udp, tcp: bound where the container asks; the resolver's own from now on.
+        udp, tcp: bound where the container asks, or listening there; the resolver's own from now on.
         names: what is ours. May be replaced.
         upstreams: who is asked for the rest, one after the other. With none of them, what is not ours does not exist.
             May be replaced; questions that are under way keep theirs.
@@ -82,6 +82,11 @@ class Resolver:
         tcp.listen(_MOST_CONNECTIONS)
         loop.add(udp.fileno(), self._receive)
         loop.add(tcp.fileno(), self._accept)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer, or is connected."""
+        return not len(self._connections) and self._datagrams.is_idle and self._streams.is_idle
 
     def close(self) -> None:
         """Nobody is answered any more."""

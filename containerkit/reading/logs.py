@@ -39,15 +39,17 @@ class Selection:
         return wanted and low <= line.time.timestamp() <= high
 
 
-def lines(path: str, selection: Selection, ended: Callable[[], int | None] | None = None) -> Iterator[LogLine]:
+def lines(
+    path: str, selection: Selection, ends: Callable[[], tuple[int, ...] | None] | None = None
+) -> Iterator[LogLine]:
     """The lines of the log at ``path``; what nobody asked for is not read.
 
     Args:
-        ended: to follow the log: gives a descriptor that is readable once its writer is gone, or None when it is.
+        ends: to follow the log: as of a Follower (supervise/output/follow.py).
     """
     block, skip = _begin(path, selection)
     until = _seconds(selection.until, float("inf"))
-    follower = None if ended is None else following.Follower(path, ended)
+    follower = None if ends is None else following.Follower(path, ends)
     for whole, line in split_lines(following.chunks(path, block, follower), cut=block > 0):
         if line.time.timestamp() > until:
             return

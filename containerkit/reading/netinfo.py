@@ -31,7 +31,7 @@ def neighbours(record: ContainerRecord) -> list[Neighbour]:
 
 
 def _look(record: ContainerRecord, reader: Callable[[int], list[_T]]) -> list[_T]:
-    """In a child of the spawner: threads and event loops of the user's process are none of its business."""
+    """In a worker: threads and event loops of the user's process are none of its business."""
     assert record.pid is not None
     try:
         found: list[_T] = worker.call(_at, (Place(record.pid), reader), {})

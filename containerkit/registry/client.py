@@ -1,14 +1,11 @@
-"""What an engine does with registries: find an image here or there, push it, log in, search."""
+"""What an engine does with registries: fetch an image, push one, log in, search."""
 
 from __future__ import annotations
 
 import getpass
-from contextlib import suppress
 
 from containerkit.configuration import Configuration
 from containerkit.errors import InvalidArgument, NotFound, RegistryError
-from containerkit.oci import digest as digests
-from containerkit.oci import platforms
 from containerkit.oci.manifest import Platform
 from containerkit.oci.reference import DEFAULT_DOMAIN, Reference
 from containerkit.options import Duration, duration
@@ -23,7 +20,6 @@ from containerkit.results import SearchResult
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 
-POLICIES = ("always", "missing", "never")
 #: What there is where no registry can be reached.
 _WITHOUT_ONE = '; Image.from_host("sh", "ls") needs none: it takes programs of this machine'
 
@@ -35,71 +31,31 @@ def session(configuration: Configuration, tls_verify: bool | None, timeout: Dura
     return Session(configuration.registries, timeout, tls_verify)
 
 
-def lookup(store: Store, configuration: Configuration, text: str) -> tuple[str, ImageRecord]:
-    """The local image of that reference, id, or unique beginning of an id, and how it is called.
-
-    A short name may be that of an additional registry.
-
-    Raises:
-        NotFound: there is none.
-    """
-    try:
-        return text, store.images.get(text)
-    except NotFound:
-        is_short = configuration.registries.additional and not _is_id(text)
-        for candidate in candidates(text, configuration.registries)[:-1] if is_short else ():
-            with suppress(NotFound):
-                return candidate.familiar, store.images.get(candidate.full)
-        raise
-
-
-def obtain(
-    store: Store, configuration: Configuration, text: str, policy: str, platform: str | None, *,
+def fetch(
+    store: Store, configuration: Configuration, text: str, wanted: Platform | None, missing: NotFound | None, *,
     tls_verify: bool | None = None, progress: Choice = "auto", timeout: Duration | Deadline | None = None,
 ) -> tuple[str, ImageRecord]:  # fmt: skip
-    """The image of a reference, from here or from its registry, and how it is called.
+    """The image of a reference from its registry, and how it is called.
 
     Args:
-        policy: ``"always"`` asks the registry, ``"missing"`` when it is not here, ``"never"`` not at all.
+        missing: why it has to be fetched, for the error: it is not here.
         timeout: a deadline, too, which is the caller's to call off.
 
     Raises:
-        NotFound: it is not here, or not for that platform, and the registry has it not or is not asked.
+        NotFound: the registry has it not, or it is not here and cannot be fetched.
         RegistryError: the registry refuses, or sends something else than it announced.
     """
-    if policy not in POLICIES:
-        raise InvalidArgument(f"pull {policy!r}: expected {', '.join(map(repr, POLICIES))}")
-    chosen = platform or configuration.platform
-    wanted = platforms.parse(chosen) if chosen else None
-    if policy != "always":
-        try:
-            name, record = lookup(store, configuration, text)
-            found = record.config
-            here = Platform(found.architecture, found.os, found.variant)
-            if not platform or wanted is None or platforms.matches(here, wanted):
-                return name, record
-            missing = NotFound(f"image {text}: is for {platforms.text(here)}, not for {platforms.text(wanted)}")
-        except NotFound as error:
-            missing = error
-        if policy == "never":
-            raise NotFound(f'{missing.message} (pull policy "never")')
-        if _is_id(text):
-            raise missing  # no registry knows it by that
     references = candidates(text, configuration.registries)
     shown = choose(progress)
     try:
         reference, record = pull.pull_any(store, references, session(configuration, tls_verify, timeout), wanted, shown)
     except Broken as error:
-        if policy == "missing":
+        if missing is not None:
             # It is not here: that is what the caller has to know first.
             hint = _WITHOUT_ONE if isinstance(error, Unreachable) else ""
             raise NotFound(f"{missing.message}, and cannot be pulled: {error.message}{hint}") from None
         raise RegistryError(f"image {text}: {error.message}") from error
     return reference.familiar, record
-
-
-def _is_id(text: str) -> bool:
-    return digests.is_digest(text if text.startswith("sha256:") else f"sha256:{text}")
 
 
 def send(

@@ -14,7 +14,7 @@ from containerkit.options import command as split_command
 from containerkit.results import Result
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
-from containerkit.supervise import launch, processes
+from containerkit.supervise import processes, reserving
 from containerkit.supervise.configure.process import describe_command, exec_process
 from containerkit.values import frozen
 
@@ -53,7 +53,7 @@ class Execution:
         if workdir is not None and not workdir.startswith("/"):
             raise InvalidArgument(f"workdir {workdir!r}: must be an absolute path")
         root = f"/proc/{record.pid}/root"
-        who = None if user is None else launch.identity_in([root], str(user), record.name)
+        who = None if user is None else reserving.identity_in([root], str(user), record.name)
         process = exec_process(spec, arguments, who, environment(env or {}), workdir or "", tty)
         return cls(store, record, spec, process)
 

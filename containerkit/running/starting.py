@@ -15,6 +15,7 @@ from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
 from containerkit.supervise import launch, messages, processes
+from containerkit.supervise.awaiting import Running
 from containerkit.supervise.networks import membership
 from containerkit.supervise.output.collected import Output
 
@@ -54,9 +55,7 @@ def run(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, An
     return running.record
 
 
-def walk(
-    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], gates: Sequence[int]
-) -> launch.Running:
+def walk(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], gates: Sequence[int]) -> Running:
     """A start that waits at two gates, before each of its operations (runtime/gate.py)."""
     return _launch(engine, image, chosen, options, None, gates=gates)
 
@@ -95,7 +94,7 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
 def _launch(
     engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], input: bytes | str | None, *,
     with_log: bool = False, gates: Sequence[int] = (),
-) -> launch.Running:  # fmt: skip
+) -> Running:  # fmt: skip
     with processes.stdin_of(input) as stdin:
         return launch.run(
             engine.store, engine.configuration, image._record, image._reference, chosen, stdin,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
+from containerkit.linux import process
 from containerkit.linux.cgroups import Cgroup
 from containerkit.linux.confinement import is_confined
-from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Mount, Spec
 from containerkit.runtime import messages, plan
 from containerkit.runtime.gate import Gate, given_up
@@ -26,13 +26,13 @@ from containerkit.runtime.understudy import Part, Understudy, ready
 
 @dataclass
 class Child:
-    """A container's init, seen from its parent.
+    """A container's init, seen from who starts it.
 
     ``costs`` has the nanoseconds of each operation of its plan but the last, in order. ``terminal`` is the master of
     its terminal, where it has one. ``take_listener`` is given the descriptor that tells of system calls which a process
     outside decides on, at once, for the init may make such calls itself. ``network`` is its network namespace, where it
     had to be shown (runtime/namespaces.py, ``ShowNetwork``). ``gate`` is the parent's: whoever walks through the start
-    may be gone while the init waits.
+    may be gone while the init waits. ``reap`` is that of the understudy.
     """
 
     pid: int
@@ -44,11 +44,12 @@ class Child:
     network: int | None = None
     take_listener: Callable[[int], None] = os.close
     gate: Gate | None = None
+    reap: Callable[[int], int] = process.reap
 
     def discard(self) -> None:
         """End it, whatever it does, and remove its cgroup: nothing is left."""
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        self.reap(self.pid)
         self.channel.close()
         for descriptor in (self.pidfd, self.terminal, self.network):
             if descriptor is not None:
@@ -86,7 +87,7 @@ class Child:
         Raises:
             RuntimeFailure: some operation has failed.
         """
-        while readable(self.channel.fileno(), 0) and self._hear() is not None:
+        while process.readable(self.channel.fileno(), 0) and self._hear() is not None:
             pass
 
     def await_ready(self) -> None:
@@ -179,7 +180,7 @@ def create(
         preserve: the program gets so many descriptors above 2.
         pivot: False where the root file system cannot be pivoted to (an initramfs).
         gates: where this process and the init wait before each operation (gate.py); the second one is closed here.
-        understudy: who becomes the init, where one has been made ahead.
+        understudy: who becomes the init, where one has been made ahead; stays the caller's.
 
     Raises:
         RuntimeFailure: an operation outside the container failed; nothing is left.
@@ -191,7 +192,8 @@ def create(
     )  # fmt: skip
     part = Part(steps.inside, context, streams, -1 if gates is None else gates[1].descriptor)
     give(streams, spec.linux.host_ids(spec.process.user))
-    child = _execute_outside(steps, part, ready(understudy), gates)
+    with ready(understudy) as actor:
+        child = _execute_outside(steps, part, actor, gates)
     try:
         child.attend(steps, context.state)
     except BaseException:
@@ -212,7 +214,7 @@ def _may_hide(spec: Spec, steps: Plan, is_walked: bool) -> bool:
 
 def _execute_outside(steps: Plan, part: Part, understudy: Understudy, gates: tuple[Gate, Gate] | None) -> Child:
     """Make all that is outside of the container; the last of it is the init."""
-    context, born = part.context, (-1, -1)
+    context = part.context
     try:
         for operation in steps.outside if gates is None else gates[0].through(steps.outside):
             began = time.perf_counter_ns()
@@ -224,7 +226,6 @@ def _execute_outside(steps: Plan, part: Part, understudy: Understudy, gates: tup
                 operation.execute(context)
             context.costs.append(time.perf_counter_ns() - began)
     except BaseException as error:
-        understudy.dismiss()
         if isinstance(context.cgroup, Cgroup):
             context.cgroup.delete()
         if isinstance(error, OSError):
@@ -238,7 +239,7 @@ def _execute_outside(steps: Plan, part: Part, understudy: Understudy, gates: tup
         for mount in context.prepared.values():
             os.close(mount)
     cgroup = context.cgroup if isinstance(context.cgroup, Cgroup) else None
-    return Child(*born, understudy.channel, cgroup, context.costs, gate=gates and gates[0])
+    return Child(*born, cgroup, context.costs, gate=gates and gates[0], reap=understudy.reap)
 
 
 def give(streams: tuple[int, int, int], owner: tuple[int, ...] | None) -> None:

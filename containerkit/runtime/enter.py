@@ -56,6 +56,9 @@ class JoinAhead(Operation):
     def describe(self) -> str:
         return "setns: the container's namespaces that are for children"
 
+    def binds(self) -> bool:
+        return bool(self.flags & ns.CLONE_NEWTIME)  # out of this one nobody comes who shares memory
+
     def execute(self, context: Context) -> None:
         ns.setns(context.container, self.flags)
 
@@ -75,8 +78,8 @@ def enter(
 ) -> Child:
     """Start ``process`` in the container whose init the pidfd ``target`` is.
 
-    To be called in a process with one thread that ends afterwards: its children belong to the container. The child's
-    ``await_program()`` tells whether its start succeeded.
+    To be called in a process with one thread: it may fork. The child's ``await_program()`` tells whether its start
+    succeeded.
 
     Args:
         process: what to run, and as whom.
@@ -86,7 +89,7 @@ def enter(
         owner: the host's user and group that it will be, where the container has users of its own.
         preserve: it gets so many descriptors above 2.
         outlives: it may live longer than the calling process.
-        understudy: who becomes it, where one has been made ahead.
+        understudy: who becomes it, where one has been made ahead; stays the caller's.
     """
     path = "" if group is None else group.path
     steps = plan.build_enter(process, path, filtered=bool(seccomp_filter), outlives=outlives)
@@ -98,10 +101,6 @@ def enter(
     context = Context(cgroup=group, seccomp_filter=seccomp_filter, preserve=preserve, container=target)
     # The cgroup comes before the namespaces (outside): its files are the host's.
     part = Part((*steps.outside, EnterNamespaces(flags & ~before), *steps.inside), context, streams)
-    actor = ready(understudy)
-    try:
-        pid, pidfd = actor.play(part, *((JoinAhead(before),) if before else ()), Clone())
-    except BaseException:
-        actor.dismiss()
-        raise
-    return Child(pid, pidfd, actor.channel, None)
+    with ready(understudy) as actor:
+        pid, pidfd, channel = actor.play(part, *((JoinAhead(before),) if before else ()), Clone())
+        return Child(pid, pidfd, channel, None, reap=actor.reap)

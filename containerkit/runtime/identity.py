@@ -58,7 +58,7 @@ class NewKeyring(Operation):
 
 @frozen
 class DieWithParent(Operation):
-    """The process does not outlive the helper that would tell how it ended (PR_SET_PDEATHSIG)."""
+    """The process does not outlive its parent, by which the helper would tell how it ended (PR_SET_PDEATHSIG)."""
 
     CALLS = ("prctl",)
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import capabilities, process
+from containerkit.linux.takeover import Executed
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
 from containerkit.runtime.program import StartFailure
@@ -18,12 +19,14 @@ def run(operations: tuple[Operation, ...], context: Context, streams: tuple[int,
 
     Args:
         streams: what becomes the program's input, output and error.
+
+    Raises:
+        Executed: in the understudy, whose memory it was.
     """
     for target, descriptor in enumerate(streams):
         os.dup2(descriptor, target)
     # Nothing in the container may trace this process or look through its /proc while it still holds the host's rights.
-    if context.hides:
-        process.prctl(process.PR_SET_DUMPABLE, 0)
+    process.prctl(process.PR_SET_DUMPABLE, 0 if context.hides else 1)
     # Asked of the host's /proc, and remembered: nothing is opened by name once inside.
     capabilities.last_cap()
     try:
@@ -38,13 +41,14 @@ def run(operations: tuple[Operation, ...], context: Context, streams: tuple[int,
             except ContainerkitError as error:
                 _fail(context, f"{operation.describe()}: {error}", 125, error.errno or 0)
             context.costs.append(time.perf_counter_ns() - began)
+    except Executed:
+        raise  # this is no init any more
     except RuntimeFailure as error:
         _fail(context, error.message, 125, 0)
     except BaseException as error:
         # A defect of ours: the parent still learns of it, and the forked interpreter never unwinds into its caller.
         _fail(context, f"init: {type(error).__name__}: {error}", 125, 0)
-    finally:
-        os._exit(125)
+    os._exit(125)
 
 
 def _reason(error: OSError) -> str:

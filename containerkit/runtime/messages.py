@@ -38,6 +38,7 @@ import struct
 from typing import Any
 
 from containerkit.errors import RuntimeFailure
+from containerkit.linux import passing
 
 MAPPED, HOOKED, START, DETACHED = b"mapped", b"hooked", b"start", b"detached"
 _LIMIT = 65536
@@ -46,7 +47,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _MEMBERS: dict[Any, dict[str, Any]] = {
     "network": {}, "hooks": {}, "console": {}, "ready": {}, "seccomp": {}, "executing": {"costs": list},
     "failed": {"text": str, "errno": int | None, "exit_code": int},
-    "done": {}, "refused": {"errno": int, "text": str, "file": str | None},
+    "back": {}, "done": {}, "refused": {"errno": int, "text": str, "file": str | None},
 }  # fmt: skip
 
 
@@ -63,21 +64,19 @@ def send_descriptor(channel: int, kind: str, descriptor: int) -> None:
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, int | None]:
-    """The parent's next message and the descriptor that came with it; None at the end of file.
+    """The init's next message and the descriptor that came with it; None at the end of file.
 
     Raises:
+        OSError: there is no room for the descriptor here.
         RuntimeFailure: it is none.
     """
     try:
-        data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = passing.receive(channel, _LIMIT)
     except ConnectionResetError:
-        # It ended without reading what was sent to it: told once, before what it sent itself.
-        data, ancillary, _, _ = channel.recvmsg(_LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-    descriptor = None
-    for _, kind, payload in ancillary:
-        if kind == socket.SCM_RIGHTS:
-            descriptor = array.array("i", payload)[0]
-    return (_read(data) if data else None), descriptor
+        data, descriptors = passing.receive(channel, _LIMIT)  # what it sent before it ended
+    for one in descriptors[1:]:
+        os.close(one)
+    return (_read(data) if data else None), (descriptors[0] if descriptors else None)
 
 
 def _read(data: bytes) -> dict[str, Any]:
@@ -98,13 +97,6 @@ def receive_from(channel: socket.socket) -> tuple[dict[str, Any] | None, int]:
         return None, 0  # it was killed before it had read what was sent to it
     pids = [_CREDENTIALS.unpack(payload)[0] for _, _, payload in ancillary]
     return (_read(data) if data else None), pids[0] if pids else 0
-
-
-def receive_descriptors(channel: int, most: int) -> tuple[int, ...]:
-    """The descriptors that come with the next message, close-on-exec; none at the end of file."""
-    with socket.socket(fileno=os.dup(channel)) as handle:
-        _, ancillary, _, _ = handle.recvmsg(64, socket.CMSG_SPACE(4 * most), socket.MSG_CMSG_CLOEXEC)
-    return tuple(array.array("i", b"".join(payload for _, _, payload in ancillary)))
 
 
 def failure(message: dict[str, Any]) -> RuntimeFailure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 
 from containerkit.linux import confinement, loopback, process
@@ -46,6 +45,9 @@ class OffsetClocks(Operation):
     def describe(self) -> str:
         return "unshare time namespace: " + ", ".join(f"{clock} {offset.secs:+d} s" for clock, offset in self.offsets)
 
+    def binds(self) -> bool:
+        return True
+
     def execute(self, context: Context) -> None:
         # Not a flag of clone3: offsets can only be written before the first process is in.
         ns.unshare(ns.CLONE_NEWTIME)
@@ -66,6 +68,9 @@ class JoinNamespace(Operation):
 
     def describe(self) -> str:
         return f"setns {self.kind} namespace {self.path}"
+
+    def binds(self) -> bool:
+        return True
 
     def execute(self, context: Context) -> None:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -113,6 +118,9 @@ class Clone(Operation):
         owner = f", of the user namespace {self.user}" if self.user else ""
         return "clone3: a process in new " + ", ".join(self.kinds) + f" namespaces{owner}"
 
+    def binds(self) -> bool:
+        return bool(self.user) or not self.shares_memory
+
     def execute(self, context: Context) -> None:
         flags = 0
         for kind in self.kinds:
@@ -121,8 +129,8 @@ class Clone(Operation):
         born_in = None if context.cgroup is None else context.cgroup.open_for_clone()
         if self.user:
             # Who clones has to be in there; the parent stays out.
-            JoinNamespace("user", self.user).execute(context)
-            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)  # it goes with a change of rights
+            with process.still_ends_with_parent():
+                JoinNamespace("user", self.user).execute(context)
         take_over(flags, born_in, shares_memory=self.shares_memory)
         if born_in is not None:
             os.close(born_in)

@@ -89,6 +89,10 @@ class Operation:
         """The step in words a person reads, with the system call's name where there is one."""
         raise NotImplementedError
 
+    def binds(self) -> bool:
+        """Whether an understudy is of no use for another container once it, or its init, has done this."""
+        return False
+
     def execute(self, context: Context) -> None:
         """Do it.
 

@@ -8,6 +8,7 @@ import signal
 import socket
 
 from containerkit.linux import process
+from containerkit.linux.takeover import execute
 from containerkit.runtime import messages
 from containerkit.runtime.operation import Context, Operation
 from containerkit.values import frozen
@@ -91,6 +92,9 @@ class Reap(Operation):
     def describe(self) -> str:
         return "fork: pid 1 stays to reap and to pass signals on"
 
+    def binds(self) -> bool:
+        return True  # pid 1 goes on in the understudy's memory
+
     def execute(self, context: Context) -> None:
         # Blocked before there is a child, so that none is lost; the child unblocks them all before its execve.
         signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -136,7 +140,7 @@ class Reap(Operation):
 
 @frozen
 class Execute(Operation):
-    """execve(2). Returns only by raising."""
+    """execve(2). Returns only by raising; in whose memory it was (linux/takeover.py), too."""
 
     CALLS = ("execve",)
 
@@ -152,15 +156,15 @@ class Execute(Operation):
         messages.send(context.channel, "executing", costs=context.costs)
         self._reset()
         program = self.args[0]
-        worst: OSError | None = None
+        worst = 0
         for path in candidates(program, environment):
             try:
-                os.execve(path, self.args, environment)
+                execute(path, self.args, environment)
             except OSError as error:
                 # EACCES in one directory of PATH does not hide the program in the next; it is remembered (execvp(3)).
-                if worst is None or error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    worst = error
-        number = worst.errno or 0 if worst is not None else errno.ENOENT
+                if not worst or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    worst = error.errno or 0
+        number = worst or errno.ENOENT
         if number in (errno.ENOENT, errno.ENOTDIR):
             if "/" in program and os.path.lexists(program):
                 where = "is there, but its interpreter or loader is not in the image"

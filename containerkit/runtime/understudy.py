@@ -2,7 +2,8 @@
 
 A fork is the costliest piece of a start: the interpreter's page tables are copied, and afterwards both processes pay
 for every page that they write to. So the fork comes first, by whoever waits for a request, and there are no pages left
-to pay for when the part comes; and the init is a child that takes the understudy's memory over (linux/takeover.py).
+to pay for when the part comes; and the init is a child that takes the understudy's memory over (linux/takeover.py)
+until it executes the program. Then the understudy can play another part.
 
 ::
 
@@ -11,35 +12,38 @@ to pay for when the part comes; and the init is a child that takes the understud
       |-- operations (clocks, a namespace) ->| executes them
       |<--------------------- done, refused -|
       |-- Clone, the part, descriptors ----->| clone3: a child of the parent's -->|
-      |<-- done: the kernel says which pid it has --------------------------------|
-      |-- SIGKILL -------------------------->x                                    | init.py
+      |<-- done, on a channel that came with the part: the kernel says which pid --|
+      |                                      | stands still                       | init.py
+      |<------------------------------- back |<---------------------------- execve(2)
 
-It holds no descriptor but the channel and what comes with the part. It ends with its parent. A parent that needs one
-and has none makes it at that moment: the rest is the same.
+It holds no descriptor but the channel, and those of the part until it is back. It ends with its parent, and with an
+init that executes nothing; and it is ended as soon as the init is there, where it could play no other part
+(``Operation.binds``). Who needs one and has none makes it at that moment: the rest is the same. Who gives it parts need
+not be its parent (supervise/relief.py): the parent says then how its children end.
 """
 
 from __future__ import annotations
 
-import array
 import fcntl
 import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NoReturn
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure
-from containerkit.linux import process
+from containerkit.linux import namespaces as ns
+from containerkit.linux import passing, process
+from containerkit.linux.takeover import Executed
 from containerkit.runtime import init, messages
 from containerkit.runtime.gate import Gate
 from containerkit.runtime.operation import Context, Operation
 from containerkit.values import frozen
 
 _CHANNEL = 3
-#: SCM_MAX_FD (unix(7)), of which one has the part itself.
-_MOST = 252
 
 
 @frozen
@@ -48,7 +52,7 @@ class Part:
 
     Args:
         operations: what it executes; the last one does not return.
-        context: what they are executed with; all descriptors in it come along.
+        context: what they are executed with; all descriptors in it come along, the init's channel among them.
         streams: what becomes its standard input, output and error.
         gate: where it waits before each operation, or -1.
     """
@@ -61,16 +65,19 @@ class Part:
     def descriptors(self) -> tuple[int, ...]:
         """Those that it needs; of the preserved ones the program gets copies with the same numbers."""
         context = self.context
-        named = (*self.streams, self.gate, context.listener, context.container, *context.prepared.values())
+        named = (
+            *self.streams, self.gate, context.channel, context.listener, context.container, *context.prepared.values(),
+        )  # fmt: skip
         return tuple(dict.fromkeys(one for one in (*named, *self.preserved()) if one >= 0))
 
     def preserved(self) -> range:
         """The program's own, above 2."""
         return range(3, 3 + self.context.preserve)
 
-    def with_descriptors(self, given: dict[int, int], channel: int) -> Part:
+    def with_descriptors(self, given: dict[int, int]) -> Part:
         """The same, where the descriptors have other numbers."""
         numbers = {**given, -1: -1}
+        channel = numbers[self.context.channel]
         context = replace(
             self.context, channel=channel, listener=numbers[self.context.listener],
             container=numbers[self.context.container],
@@ -81,32 +88,67 @@ class Part:
         return replace(self, context=context, streams=(stdin, stdout, stderr))
 
 
-def ready(understudy: Understudy | None) -> Understudy:
-    """The one that was made ahead, when there is one; else one that is made now."""
-    if understudy is not None and understudy.is_there:
-        return understudy
-    if understudy is not None:
-        understudy.dismiss()
-    return Understudy()
+@contextmanager
+def ready(understudy: Understudy | None) -> Iterator[Understudy]:
+    """The one that was made ahead, when there is one; else one that is made now, for this block."""
+    if understudy is None or not understudy.is_there():
+        understudy, is_own = Understudy.fork(), True
+    else:
+        is_own = False
+    try:
+        yield understudy
+    except BaseException:
+        is_own = True  # who knows what it has gone through
+        raise
+    finally:
+        if is_own:
+            understudy.dismiss()
 
 
 class Understudy:
-    """The parent's side. ``channel`` is the init's once :meth:`play` has returned.
+    """The side of whoever has parts to give.
 
     Args:
-        rehearse: what it does before it waits.
+        pid: of the understudy, whose parent is this process or another one.
+        channel: to it.
+        reap: waits for a child of that parent, and gives its wait status.
     """
 
-    def __init__(self, rehearse: Callable[[], None] = lambda: None) -> None:
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self.pid = os.fork()
-            if self.pid == 0:
-                _understudy(theirs.fileno(), rehearse)
+    def __init__(self, pid: int, channel: socket.socket, reap: Callable[[int], int] = process.reap) -> None:
+        self.pid, self.channel, self.reap = pid, channel, reap
+        self._plays = self._is_bound = False
 
-    @property
+    @classmethod
+    def fork(cls, rehearse: Callable[[], None] = lambda: None) -> Understudy:
+        """A child of this process.
+
+        Args:
+            rehearse: what it does before it waits.
+
+        Raises:
+            OSError: no process or descriptor can be had.
+        """
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                channel.close()
+                raise
+            if pid == 0:
+                _understudy(theirs.fileno(), rehearse)
+        return cls(pid, channel)
+
     def is_there(self) -> bool:
-        """Whether it waits for its part: False when it was killed."""
+        """Whether it waits for a part: False when it has ended. Comes back when the init that it made has become the
+        program, or ended.
+        """
+        if not self.pid:
+            return False
+        if self._plays:
+            self._plays = False
+            message, _ = messages.receive(self.channel)
+            return message is not None and message["kind"] == "back"
         return not process.readable(self.channel.fileno(), 0)
 
     def perform(self, *operations: Operation) -> None:
@@ -115,110 +157,128 @@ class Understudy:
         Raises:
             OSError: the kernel refused one.
         """
+        self._is_bound = self._is_bound or any(one.binds() for one in operations)
         self._say(operations, None)
-        self._answer()
+        _answer(self.channel)
 
-    def play(self, part: Part, *operations: Operation) -> tuple[int, int]:
-        """Have it execute operations, the last of which makes the init: its pid and a pidfd. The understudy is gone.
+    def play(self, part: Part, *operations: Operation) -> tuple[int, int, socket.socket]:
+        """Have it execute operations, the last of which makes the init: its pid, a pidfd, and our end of its channel.
 
         Raises:
             OSError: the kernel refused one of them.
             RuntimeFailure: it was killed.
         """
-        self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._say(operations, part)
-        pid = self._answer()
-        self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        self._end()
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._plays = True
         try:
-            return pid, os.pidfd_open(pid)  # our child, which nobody has waited for
-        except OSError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            with theirs:
+                channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                self._say(operations, replace(part, context=replace(part.context, channel=theirs.fileno())))
+            pid = _answer(channel)
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+            if self._is_bound or part.context.preserve or any(one.binds() for one in (*operations, *part.operations)):
+                self.dismiss()
+            try:
+                return pid, os.pidfd_open(pid), channel  # nobody has waited for it
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                self.reap(pid)
+                raise
+        except BaseException:
+            channel.close()
             raise
 
     def dismiss(self) -> None:
-        """There is no part for it."""
+        """End it, whether it waits or stands still; an init that it has made goes on."""
         self.channel.close()
-        self._end()
-
-    def _end(self) -> None:
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            self.reap(self.pid)
             self.pid = 0
 
     def _say(self, operations: Sequence[Operation], part: Part | None) -> None:
         descriptors = () if part is None else part.descriptors()
-        if len(descriptors) > _MOST:
-            raise InvalidArgument(f"descriptors: {len(descriptors)} are too many for one process: {_MOST} at most")
-        # A file in memory: arguments and environment may be longer than a message.
-        script = os.memfd_create("containerkit-part", os.MFD_CLOEXEC)
-        try:
-            os.write(script, pickle.dumps((operations, part, descriptors), pickle.HIGHEST_PROTOCOL))
-            rights = array.array("i", (script, *descriptors))
-            self.channel.sendmsg([b"part"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        except BrokenPipeError:
-            pass  # it was killed: the answer says so
-        finally:
-            os.close(script)
+        if len(descriptors) > passing.MOST:
+            raise InvalidArgument(
+                f"descriptors: {len(descriptors)} are too many for one process: {passing.MOST} at most"
+            )
+        script = pickle.dumps((operations, part, descriptors), pickle.HIGHEST_PROTOCOL)
+        with suppress(BrokenPipeError):  # it was killed: the answer says so
+            passing.send_script(self.channel, b"part", script, descriptors)
 
-    def _answer(self) -> int:
-        """The pid of who answers, where that was asked for."""
-        message, pid = messages.receive_from(self.channel)
-        if message is None:
-            raise RuntimeFailure("the container's init was killed")
-        if message["kind"] == "failed":
-            raise messages.failure(message)
-        if message["kind"] == "refused":
-            raise OSError(message["errno"], message["text"], message["file"])
-        return pid
+
+def _answer(channel: socket.socket) -> int:
+    """The pid of who answers, where that was asked for."""
+    message, pid = messages.receive_from(channel)
+    if message is None:
+        raise RuntimeFailure("the container's init was killed")
+    if message["kind"] == "failed":
+        raise messages.failure(message)
+    if message["kind"] == "refused":
+        raise OSError(message["errno"], message["text"], message["file"])
+    return pid
 
 
 def _understudy(channel: int, rehearse: Callable[[], None]) -> NoReturn:
     """The understudy's life."""
+    speaks = _CHANNEL
     try:
         os.dup2(channel, _CHANNEL, inheritable=False)
         process.close_from(_CHANNEL + 1)
         rehearse()
-        # Before the wait: a parent that has ended meanwhile is an end of file.
+        # Before the wait: with a parent that has ended meanwhile, who gives parts ends, too, which is an end of file.
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         while True:
-            _act(*_hear())
+            operations, part = _hear()
+            speaks = _CHANNEL if part is None else part.context.channel
+            try:
+                _act(operations, part)
+            except Executed:
+                if part is not None and part.context.preserve:
+                    os._exit(0)  # what is at our channel's number is the program's
+                process.close_from(_CHANNEL + 1)
+                _go_home()
+                speaks = _CHANNEL
+                messages.send(_CHANNEL, "back")
     except BaseException as error:
-        messages.send(_CHANNEL, "failed", text=f"init: {type(error).__name__}: {error}", exit_code=125, errno=0)
+        messages.send(speaks, "failed", text=f"init: {type(error).__name__}: {error}", exit_code=125, errno=0)
     finally:
         os._exit(125)
 
 
+def _go_home() -> None:
+    """To exec a program in a container is to have children in its pid namespace: from here on in ours again."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    ns.setns(own, ns.CLONE_NEWPID)
+    os.close(own)
+
+
 def _hear() -> tuple[tuple[Operation, ...], Part | None]:
     """What is to be done; does not return when the parent has gone."""
-    script, *received = messages.receive_descriptors(_CHANNEL, _MOST + 1) or (-1,)
-    if script < 0:
+    with socket.socket(fileno=os.dup(_CHANNEL)) as channel:
+        word, received = passing.receive(channel)
+    if not word:
         os._exit(0)
-    operations, part, numbers = pickle.loads(os.pread(script, os.fstat(script).st_size, 0))
-    os.close(script)
+    operations, part, numbers = pickle.loads(passing.read(received.pop(0)))
     if part is None:
         return operations, None
-    given, channel = dict(zip(numbers, received, strict=True)), _CHANNEL
+    given = dict(zip(numbers, received, strict=True))
     if part.context.preserve:
         try:
-            channel = _make_room(part.preserved(), given)
+            _make_room(part.preserved(), given)
         except OSError:
             os._exit(125)  # what is at the channel's number now may be the program's own
-    return operations, part.with_descriptors(given, channel)
+    return operations, part.with_descriptors(given)
 
 
-def _make_room(preserved: range, given: dict[int, int]) -> int:
-    """Have the program's own descriptors at their numbers, and the others above; the channel's new number."""
-    above = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, preserved.stop) for one in (_CHANNEL, *given.values())]
+def _make_room(preserved: range, given: dict[int, int]) -> None:
+    """Have the program's own descriptors at their numbers, the others above, and no channel to the parent any more."""
+    above = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, preserved.stop) for one in given.values()]
     for one in (_CHANNEL, *given.values()):
         os.close(one)
-    channel, *others = above
-    given.update(zip(given, others, strict=True))
+    given.update(zip(given, above, strict=True))
     for number in preserved:
         os.dup2(given[number], number, inheritable=False)
-    return channel
 
 
 def _act(operations: tuple[Operation, ...], part: Part | None) -> None:
@@ -237,4 +297,4 @@ def _act(operations: tuple[Operation, ...], part: Part | None) -> None:
         if part is not None:
             init.run(part.operations, part.context, part.streams)
     if part is not None:
-        os._exit(125)  # the channel is no longer where it was: nobody has more to say
+        os._exit(125)  # it has failed

@@ -39,7 +39,8 @@ All files by what they keep (:mod:`paths` draws the tree on disk):
 ``blobs`` ``ingest`` ``imports``             bytes by digest; on their way in; from a directory or tar
 ``downloads`` ``workspace``                  what comes from afar; private directories for work
 ``images`` ``imagerows`` ``layout``          images and their names; their rows; index.json for others
-``layers`` ``unpacking`` ``flushing``        unpacked layers; a blob becomes one; it goes to the disk meanwhile
+``layers`` ``marks`` ``unpacking``           unpacked layers; what is said beside them; a blob becomes one …
+``flushing``                                 … and goes to the disk meanwhile
 ``snapshots`` ``owners`` ``exchanging``      containers' roots; layers with other owners, and who these are
 ``containers`` ``leases`` ``events``         containers' rows and states; who is alive; what happened
 ``networks`` ``netrows``                     networks' rows, and these as values

@@ -16,7 +16,7 @@ from containerkit.layers.pack import Archive, Packed
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor, layer_media_type
 from containerkit.store.blobs import Blobs, check_small
-from containerkit.store.layers import NO_ROOT
+from containerkit.store.marks import NO_ROOT
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace, sweep
 

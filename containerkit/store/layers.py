@@ -22,6 +22,7 @@ from containerkit.linux.files import syncfs
 from containerkit.oci import digest as digests
 from containerkit.oci.manifest import Descriptor
 from containerkit.store import rights
+from containerkit.store.marks import NO_ROOT, OPAQUE
 from containerkit.store.owners import Exchange
 from containerkit.store.paths import Paths
 from containerkit.store.workspace import Workspace
@@ -29,10 +30,6 @@ from containerkit.store.workspace import Workspace
 _FLOCK = struct.Struct("hhqqi4x")
 #: Where the bytes begin that say that a layer is needed; below, those that say that it is being unpacked.
 _NEEDED = 1 << 60
-#: The file beside a layer that hides all that is below it.
-OPAQUE = "opaque"
-#: The file beside a layer that does not say what the root is like.
-NO_ROOT = "no-root"
 
 
 class Source(Protocol):

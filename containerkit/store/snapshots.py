@@ -86,7 +86,7 @@ class Snapshots:
             if self._stacks():
                 for name in ("upper", "work"):
                     _make(f"{base}/{name}")
-                rights.call(_copy_root, above, f"{base}/upper", owner)
+                _make_as(above, f"{base}/upper", owner)
                 if not image.chain_ids:
                     self._empty.mkdir(exist_ok=True)
             else:
@@ -94,7 +94,7 @@ class Snapshots:
                 from containerkit.layers.flatten import flatten
 
                 rights.call(flatten, lower if image.chain_ids else (), f"{base}/rootfs")
-                rights.call(_copy_root, above, f"{base}/rootfs", owner)
+                _make_as(above, f"{base}/rootfs", owner)
         except OSError as error:
             raise from_os_error(error, f"container {container_id[:12]}") from error
         return self.mounts(container_id, image)
@@ -240,17 +240,20 @@ def _make(path: str) -> None:
     os.chmod(path, 0o755)  # whatever the umask is
 
 
-def _copy_root(layer: Path | None, root: str, owner: tuple[int, int] | None) -> None:
+def _make_as(layer: Path | None, root: str, owner: tuple[int, int] | None) -> None:
     """A merged directory is as its uppermost one: here the container's own, not the image's root.
 
     Args:
         layer: the one that says what the image's root is like.
         owner: whose it is otherwise, if not ours.
     """
-    if layer is None:
-        if owner is not None:
-            os.chown(root, *owner)
-        return
+    if layer is not None:
+        rights.if_refused(_copy_root, layer, root)
+    elif owner is not None:
+        rights.call(os.chown, root, *owner)
+
+
+def _copy_root(layer: Path, root: str) -> None:
     found = os.stat(layer)
     os.chown(root, found.st_uid, found.st_gid)
     os.chmod(root, found.st_mode & 0o7777)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from errno import EBUSY, EXDEV
@@ -36,12 +37,7 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: something could not be removed.
     """
-    try:
-        _remove_tree(path)
-    except PermissionError:
-        if not rights.is_needed:
-            raise
-        rights.call(_remove_tree, path)
+    rights.if_refused(_remove_tree, path)
 
 
 def _remove_tree(path: str | os.PathLike[str]) -> None:
@@ -89,6 +85,12 @@ class _Removal:
         except NotADirectoryError:
             os.unlink(name, dir_fd=parent)
             return
+        except PermissionError:
+            # What may not be looked into may be empty, as overlayfs's directory for itself is.
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=parent)
+                return
+            raise
         except OSError as error:
             if error.errno == EXDEV:
                 raise OSError(EBUSY, "a file system is mounted there", name) from error

@@ -20,7 +20,7 @@ from containerkit.oci.manifest import Descriptor
 from containerkit.store.blobs import damaged
 from containerkit.store.downloads import Growing
 from containerkit.store.flushing import Flushing
-from containerkit.store.layers import NO_ROOT, OPAQUE
+from containerkit.store.marks import NO_ROOT, OPAQUE
 
 
 def unpack(

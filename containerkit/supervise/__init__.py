@@ -1,41 +1,47 @@
 """What keeps a container: the processes around it, its output, and what happens when any of them is killed.
 
-Words: the *spawner* is a fresh interpreter, one per SDK process, that forks on request; the user's own process never
-forks. A *monitor* looks after one container from start to end. A *helper* looks after one exec'd process. An
-*understudy* (runtime/understudy.py) waits beside each of them, and becomes the process that it starts. A *lease*
-(store/leases.py) says that a monitor lives.
+Words: the *spawner* is a fresh interpreter, one per SDK process, that forks; the user's own process never does. A
+*spare* waits for a request, and becomes what that asks for. A *monitor* looks after one container from start to end. A
+*helper* looks after one exec'd process. Those whose container or process has ended soon are spares once more; of a
+container that lives on, the *relief* that the spare was forked from becomes the monitor, and the spare ends. An
+*understudy* (runtime/understudy.py) waits beside each spare of root's, and becomes the process that it starts; the
+relief is the parent of both. A *lease* (store/leases.py) says that a container has a monitor.
 
 ::
 
-    your kernel or script --(one socket)-- spawner --fork-- monitor --fork-- understudy: the container's init
-            client.py                      spawner.py       monitor.py         runtime/
-                                              \\---fork----- helper --fork-- understudy: an exec'd process
-                                              |             helper.py
-                                              \\---fork----- keeper           holds an ordinary user's networks
-                                                            networks/keeping.py
+    your kernel or script --(one socket)-- spawner --fork-- relief --fork-- spare: monitor, helper, worker, keeper
+            client.py                      spawner.py       relief.py  |    spare.py: monitor.py, helper.py, worker.py
+                                                                       \\-fork-- understudy: the container's init, or
+                                                                                an exec'd process (runtime/)
 
 One ``run`` comes from ``engine`` and ``starting``, which have read its options, and walks through the files like this::
 
     networks/membership.py   which networks it wants to be on (the default one is made when it is not there)
-    launch.py                lease, row (state creating, addresses leased), bundle on disk, then one Start message
+    launch.py                the order of steps:
+    reserving.py             lease, row (state creating, addresses leased), bundle on disk
       names.py                 a name for a container that was given none
       configure/               options and image config become a runtime-spec configuration; devices.py helps
       volumes/settling.py      what is mounted: volumes get their names before the row, their first content after it
+    asking.py                one Start message, and before it:
       etc.py                   /etc/hosts, /etc/resolv.conf, /etc/hostname
       linking.py               what links add to its environment
     messages.py              the messages and the descriptors that travel with them
     client.py                starts the spawner when there is none, sends
-    spawner.py               forks: the next one before it is asked for, which rehearsal.py has go through the motions
+    spawner.py               sees that a spare waits (rehearsal.py has each go through the motions when it is new)
+    spare.py                 takes the request, and waits for another when this has ended soon
     monitor.py               runtime.create, row (state running), runtime start, reply "started"; before and between:
       networks/networking.py   published ports bound; while the init mounts, cables and addresses; then, translations
     linux/loop.py            the monitor waits here, for descriptors and moments:
       output/streams.py        output goes into the log (log.py) and to whoever is attached; input stays open
       control.py               others speak to the monitor: attach, close the input, stay ended, other networks
       health.py                probes
-      monitor.py               out of memory: the notice of linux/cgroups/oom.py becomes an event, and a mark
+      watch.py                 out of memory: the notice of linux/cgroups/oom.py becomes an event, and a mark
       networks/networking.py   questions for names; what comes to published ports and is not translated
-    monitor.py               exit code, cgroup removed, row (state exited, or gone), reply "exited"
+    relief.py                a moment later: a process that has not grown by all of that goes on
+    watch.py                 exit code, cgroup removed
+    monitor.py               row (state exited, or gone), reply "exited"
     restarts.py              or the restart policy: wait, and once more from the start
+    awaiting.py              the SDK hears of the start, and of the end
     recover.py               when a monitor was killed instead: whoever looks next does its last step
 
 What others have left is swept when an engine is opened (``engine``), and by who needs the room: sessions by
@@ -58,10 +64,10 @@ SDK's side:
 ``abandoned``                     sessions that are over: what was made in them is removed
 ================================  ==================================================================
 
-An ordinary user's spawner makes a user namespace, and its children go into it (linux/confinement.py): there they have
-the rights that a monitor needs. What the SDK itself has to do with such rights, layers to unpack and files to copy, it
-hands to a child of the spawner too: ``worker.py``, by way of store/rights.py. Where a container has other users than
-these, or than root's, ``userns.py`` says which.
+An ordinary user's spawner makes a user namespace, and spares go into it (linux/confinement.py), with a container the
+relief, too: there they have the rights that a monitor needs. What the SDK itself has to do with such rights, layers to
+unpack and files to copy, it hands to a *worker*: ``worker.py``, by way of store/rights.py. Where a container has other
+users than these, or than root's, ``userns.py`` says which.
 
 Where root's containers are on networks of the host's network namespace, an ordinary user's are on networks of another
 one, which all containers of an engine share: ``networks/sharing.py`` finds it from the SDK's side, or has a keeper made
@@ -69,6 +75,6 @@ that holds it; with the Start message it comes to the monitor, which goes in for
 has bound the host's ports. The keeper ends when its last monitor has; when it is killed, the next start makes another,
 in the namespace that monitors are still in.
 
-There is no daemon. Containers outlive the process that started them: the monitor is a child of the spawner only until
-the spawner ends, and holds nothing of it.
+There is no daemon. Containers outlive the process that started them: a monitor holds nothing of the spawner, which ends
+with that process, and with it end those who wait for a request.
 """

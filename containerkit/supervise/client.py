@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from containerkit.errors import RuntimeFailure
-from containerkit.linux import sealed
+from containerkit.linux import passing, sealed
 
 if TYPE_CHECKING:
     from containerkit.supervise import messages
@@ -38,7 +38,8 @@ class Spawner:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 with theirs, self._lock:
-                    messages.send(self._connected(), data, (theirs.fileno(), *descriptors))
+                    used = self._connected()
+                    passing.send(used, data, (theirs.fileno(), *descriptors))
                 if ours.recv(16) == messages.TAKEN:
                     return ours
             except (BrokenPipeError, ConnectionResetError):
@@ -48,7 +49,9 @@ class Spawner:
                 raise
             # The spawner was killed, and its spare with the request in its hands, or before: nothing has been done.
             ours.close()
-            self.close()
+            with self._lock:
+                if used is self._channel:  # no other thread has started another one
+                    self._forget()
         raise RuntimeFailure("spawner: ends as soon as it is started")
 
     def ensure(self) -> None:

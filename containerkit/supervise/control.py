@@ -61,24 +61,22 @@ class Control:
         stay_ended: what to do when somebody does not want it started again.
         holds: those who want it still.
         refresh: what to do when its networks are others.
+        listening: the socket, when another process has listened at it until now.
     """
 
     def __init__(
         self, loop: Loop, path: str, streams: Callable[[], Streams], stay_ended: Callable[[], None], holds: Holds,
-        refresh: Callable[[], None],
+        refresh: Callable[[], None], listening: socket.socket | None = None,
     ) -> None:  # fmt: skip
         self._loop, self._path = loop, path
         self._streams, self._stay_ended, self._holds, self._refresh = streams, stay_ended, holds, refresh
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._socket = _listen(path) if listening is None else listening
         self._connections: dict[int, tuple[socket.socket, list[Client]]] = {}
-        with short_path(path) as address:
-            try:
-                os.unlink(address)  # a monitor that was killed has left it
-            except FileNotFoundError:
-                pass
-            self._socket.bind(address)
-        self._socket.listen(64)
         loop.add(self._socket.fileno(), self._accept)
+
+    def portable(self) -> socket.socket | None:
+        """For another process to listen at; None while somebody is listened to."""
+        return None if self._connections else self._socket
 
     def _accept(self, _: int) -> None:
         try:
@@ -99,7 +97,10 @@ class Control:
             self._loop.change(self._socket.fileno(), READABLE)
 
     def _listen(self, connection: socket.socket) -> None:
-        word, descriptors = receive_reply(connection)
+        try:
+            word, descriptors = receive_reply(connection)
+        except OSError:
+            word, descriptors = None, []  # there is no room for what came with it
         if isinstance(word, Attach) and len(descriptors) == len(word.streams) and set(word.streams) <= {*STREAMS}:
             self._attach(connection, word, descriptors)
             return
@@ -166,3 +167,15 @@ class Control:
                 os.unlink(address)
         except OSError:
             pass  # the run directory is gone
+
+
+def _listen(path: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    with short_path(path) as address:
+        try:
+            os.unlink(address)  # a monitor that was killed has left it
+        except FileNotFoundError:
+            pass
+        listening.bind(address)
+    listening.listen(64)
+    return listening

@@ -1,6 +1,7 @@
 """Signals, the wait for the end, and removal, from the SDK's side.
 
-A container has ended when its monitor has: everything else of it is gone by then, and everything is written down.
+A container has ended when its row says so, which its monitor writes as its last act but for letting the lease go. The
+monitor's process may go on then, with another container.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from containerkit.supervise import control, messages, pausing, recover
 
 #: Seconds that no start takes.
 START_TAKES = 30.0
+#: Seconds between two looks at what is about to change, at first and at most.
+_FIRST_PAUSE, _PAUSE = 0.001, 0.05
 #: Seconds that nobody holds a lease only to see how a container ended.
 _LOOK_TAKES = 2.0
 
@@ -68,22 +71,59 @@ def stop(store: Store, record: ContainerRecord, number: int, grace: float) -> No
 def wait(store: Store, id: str, timeout: float | None) -> bool:
     """Wait for the end. False when ``timeout`` seconds are up before."""
     deadline = None if timeout is None else time.monotonic() + timeout
+    pause = 0.0
     while True:
         record = current(store, id)
         if record is None or record.state not in ALIVE:
+            _await_owner(store, id)
             return True
-        pidfd = process.pidfd(record.monitor, record.monitor_started)
-        if pidfd is None:
-            # Between its last word and the end of its lease, or somebody is doing its last step.
-            if deadline is not None and time.monotonic() >= deadline:
+        left = None if deadline is None else deadline - time.monotonic()
+        if ends := pidfds(record):
+            try:
+                if not process.wait_for_any(*ends, timeout=left):
+                    return False
+            finally:
+                for end in ends:
+                    os.close(end)
+        else:
+            # Its monitor is at its last acts, or somebody else is, or one is about to start it.
+            if left is not None and left <= 0:
                 return False
-            time.sleep(0.002)
-            continue
-        try:
-            if not process.readable(pidfd, None if deadline is None else deadline - time.monotonic()):
-                return False
-        finally:
-            os.close(pidfd)
+            pause = _following(pause)
+            time.sleep(pause)
+
+
+def _await_owner(store: Store, id: str) -> None:
+    """Its monitor may have written down the end, and be about to release volumes and lease, for who comes next."""
+    deadline = time.monotonic() + START_TAKES  # a driver that unmounts may take its time
+    pause = 0.0
+    while store.leases.is_held(id) and time.monotonic() < deadline:
+        record = store.containers.read(id)
+        if record is not None and record.state in OWNED:
+            return  # it is somebody else's
+        pause = _following(pause)
+        time.sleep(pause)
+
+
+def pidfds(record: ContainerRecord) -> tuple[int, ...]:
+    """Of processes of a container that lives: when one of them ends it may have ended. The caller's to close.
+
+    None where something is about to change in a moment.
+    """
+    monitor = process.pidfd(record.monitor, record.monitor_started)
+    if monitor is None or record.state == "restarting":
+        return () if monitor is None else (monitor,)
+    # Not the monitor alone: it may go on, with another container.
+    init = process.pidfd(record.pid, record.pid_started)
+    if init is None:
+        os.close(monitor)
+        return ()
+    return init, monitor
+
+
+def _following(pause: float) -> float:
+    """Seconds until the next look after one that came after ``pause`` seconds."""
+    return min(2 * pause, _PAUSE) or _FIRST_PAUSE
 
 
 def remove(store: Store, record: ContainerRecord, *, force: bool, volumes: bool = False) -> None:

@@ -104,14 +104,19 @@ def write(store: Store, record: ContainerRecord, settings: Settings) -> None:
     endpoints = store.networks.of_container(record.id)
     found = texts(store, record, settings, endpoints)
     with about(f"container {record.name}"):
-        rights.call(_write, configjson.directory(store, record.id), found)
+        rights.if_refused(_write, configjson.directory(store, record.id), found)
 
 
 def _write(directory: str, found: dict[str, str]) -> None:
     for name, text in found.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(os.path.join(directory, name), flags, 0o644)
+        path, flags = os.path.join(directory, name), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
+            descriptor, is_new = os.open(path, flags), False
+        except FileNotFoundError:
+            descriptor, is_new = os.open(path, flags | os.O_CREAT, 0o644), True
+        try:
+            if is_new:
+                os.fchmod(descriptor, 0o644)  # whatever the umask is
             os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)

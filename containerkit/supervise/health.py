@@ -8,6 +8,7 @@ is paused nothing is asked.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -68,41 +69,65 @@ class Health:
         return cls(members["status"], members["streak"], tuple(Outcome(**one) for one in members["log"]))
 
 
+@frozen
+class Probing:
+    """How a run's health is looked at, and what is known of it.
+
+    Args:
+        request: how to get in: what is run is the probe's.
+        began: when the run did; ``due``: the next probe. Moments of the monotonic clock.
+    """
+
+    probe: Probe
+    request: Enter
+    began: float
+    due: float
+    health: Health
+
+    @classmethod
+    def begin(cls, probe: Probe, request: Enter) -> Probing:
+        """Of a run that begins now.
+
+        Args:
+            request: any that gets in.
+        """
+        wanted = replace(request, process=replace(request.process, args=probe.args, terminal=False))
+        now = time.monotonic()
+        return cls(probe, wanted, now, now, Health()).following()
+
+    def following(self) -> Probing:
+        """With the moment of the probe after one that has ended now."""
+        now = time.monotonic()
+        young = self.health.status == "starting" and now - self.began < self.probe.start_period
+        return replace(self, due=now + (self.probe.start_interval if young else self.probe.interval))
+
+
 class Prober:
     """Probes one run of a container.
 
     Args:
-        request: how to get in: what is run in it is the probe's.
         is_paused: whether to leave it out this time.
         report: told the health after each probe, and whether its status is another than before.
     """
 
     def __init__(
-        self,
-        loop: Loop,
-        probe: Probe,
-        request: Enter,
-        is_paused: Callable[[], bool],
-        report: Callable[[Health, bool], None],
+        self, loop: Loop, probing: Probing, is_paused: Callable[[], bool], report: Callable[[Health, bool], None]
     ) -> None:
-        self._loop, self._probe, self._is_paused, self._report = loop, probe, is_paused, report
-        self._request = replace(request, process=replace(request.process, args=probe.args, terminal=False))
-        self._began = time.monotonic()
+        self._loop, self._probing, self._is_paused, self._report = loop, probing, is_paused, report
         self._running: _Running | None = None
-        self.health = Health()
         self._timer = self._schedule()
 
     def _schedule(self) -> Timer:
-        young = self.health.status == "starting" and time.monotonic() - self._began < self._probe.start_period
-        return self._loop.after(self._probe.start_interval if young else self._probe.interval, self._ask)
+        return self._loop.after(self._probing.due - time.monotonic(), self._ask)
 
     def _ask(self) -> None:
         if self._is_paused():
-            self._timer = self._schedule()
+            self._go_on()
             return
         began = time.time()
         try:
-            self._running = _Running(self._loop, self._request, self._probe.timeout, self._answer)
+            probing = self._probing
+            self._running = _Running(self._loop, probing.request, probing.probe.timeout, self._answer)
         except OSError as error:
             # No descriptors, processes or memory left: that is no reason for the container to end.
             text = f"the health check could not be started: {reason(error)}"
@@ -110,10 +135,19 @@ class Prober:
 
     def _answer(self, outcome: Outcome) -> None:
         self._running = None
-        before = self.health.status
-        self.health = self.health.after(outcome, self._probe, time.monotonic() - self._began)
-        self._report(self.health, self.health.status != before)
+        probing = self._probing
+        health = probing.health.after(outcome, probing.probe, time.monotonic() - probing.began)
+        self._report(health, health.status != probing.health.status)
+        self._probing = replace(probing, health=health)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._probing = self._probing.following()
         self._timer = self._schedule()
+
+    def portable(self) -> Probing | None:
+        """For another process to go on with; None while a probe runs."""
+        return None if self._running is not None else self._probing
 
     def stop(self) -> None:
         """Ask no more, and end what is being asked."""
@@ -217,9 +251,10 @@ def _become_helper(request: Enter, channel: int, output: int) -> None:
     code = 1
     try:
         null = os.open(os.devnull, os.O_RDWR)
-        descriptors = [os.dup2(one, number) for number, one in enumerate((channel, output, null), 100)]
-        os.closerange(3, 100)
-        process.close_from(103)
+        # Above all three first: none of them is written over.
+        above = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 10) for one in (channel, output, null)]
+        descriptors = [os.dup2(one, number) for number, one in enumerate(above, 3)]
+        process.close_from(6)
         reply = socket.socket(fileno=descriptors[0])
         helper.run(request, reply, [descriptors[2], descriptors[1], os.dup(descriptors[1])])
         code = 0

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 from containerkit.errors import ContainerkitError, RuntimeFailure
 from containerkit.linux import process
@@ -24,16 +25,22 @@ from containerkit.supervise.messages import Enter, Exited, Failed, Signal, Start
 _SHORT = 50
 
 
-def run(request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
-    """Run the process of ``request`` and look after it. Descriptors: stdin, stdout, stderr.
+def run(
+    request: Enter, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None,
+    stay: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Run the process of ``request`` and look after it.
 
     Args:
+        descriptors: stdin, stdout, stderr.
         understudy: who becomes that process.
+        stay: called when this process is to look after no other one: it goes on for long, or not all is well.
     """
     stdin, stdout, stderr = descriptors
     try:
-        Helper(request, channel, understudy).run((stdin, stdout, stderr))
+        Helper(request, channel, understudy).run((stdin, stdout, stderr), stay)
     except (ContainerkitError, OSError) as problem:
+        stay()
         send_reply(channel, Failed.of(problem, "helper"))
 
 
@@ -50,7 +57,7 @@ class Helper:
         self.id = os.urandom(32).hex()
         self.containers = Containers(Database(request.database)) if request.database else None
 
-    def run(self, streams: tuple[int, int, int]) -> None:
+    def run(self, streams: tuple[int, int, int], stay: Callable[[], None]) -> None:
         """Start it, tell, wait for it or for the caller's word, tell how it ended."""
         target = process.pidfd(self.request.pid, self.request.pid_started)
         if target is None:
@@ -63,15 +70,19 @@ class Helper:
             # Nobody waits for what is written down: of a program that ends at once, the end is told before.
             is_short = self._watch(child, _SHORT)
             if not is_short:
+                stay()
                 self._write_start()
                 self._watch(child, None)
             code = self._tell_exit(child)
+            os.close(child.pidfd)
             if is_short:
                 self._write_start()
             self._write_down("exec_die", exitCode=code)
         finally:
             if self.group is not None:
                 self.group.delete()
+            if self.containers is not None:
+                self.containers.database.close()
 
     def _enter(self, target: int, streams: tuple[int, int, int]) -> Child:
         request = self.request
@@ -88,7 +99,7 @@ class Helper:
     def _tell_started(self, child: Child) -> None:
         try:
             child.await_program()
-        except RuntimeFailure:
+        except BaseException:
             child.discard()
             raise
         if child.terminal is None:
@@ -121,7 +132,7 @@ class Helper:
             signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
     def _tell_exit(self, child: Child) -> int:
-        _, status = os.waitpid(child.pid, 0)
+        status = child.reap(child.pid)
         # The kernel counts for the whole container; a process that SIGKILL ended meanwhile is the one.
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         oom_killed = was_killed and self._oom_kills() > self.oom_kills

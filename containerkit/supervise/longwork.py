@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from containerkit.linux import process
 from containerkit.store import rights
 from containerkit.store.workspace import Workspace
+from containerkit.supervise import worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,7 +118,7 @@ def call(
 
 def _run(path: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In the worker."""
-    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    worker.end_with_caller()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     # Not blocking: whoever was to read may have been killed before this process could learn of it, and nobody comes.
     pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -35,20 +35,19 @@ Whoever wants something of a running container speaks to its monitor's control s
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from containerkit.errors import ContainerkitError, InvalidArgument, RuntimeFailure, from_os_error, start_exit_code
+from containerkit.linux import passing
 from containerkit.net.publishing import Wanted
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process, Spec
 from containerkit.values import frozen
 
 _LIMIT = 200_000  # net.core.wmem_default is 208 KiB
-_DESCRIPTORS = 8
 
 
 @frozen
@@ -221,20 +220,20 @@ def _decoded(data: bytes, kinds: Mapping[str, Any], where: str) -> Any:
     return codec.loads(known, body, where)
 
 
-def send(channel: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
-    """Send one message, with descriptors."""
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    channel.sendmsg([data], rights)
-
-
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
-    """The next message and its descriptors; empty at the end of file."""
-    data, ancillary, _, _ = channel.recvmsg(_LIMIT + 64, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC)
-    descriptors = array.array("i")
-    for _, kind, payload in ancillary:
-        if kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-    return data, list(descriptors)
+    """The next message and its descriptors; empty at the end of file.
+
+    Raises:
+        OSError: not all of its descriptors may be had here; none is.
+    """
+    return passing.receive(channel, _LIMIT + 64)
+
+
+def receive_request(channel: socket.socket) -> tuple[bytes, list[int], bool]:
+    """The next request, and its descriptors as far as they may be had here, so that whoever asks can be told over the
+    first one, which is for the reply; and whether that is all. Empty at the end of file.
+    """
+    return passing.receive_part(channel, _LIMIT + 64)
 
 
 #: The first answer, before anything is done: from here on the request outlives the spawner.
@@ -380,13 +379,17 @@ def send_reply(channel: socket.socket, reply: Reply, descriptors: Sequence[int] 
     # Words of an error may have halves of characters in them: names of files, mostly.
     data = codec.dumps(reply).encode(errors="replace")
     try:
-        send(channel, _labelled(reply.kind, data), descriptors)
+        passing.send(channel, _labelled(reply.kind, data), descriptors)
     except (BrokenPipeError, ConnectionResetError):
         pass
 
 
 def receive_reply(channel: socket.socket) -> tuple[Reply | None, list[int]]:
-    """The next reply and its descriptors; None when the other side has ended, or talks nonsense (it may be anybody)."""
+    """The next reply and its descriptors; None when the other side has ended, or talks nonsense (it may be anybody).
+
+    Raises:
+        OSError: as for :func:`receive`.
+    """
     try:
         data, descriptors = receive(channel)
     except ConnectionResetError:

@@ -1,10 +1,11 @@
-"""The monitor: one container from its start to its end. A fork of the spawner; it waits on events and never polls.
+"""The monitor: one container from its start to its end. It waits on events and never polls.
 
 ::
 
-    create (runtime) ─> write down the pids ─> start ─> loop(output, control, health, exit) ─> finish
-       ^                                                                                         |
-       └──────────────────────────── the restart policy, after a while ──────────────────────────┘
+    create (runtime) ─> write down the pids ─> start ─> watch.py: output, control, health, exit ─> the end
+       ^                                                   |                                        |
+       |                             after a moment, at rest: relief.py                             |
+       └──────────────────────────── the restart policy, after a while ────────────────────────────┘
 
 What it is killed in the middle of, :mod:`containerkit.supervise.recover` ends.
 """
@@ -15,16 +16,14 @@ import contextlib
 import gc
 import json
 import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from containerkit.errors import ContainerkitError, RuntimeFailure, reason
 from containerkit.linux import process
-from containerkit.linux.cgroups import OomNotice
 from containerkit.linux.loop import Loop
 from containerkit.oci.runtime_spec import Spec
 from containerkit.runtime import bundle, create
@@ -36,13 +35,16 @@ from containerkit.store.netrows import written_ports
 from containerkit.store.trees import remove_tree
 from containerkit.supervise import restarts
 from containerkit.supervise.control import Control
-from containerkit.supervise.health import Health, Prober
+from containerkit.supervise.health import Health
 from containerkit.supervise.messages import Enter, Exited, Failed, Start, Started, send_reply
 from containerkit.supervise.networks.inside import Inside
-from containerkit.supervise.networks.networking import Networking
+from containerkit.supervise.networks.networking import Laid, Networking
 from containerkit.supervise.output.log import LogWriter
-from containerkit.supervise.output.streams import Streams
+from containerkit.supervise.output.streams import Flows, Streams
 from containerkit.supervise.pausing import Holds
+from containerkit.supervise.relief import Descriptor, Relief
+from containerkit.supervise.watch import Watch, Watched
+from containerkit.values import frozen
 
 #: Seconds after which a start is well over, and a container is one that may live for long.
 _SETTLED = 0.2
@@ -50,26 +52,68 @@ _SETTLED = 0.2
 _FOR_CLIENTS = 30.0
 
 
-def run(request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None = None) -> None:
-    """Look after the container of ``request`` until it has ended for good.
+def run(
+    request: Start, channel: socket.socket, descriptors: list[int], understudy: Understudy | None,
+    stay: Callable[[], None], relief: Relief,
+) -> None:  # fmt: skip
+    """Look after the container of ``request`` until it has ended for good, or somebody else looks after it.
 
     Args:
-        understudy: who becomes its init, at the first start.
         descriptors: lease, stdin, gates (runtime/gate.py), and where an ordinary user's networks are (inside.py).
+        understudy: who becomes its init, at the first start.
+        stay: called when this process is to look after no other container: it goes on for long, or not all is well.
+        relief: who takes over when it goes on for long.
     """
     lease, stdin, *rest = descriptors
     gates = None if request.stepper is None else (_gate(request.stepper, rest.pop(0)), Gate(rest.pop(0)))
-    process.set_title(f"containerkit-monitor {request.name}")
-    monitor = Monitor(request, channel, lease, Inside(*rest) if rest else None, gates, understudy)
+    monitor = Monitor(request, channel, lease, _inside(rest), gates, understudy, stay, relief)
     if not monitor.start(stdin):
         return
     os.close(stdin)
     gc.enable()  # what was there at the fork stays frozen
-    monitor.loop.after(_SETTLED, monitor.settle)
-    while True:
-        monitor.watch()
-        if not monitor.finish() or not monitor.retry():
-            return
+    monitor.live()
+
+
+@frozen
+class Duty:
+    """A running container, for another process to go on with."""
+
+    request: Start
+    channel: socket.socket
+    lease: Descriptor
+    log_error: str
+    streams: Flows
+    control: socket.socket
+    networks: Laid | None
+    watched: Watched
+    stays_ended: bool
+    restarts: int
+    wait: float
+
+
+def take_over(duty: Duty) -> Callable[[], None]:
+    """Prepare for the duty of :func:`run`; what it returns does it, once the other process has ended.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    monitor = Monitor(duty.request, duty.channel, duty.lease)
+    monitor.resume(duty)
+
+    def go_on() -> None:
+        gc.enable()
+        process.give_back_memory()
+        monitor.live()
+
+    return go_on
+
+
+def _inside(descriptors: list[int]) -> Inside | None:
+    """Where an ordinary user's networks are, and a connection to their keeper."""
+    if not descriptors:
+        return None
+    network, connection = descriptors
+    return Inside(network, socket.socket(fileno=connection))
 
 
 def _gate(stepper: tuple[int, int], descriptor: int) -> Gate:
@@ -87,10 +131,13 @@ class Monitor:
     def __init__(
         self, request: Start, channel: socket.socket, lease: int, inside: Inside | None = None,
         gates: tuple[Gate, Gate] | None = None, understudy: Understudy | None = None,
+        stay: Callable[[], None] = lambda: None, relief: Relief | None = None,
     ) -> None:  # fmt: skip
         self.request = request
         self.gates = gates
         self.understudy = understudy
+        self.stay = stay
+        self.relief = relief
         self.channel = channel
         self.lease = lease
         self.database = Database(request.database)
@@ -100,14 +147,11 @@ class Monitor:
         self.streams = Streams(self.loop, self.log)
         self.control: Control | None = None
         self.networking = self._networking(inside)
-        self.prober: Prober | None = None
         self.child: create.Child
-        self.owner: int | None = None  # a pidfd
-        self.oom: OomNotice | None = None
         self.spec: Spec
         self.began = self.finished = 0.0
-        self.has_ended = False
-        self.ran_out = False
+        self.watch: Watch
+        self.is_settled = False
         self.stays_ended = False
         self.restarts = 0
         self.wait = 0.0
@@ -135,10 +179,7 @@ class Monitor:
             for work in works if self.gates is None else self.gates[0].through(works):
                 work()
             if self.control is None:
-                holds = Holds(self.containers, self.request.id, lambda: self.child.cgroup)
-                self.control = Control(
-                    self.loop, self.request.control, lambda: self.streams, self._stay_ended, holds, self._refresh
-                )
+                self._listen()
             self.child.start()
         except (ContainerkitError, OSError) as error:
             self.child.discard()
@@ -146,6 +187,12 @@ class Monitor:
             return False
         self._up()
         return True
+
+    def _listen(self, listening: socket.socket | None = None) -> None:
+        holds = Holds(self.containers, self.request.id, lambda: self.watch.init.cgroup)
+        self.control = Control(
+            self.loop, self.request.control, lambda: self.streams, self._stay_ended, holds, self._refresh, listening
+        )
 
     def _works(self) -> tuple[Callable[[], None], ...]:
         """What is done here meanwhile; in the words of stepping/."""
@@ -172,19 +219,35 @@ class Monitor:
         else:
             theirs = self.streams.open_pipes(stdin, keep_open=request.stdin_open)
         try:
-            self.child = create.create(
-                spec,
-                os.path.join(request.bundle, spec.root.path),
-                overlay=request.overlay,
-                streams=theirs,
-                seccomp_filter=bundle.read_filter(request.bundle, spec),
-                gates=self.gates,
-                understudy=self.understudy,
-            )
+            with self._understudy() as understudy:
+                self.child = create.create(
+                    spec,
+                    os.path.join(request.bundle, spec.root.path),
+                    overlay=request.overlay,
+                    streams=theirs,
+                    seccomp_filter=bundle.read_filter(request.bundle, spec),
+                    gates=self.gates,
+                    understudy=understudy,
+                )
+            if self.relief is not None and self.child.reap != self.relief.reap:
+                self.relief = None  # the init is a child of ours
         finally:
-            self.understudy = None  # those who start it again make one at that moment
             for descriptor in set(theirs):
                 os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _understudy(self) -> Iterator[Understudy | None]:
+        """The one that was made ahead, at the first start; then, one of the relief's."""
+        understudy, self.understudy = self.understudy, None
+        own = None
+        if understudy is None and self.relief is not None:
+            with contextlib.suppress(OSError):
+                understudy = own = self.relief.understudy()
+        try:
+            yield understudy
+        finally:
+            if own is not None:
+                own.dismiss()
 
     def _write_down(self) -> None:
         self.began = time.monotonic()  # the clock may be set meanwhile
@@ -199,10 +262,14 @@ class Monitor:
             restarts=self.restarts,
             health=Health().dumps() if self.request.health is not None else "",
             ports=written_ports(self.networking.ports) if self.networking is not None else "[]",
-            **process_columns(
-                self.child.pid, process.start_time(self.child.pid), os.getpid(), process.start_time(os.getpid())
-            ),
+            **process_columns(self.child.pid, process.start_time(self.child.pid), *self._monitor()),
         )
+
+    def _monitor(self) -> tuple[int, int | None]:
+        """Who looks after it, now or in a moment."""
+        if self.relief is not None:
+            return self.relief.pid, self.relief.started
+        return os.getpid(), process.start_time(os.getpid())
 
     def _up(self) -> None:
         child = self.child
@@ -212,10 +279,6 @@ class Monitor:
         if child.terminal is not None:
             self.streams.take_terminal(child.terminal, keep_open=self.request.stdin_open)
             child.terminal = None
-        self.has_ended = False
-        self.loop.add(child.pidfd, self._end_seen)
-        if self.request.health is not None:
-            self.prober = Prober(self.loop, self.request.health, self._entry(), self._is_paused, self._report_health)
         try:
             with open(os.path.join(self.request.bundle, "timings.json"), "w") as file:
                 json.dump(child.costs, file)
@@ -223,31 +286,17 @@ class Monitor:
             pass  # the disk is full: the container runs, and nobody knows what its start cost
         if not self.restarts:
             send_reply(self.channel, Started(child.pid))
-        if self.request.owner is not None:
-            self._watch_owner(*self.request.owner)
-        self._await_oom()
+        entry = None if self.request.health is None else self._entry()
+        self.watch = Watch.begin(self.loop, self.containers, self.request, self.channel, child, self.began, entry)
+        self.is_settled = False
+        self.loop.after(_SETTLED, self.settle)
 
-    def _watch_owner(self, pid: int, started: int) -> None:
-        # Not the channel alone: a process that the owner has forked has it, too, and may live on.
-        self.owner = process.pidfd(pid, started)
-        if self.owner is None:
-            self._abandoned(0)
-            return
-        for descriptor in (self.owner, self.channel.fileno()):
-            self.loop.add(descriptor, self._abandoned)
-
-    def _leave_owner(self) -> None:
-        self.loop.remove(self.channel.fileno())
-        if self.owner is not None:
-            self.loop.remove(self.owner)
-
-    def _await_oom(self) -> None:
-        self.ran_out = False
-        self.oom = None if self.child.cgroup is None else self.child.cgroup.oom_notice()
-        if self.oom is not None:
-            self.loop.add(self.oom.descriptor, self._oom_seen, self.oom.events)
+    def _entry(self) -> Enter:
+        pid, process_spec = self.child.pid, self.spec.process
+        return Enter.of(self.spec, pid, process.start_time(pid) or 0, self.request.bundle, process_spec)
 
     def _failed(self, problem: ContainerkitError | OSError) -> None:
+        self.stay()
         failed = Failed.of(problem, "monitor")
         self.streams.finish()
         if self.request.fresh and not self.restarts:
@@ -262,32 +311,55 @@ class Monitor:
         self._release_volumes()
         self._say(failed)
 
-    def settle(self) -> None:
-        """Keep no memory for what comes at the end: it is opened once more then."""
-        self.database.close()
-        process.give_back_memory()
-
     # -- while it runs -----------------------------------------------------------------------------------------------
 
-    def watch(self) -> None:
-        """Do what comes up until the init has ended."""
-        while not self.has_ended:
-            self.loop.turn()
+    def live(self) -> None:
+        """Do what comes up until it has ended for good."""
+        while True:
+            while not self.watch.has_ended:
+                if self.is_settled and self.relief is not None:
+                    self._hand_over(self.relief)
+                self.loop.turn()
+            if not self.finish() or not self.retry():
+                return
 
-    def _end_seen(self, _: int) -> None:
-        self.has_ended = True
+    def settle(self) -> None:
+        """It may live for long: keep no memory for what comes at the end, which is opened once more then."""
+        self.stay()
+        self.database.close()
+        self.is_settled = True
+        if self.relief is None or self._duty() is None:  # else this process is about to end
+            process.give_back_memory()
 
-    def _abandoned(self, _: int) -> None:
-        """Nobody waits for it any more."""
-        self._leave_owner()
-        signal.pidfd_send_signal(self.child.pidfd, signal.SIGKILL)
-        if self.child.cgroup is not None:
-            self.child.cgroup.kill()  # a frozen process ends when it thaws, which this sees to
+    def _hand_over(self, relief: Relief) -> None:
+        """Have somebody else go on, when nothing is under way: does not return then."""
+        if (duty := self._duty()) is not None:
+            relief.hand_over(duty)
+            self.relief = None  # it could not
+            process.give_back_memory()
 
-    def _oom_seen(self, _: int) -> None:
-        if self.oom is not None and self.oom.seen():
-            self.ran_out = True
-            self._tell("oom")
+    def _duty(self) -> Duty | None:
+        networks = None if self.networking is None else self.networking.portable()
+        if self.networking is not None and networks is None:
+            return None
+        if self.control is None or (control := self.control.portable()) is None:
+            return None
+        if (watched := self.watch.portable()) is None or (streams := self.streams.portable()) is None:
+            return None
+        return Duty(
+            self.request, self.channel, Descriptor(self.lease), self.log.error, streams, control, networks, watched,
+            self.stays_ended, self.restarts, self.wait,
+        )  # fmt: skip
+
+    def resume(self, duty: Duty) -> None:
+        """Go on where another process has been."""
+        self.log.error = duty.log_error
+        self.streams.resume(duty.streams)
+        if self.networking is not None and duty.networks is not None:
+            self.networking.resume(duty.networks)
+        self.stays_ended, self.restarts, self.wait = duty.stays_ended, duty.restarts, duty.wait
+        self.watch = Watch.resume(self.loop, self.containers, self.request, self.channel, duty.watched)
+        self._listen(duty.control)
 
     def _stay_ended(self) -> None:
         self.stays_ended = True
@@ -299,60 +371,20 @@ class Monitor:
             self.containers.amend(self.request.id, ports=written_ports(self.networking.ports))
             self.networking.publish()
 
-    def _entry(self) -> Enter:
-        pid, process_spec = self.child.pid, self.spec.process
-        return Enter.of(self.spec, pid, process.start_time(pid) or 0, self.request.bundle, process_spec)
-
-    def _is_paused(self) -> bool:
-        return self.child.cgroup is not None and self.child.cgroup.is_frozen()
-
-    def _report_health(self, health: Health, is_news: bool) -> None:
-        action = f"health_status: {health.status}" if is_news else ""
-        try:
-            self.containers.amend(self.request.id, action, health=health.dumps())
-        except ContainerkitError:
-            pass  # the disk is full: the next one may be written
-
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self) -> bool:
         """The end of a run: exit status, clean-up, and only then the words that say so. Whether to start it again."""
-        if self.prober is not None:
-            self.prober.stop()
-            self.prober = None
-        self.loop.remove(self.child.pidfd)
-        os.close(self.child.pidfd)
-        _, status = os.waitpid(self.child.pid, 0)
         self.finished = time.time()
-        if self.oom is not None:
-            self.loop.remove(self.oom.descriptor)
-            self.oom.close()
-            self.oom = None
-        oom_killed = self._end_cgroup()
+        self.last = self.watch.finish()
         if self.networking is not None:
             self.networking.disconnect()
         self.streams.finish()
-        self.last = Exited(process.exit_code(status), time.monotonic() - self.began, oom_killed)
-        if oom_killed and not self.ran_out:
-            self._tell("oom")
         if not self._is_wanted(self.last.exit_code):
             self._end_for_good()
             return False
-        self._move("retry", exit_code=self.last.exit_code, finished=self.finished, oom_killed=int(oom_killed))
+        self._move("retry", exit_code=self.last.exit_code, finished=self.finished, oom_killed=int(self.last.oom_killed))
         return True
-
-    def _end_cgroup(self) -> bool:
-        """End what is left of it; whether the out-of-memory killer had ended something."""
-        cgroup = self.child.cgroup
-        if cgroup is None:
-            return False
-        oom_killed = cgroup.oom_kills() > 0
-        try:
-            cgroup.kill()
-            cgroup.delete()
-        except ContainerkitError:
-            pass  # a process hangs in the kernel: how the container ended is still written down
-        return oom_killed
 
     def _is_wanted(self, code: int) -> bool:
         """Whether its restart policy, as it is now, starts it again."""
@@ -370,6 +402,7 @@ class Monitor:
     def retry(self) -> bool:
         """Wait for as long as the policy says and start it again; False when that is not wanted any more, or fails."""
         assert self.last is not None
+        self.stay()  # who waits for the end of it all waits for this process's
         self.wait = restarts.back_off(self.wait, self.last.duration)
         waited: list[bool] = []
         timer = self.loop.after(self.wait, lambda: waited.append(True))
@@ -393,10 +426,10 @@ class Monitor:
         # Before the row says so: a next monitor may come at once, and binds its own.
         self._close()
         if self.request.owner is not None:
-            self._hand_over(last)
+            self._show(last)
         try:
             if self.request.remove:
-                self._set_aside()
+                self._take_away()
                 self.containers.delete(self.request.id, exit_code=last.exit_code, volumes=True)
             else:
                 self._move(
@@ -405,27 +438,25 @@ class Monitor:
                 )  # fmt: skip
         except (ContainerkitError, OSError):
             # Removed meanwhile, or the disk is full: the lease goes with this process, and who looks next sees that.
-            pass
+            self.stay()
         self._release_volumes()
         self._say(last)
         if self.request.remove:
             with contextlib.suppress(OSError):
                 remove_tree(self.request.aside)  # whoever opens the store next tries again
 
-    def _set_aside(self) -> None:
+    def _take_away(self) -> None:
         """Its directory is where whoever opens the store sweeps: nobody waits until all in it is removed."""
         try:
             os.rename(self.request.bundle, self.request.aside)
         except OSError:
             remove_tree(self.request.bundle)  # not of one file system
 
-    def _hand_over(self, last: Exited) -> None:
+    def _show(self, last: Exited) -> None:
         """What the container has written is the caller's to look at, until it hangs up or is gone."""
-        self._leave_owner()
         with contextlib.suppress(OSError):
             send_reply(self.channel, last)
-        if self.owner is not None:
-            process.wait_for_any(self.owner, self.channel.fileno())
+        self.watch.await_owner()
 
     def _release_volumes(self) -> None:
         if not self.request.volumes:
@@ -433,17 +464,12 @@ class Monitor:
         # Not at the top: few containers have such volumes.
         from containerkit.supervise.volumes import drivers
 
+        self.stay()  # what drivers do in this process is theirs
         sys.path[:] = self.request.path
         try:
             drivers.release(self.database, self.request.volumes)
         except (ContainerkitError, OSError):
             pass  # whoever opens the store next tries again
-
-    def _tell(self, action: str) -> None:
-        try:
-            self.containers.amend(self.request.id, action)
-        except ContainerkitError:
-            pass  # the disk is full: its exit says so, too
 
     def _move(self, move: str, **columns: object) -> None:
         """Write down a move that ends a run."""
@@ -466,6 +492,7 @@ class Monitor:
         if self.request.owner is None or isinstance(last_word, Failed):
             send_reply(self.channel, last_word)
         self.channel.close()
-        # Who waits for the end waits for this process's.
-        if self.streams.has_more_to_give() and os.fork() == 0:
-            self.streams.wait_for_clients(_FOR_CLIENTS)
+        if self.streams.has_more_to_give():
+            self.stay()
+            if os.fork() == 0:  # a child: nobody's wait for a pid takes longer than the container's end
+                self.streams.wait_for_clients(_FOR_CLIENTS)

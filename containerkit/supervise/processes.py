@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from containerkit.errors import InvalidState, RuntimeFailure
+from containerkit.errors import InvalidState, RuntimeFailure, about
 from containerkit.linux.process import readable
 from containerkit.oci.runtime_spec import Process, Spec
 from containerkit.store.containers import ContainerRecord
@@ -119,7 +119,8 @@ def open_session(
     request = replace(request, database=str(store.paths.database))
     channel = spawner.request(request, streams)
     try:
-        reply, descriptors = messages.receive_reply(channel)
+        with about(subject):
+            reply, descriptors = messages.receive_reply(channel)
     except BaseException:
         channel.close()
         raise

@@ -79,7 +79,7 @@ def rehearse_part() -> None:
     """What an understudy does in Python before it plays."""
     for script in _scripts():
         part: Part = pickle.loads(script)
-        part.with_descriptors({0: 0, 1: 1, 2: 2}, 3)
+        part.with_descriptors({0: 0, 1: 1, 2: 2})
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         runtime_messages.send(theirs.fileno(), "executing", costs=[1])

@@ -1,18 +1,16 @@
-"""The spawner: everything imported once, then one fork per request. It ends with its SDK process.
+"""The spawner: everything imported once; its forks do what is asked for. It ends with its SDK process.
 
-Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor 3. One thread, no state.
+Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor 3. One thread; what it knows is who
+waits.
 
-An ordinary user's spawner makes a user namespace first. It stays outside; its children go in, or into that of the
-container or the networks that they are about: to enter another's namespaces takes somebody from outside. Which one
-that is, a descriptor says that comes with the request, or a pid in it.
-
-The fork comes before the request: one *spare* child waits on the socket, and when it takes a request the spawner forks
-the next. What forks cost (2 ms: page tables, and the first writes to shared pages) nobody waits for then. A spare has
-an *understudy* (runtime/understudy.py), forked as early, for the process that it will start::
+The fork comes before the request: a *spare* (spare.py) waits on the socket, and when it takes a request the spawner
+forks the next. What forks cost (page tables, the first writes to shared pages) nobody waits for then; and most requests
+cost no fork at all, for a spare whose container has ended soon comes back. One has the socket; another one rests, until
+there is more to do at once::
 
     SDK ── request ──> socket <── spare: takes it, says so, becomes monitor, helper, …
-                                     │ one byte
-                                  spawner: forks the next spare
+                                     │ TAKEN             │ FREE
+                                  spawner: gives the socket to who comes back, or has rested, or is forked
 """
 
 from __future__ import annotations
@@ -23,17 +21,19 @@ import os
 import select
 import signal
 import socket
+from typing import NoReturn
 
-from containerkit.errors import ContainerkitError, Unsupported, reason
-from containerkit.linux import capabilities, cgroups, confinement, process
-from containerkit.linux import namespaces as ns
+from containerkit.linux import capabilities, cgroups, passing, process
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Spec
-from containerkit.runtime.understudy import Understudy
-from containerkit.supervise import helper, messages, monitor, rehearsal
-from containerkit.values import frozen
+from containerkit.supervise import messages, monitor, rehearsal, relief, spare
 
 SOCKET = 3
+#: So many rest at most, beside the one that waits.
+_RESTING = 1
+#: Milliseconds in which those who will come back soon do so, where another one would have to be forked; and where one
+#: rests: who has just worked is quicker, as the machine has its memory at hand.
+_SOON, _SHORTLY = 5, 50
 
 
 def main() -> None:
@@ -49,49 +49,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    home = Home.make() if os.geteuid() else None
+    home = spare.Home.make() if os.geteuid() else None
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children reap themselves
     _warm_up()
-    while _serve_one(channel, home):
-        pass
-
-
-@frozen
-class Home:
-    """The user namespace of an ordinary user's containers: a descriptor, or why there is none."""
-
-    descriptor: int
-    refusal: str = ""
-
-    @classmethod
-    def make(cls) -> Home:
-        """A new one."""
-        try:
-            return cls(confinement.create(*confinement.id_maps()))
-        except OSError as error:
-            return cls(-1, f"cannot make a user namespace: {reason(error)} ({error.filename or 'see doctor()'})")
-
-    def enter(self, request: messages.Request, descriptors: list[int]) -> None:
-        """Go where the request is to be carried out. The descriptor that says so is taken out of ``descriptors``.
-
-        Raises:
-            Unsupported: there is no such place.
-        """
-        own = messages.own_descriptors(request)
-        if len(descriptors) > own:
-            place = descriptors.pop(own)
-        elif isinstance(request, messages.Enter | messages.Work) and request.pid:
-            place = os.open(f"/proc/{request.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-            if isinstance(request, messages.Enter) and "user" in request.namespaces:
-                # As for a start: the helper stays outside, and its child goes in.
-                place, inner = ns.parent_of(place), place
-                os.close(inner)
-        elif self.refusal:
-            raise Unsupported(self.refusal)
-        else:
-            place = self.descriptor
-        confinement.enter(place)
-        os.close(place)
+    Spares(channel, home).keep()
 
 
 def _warm_up() -> None:
@@ -106,31 +67,138 @@ def _warm_up() -> None:
     gc.freeze()
 
 
-def _serve_one(channel: socket.socket, home: Home | None) -> bool:
-    """Keep a spare until it has taken a request. False when the SDK process has gone."""
-    heard, said = os.pipe()
-    try:
-        pid = os.fork()
-    except OSError as error:
-        os.close(heard)
-        os.close(said)
-        return _refuse(channel, error)
-    if pid == 0:
-        os.close(heard)
-        _spare(channel, said, home)
-    os.close(said)
-    # A byte: it has taken a request. An end of file: it was killed. A hang-up of the channel: we are not needed.
-    poll = select.poll()
-    poll.register(heard, select.POLLIN)
-    poll.register(channel, 0)
-    ready = dict(poll.poll())
-    os.close(heard)
-    return heard in ready
+class Spares:
+    """The one that waits for a request, and those who may come back to wait for another."""
+
+    def __init__(self, channel: socket.socket, home: spare.Home | None) -> None:
+        self._channel, self._home = channel, home
+        self._links: dict[int, socket.socket] = {}
+        self._waiting: int | None = None  # the link of who has the socket
+        self._resting: list[int] = []  # the last one worked last
+        self._poll = select.poll()
+        self._poll.register(channel, 0)
+
+    def keep(self) -> None:
+        """See that somebody waits, until the SDK process has gone."""
+        while True:
+            try:
+                if self._waiting is None and not self._await_one(self._patience()):
+                    self._call()
+                for descriptor, _ in self._poll.poll():
+                    if descriptor == self._channel.fileno():
+                        return  # a hang-up
+                    self._hear(descriptor)
+            except OSError as error:
+                if not process.readable(self._channel.fileno(), 0):
+                    with contextlib.suppress(OSError):
+                        self._await_one(None)  # and then it is tried once more
+                elif not _refuse(self._channel, error):
+                    return
+
+    def _patience(self) -> int:
+        return _SHORTLY if self._resting else _SOON if self._links else 0
+
+    def _await_one(self, patience: int | None) -> bool:
+        """Whether one comes back, before there is a request and ``patience`` milliseconds are up."""
+        self._poll.modify(self._channel, select.POLLIN)
+        try:
+            while self._waiting is None:
+                ready = self._poll.poll(patience)
+                if not ready or self._channel.fileno() in dict(ready):
+                    return False
+                for descriptor, _ in ready:
+                    self._hear(descriptor)
+            return True
+        finally:
+            self._poll.modify(self._channel, 0)
+
+    def _hear(self, descriptor: int) -> None:
+        """What one of them says; nothing: it has ended, or will not come back.
+
+        Raises:
+            OSError: it could not even begin.
+        """
+        try:
+            word = self._links[descriptor].recv(16)
+        except OSError:
+            word = b""  # it was killed
+        if descriptor == self._waiting:
+            self._waiting = None
+        if word == spare.FREE and self._waiting is None:
+            self._give(descriptor)
+        elif word == spare.FREE and len(self._resting) < _RESTING:
+            self._resting.append(descriptor)
+        elif word != spare.TAKEN:
+            self._forget(descriptor)
+            if word not in (b"", spare.FREE):
+                raise OSError(int(word), os.strerror(int(word)))
+
+    def _give(self, descriptor: int) -> bool:
+        """Have one wait, which has the socket for it. False: it has ended."""
+        try:
+            passing.send(self._links[descriptor], spare.WAIT, (self._channel.fileno(),))
+        except OSError:
+            self._forget(descriptor)
+            return False
+        self._waiting = descriptor
+        return True
+
+    def _forget(self, descriptor: int) -> None:
+        if descriptor in self._resting:
+            self._resting.remove(descriptor)
+        self._poll.unregister(descriptor)
+        self._links.pop(descriptor).close()
+
+    def _call(self) -> None:
+        """Have somebody wait: who rests, or one more.
+
+        Raises:
+            OSError: no process or descriptor can be had.
+        """
+        while self._resting:
+            if self._give(self._resting.pop()):
+                return
+        self._fork()
+
+    def _fork(self) -> None:
+        """Make one more who waits.
+
+        Raises:
+            OSError: no process or descriptor can be had.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                # Who has them would be taken for us, after our end.
+                for link in (ours, *self._links.values()):
+                    link.close()
+                self._become_one(theirs)
+        self._links[ours.fileno()] = ours
+        self._waiting = ours.fileno()
+        self._poll.register(ours, select.POLLIN)
+
+    def _become_one(self, link: socket.socket) -> NoReturn:
+        """In a child: a relief, which forks the spare."""
+        try:
+            relief.live(
+                lambda mine: spare.Spare(self._channel, link, self._home, mine).live(),
+                monitor.take_over,
+                rehearsal.rehearse_part,
+            )
+        except OSError as error:
+            link.send(b"%d" % (error.errno or 0))
+        finally:
+            os._exit(1)
 
 
 def _refuse(channel: socket.socket, error: OSError) -> bool:
-    """Answer one request with the reason why nothing can be started."""
-    data, descriptors = messages.receive(channel)
+    """Answer one request with the reason why nothing can be started. False: there is none, the SDK process has gone."""
+    data, descriptors, _ = messages.receive_request(channel)
     if not descriptors:
         return bool(data)
     with socket.socket(fileno=descriptors[0]) as reply:
@@ -140,63 +208,3 @@ def _refuse(channel: socket.socket, error: OSError) -> bool:
     for descriptor in descriptors[1:]:
         os.close(descriptor)
     return True
-
-
-def _spare(channel: socket.socket, said: int, home: Home | None) -> None:
-    """A forked child: wait for a request, become what it asks for, and end."""
-    code = 1
-    reply: socket.socket | None = None
-    try:
-        # A spare goes when its spawner does; what it becomes does not.
-        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        understudy = None
-        # An ordinary user's could not go where its parent will be: that makes its own; as does who cannot fork now.
-        if home is None:
-            with contextlib.suppress(OSError):
-                understudy = Understudy(rehearsal.rehearse_part)
-        rehearsal.rehearse()
-        data, descriptors = messages.receive(channel)
-        if data:
-            process.prctl(process.PR_SET_PDEATHSIG, 0)
-            os.write(said, b".")
-            os.close(said)
-            channel.close()
-            os.setsid()
-            reply = socket.socket(fileno=descriptors[0])
-            reply.send(messages.TAKEN)
-            request, theirs = messages.decode(data), descriptors[1:]
-            if home is not None:
-                home.enter(request, theirs)
-            _become(request, reply, theirs, understudy)
-        code = 0
-    except (ContainerkitError, OSError) as problem:
-        if reply is not None:
-            messages.send_reply(reply, messages.Failed.of(problem, "spawner"))
-    except BaseException as error:
-        if reply is not None:
-            messages.send_reply(reply, messages.Failed(f"internal error: {type(error).__name__}: {error}"))
-    finally:
-        os._exit(code)
-
-
-def _become(
-    request: messages.Request, reply: socket.socket, descriptors: list[int], understudy: Understudy | None
-) -> None:
-    if isinstance(request, messages.Start):
-        monitor.run(request, reply, descriptors, understudy)
-        return
-    if isinstance(request, messages.Enter):
-        helper.run(request, reply, descriptors, understudy)
-        return
-    if understudy is not None:
-        understudy.dismiss()
-    # Not at the top: what these need, every monitor would have in its memory.
-    if isinstance(request, messages.Work):
-        from containerkit.supervise import worker
-
-        worker.run(request, reply, descriptors)
-    else:
-        from containerkit.supervise.networks import keeping
-
-        keeping.run(request, reply, descriptors)

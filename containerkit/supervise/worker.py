@@ -1,4 +1,4 @@
-"""Work that takes the rights of a user namespace, done by a child of the spawner for an SDK process that has none.
+"""Work that takes the rights of a user namespace, done by a spare for an SDK process that has none.
 
 The function and its arguments travel pickled, in files in memory; so does what comes back. Both ends are ours.
 """
@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from containerkit.errors import RuntimeFailure
+from containerkit.errors import RuntimeFailure, about
 from containerkit.linux import namespaces as ns
-from containerkit.linux import process
 from containerkit.supervise.messages import Failed, Work, Worked, receive_reply, send_reply
 from containerkit.values import frozen
 
+#: In a worker: has it end when the SDK process does.
+end_with_caller: Callable[[], None]
 #: Whether this process is one that does such work: it has one thread, and the rights.
 is_here = False
 
@@ -47,7 +48,8 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         with open(order, "wb", closefd=False) as file:
             pickle.dump((function, args, kwargs), file)
         pids = [argument.lives_in() for argument in args if hasattr(argument, "lives_in")]
-        with spawner.request(Work(tuple(sys.path), *pids[:1]), (order, result, *place)) as channel:
+        work = Work(tuple(sys.path), *pids[:1])
+        with spawner.request(work, (order, result, *place)) as channel, about("worker"):
             reply, descriptors = receive_reply(channel)
         if isinstance(reply, Failed):
             raise reply.error("worker")
@@ -64,11 +66,10 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return descriptors[0] if isinstance(value, Handed) else value
 
 
-def run(request: Work, channel: socket.socket, descriptors: list[int]) -> None:
+def run(request: Work, channel: socket.socket, descriptors: list[int], end_with_spawner: Callable[[], None]) -> None:
     """Do it. Descriptors: the order, the result, and the network namespace to be in where it is not this one."""
-    global is_here
-    is_here = True
-    process.set_title("containerkit-worker")
+    global is_here, end_with_caller
+    is_here, end_with_caller = True, end_with_spawner
     order, result, *network = descriptors
     for descriptor in network:
         ns.setns(descriptor, ns.CLONE_NEWNET)

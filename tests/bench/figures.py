@@ -52,9 +52,13 @@ FIRST = "the 1st"
 
 _ALL = (
     Figure("P1", "run true to the end and remove, bridge network", goal=Goal(15)),
-    Figure("P2", "the same without a network", goal=Goal(12)),
+    Figure("P1-cold", "the same, when another one has just had its turn"),
+    Figure("P2", "the same as P1 without a network", goal=Goal(12)),
+    Figure("P2-cold", "the same, when another one has just had its turn"),
     Figure("P3", "the same as P1 with a published port", goal=Goal(17)),
+    Figure("P3-cold", "the same, when another one has just had its turn"),
     Figure("P4", "exec true in a running container", goal=Goal(4)),
+    Figure("P4-cold", "the same, when another one has just had its turn"),
     Figure("P5", "stats of a running container", goal=Goal(1)),
     Figure("P5-100", "record 100 containers, 10 times a second", "% CPU", Goal(10)),
     Figure("P6", "list 100 containers", goal=Goal(2)),

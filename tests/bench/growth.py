@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.bench import machine
 from tests.bench.bench import Bench
 from tests.bench.figures import FIRST
 from tests.bench.samples import Measurement
@@ -11,12 +12,15 @@ from tests.bench.side import Keeping
 
 #: Starts at the beginning, and at the end, that are looked at.
 _LOOK = 20
+#: Bytes that 500 containers hold, and more.
+_HELD = 5 << 30
 
 
 def measure(bench: Bench) -> Iterator[Measurement]:
     """Ours alone, up to 500 on each kind of network; up to 50 beside the peers, which take long."""
     ours = bench.ours
     for id, network in (("P15", "none"), ("P15-bridge", "bridge")):
+        machine.populate(_HELD)
         times = _grown(ours, 500, network)
         yield bench.measurement(id, {ours.name: times[-_LOOK:], FIRST: times[:_LOOK]})
     values: dict[str, list[float]] = {side.name: [] for side in bench.keeping}

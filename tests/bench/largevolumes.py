@@ -16,6 +16,7 @@ from containerkit import Backups, Engine, Image, Volume
 from containerkit.supervise.client import spawner
 from tests import busybox
 from tests.engines import emptied
+from tests.processes import descendants
 
 
 def main() -> None:
@@ -93,7 +94,7 @@ class _Memory:
 
     def _watch(self) -> None:
         while not self._over.wait(0.02):
-            for pid in Path(f"/proc/{spawner.pid}/task/{spawner.pid}/children").read_text().split():
+            for pid in descendants(spawner.pid):
                 try:
                     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 except OSError:

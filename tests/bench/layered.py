@@ -49,7 +49,7 @@ def layered(engine: Engine, archives: list[Path], reference: str) -> Image:
 
 def _marked(reference: str) -> bytes:
     """A tar entry as a gzip member of its own: it goes before those of an archive."""
-    return gzip.compress(tar.header(tar.Entry(f"marks/{reference.replace('/', '-')}")), mtime=0)
+    return gzip.compress(tar.header(tar.Entry(f"mark-{reference.replace('/', '-')}")), mtime=0)
 
 
 class _Joined:
@@ -67,7 +67,10 @@ class _Joined:
 
 @contextmanager
 def archives(place: Path, count: int, total: int) -> Iterator[list[Path]]:
-    """So many gzip-compressed tar archives below ``place``, of files with together ``total`` bytes."""
+    """So many gzip-compressed tar archives below ``place``, of files with together ``total`` bytes.
+
+    As those who build images write them: each names the directories that its files are in.
+    """
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     paths = [place / f"{number}.tar.gz" for number in range(count)]
@@ -75,13 +78,17 @@ def archives(place: Path, count: int, total: int) -> Iterator[list[Path]]:
     files: Iterator[Path] = iter(())
     for path in paths:
         size = 0
+        named: set[str] = set()
         with gzip.open(path, "wb", compresslevel=6) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
             while size < total / count:
                 file = next(files, None)
                 if file is None:
                     rounds, files = rounds + 1, _files()
                     continue
-                archive.add(file, f"{rounds}{file}", recursive=False)
+                for one in (*reversed(file.parents), file):
+                    if (name := f"{rounds}{one}") not in named:
+                        archive.add(one, name, recursive=False)
+                        named.add(name)
                 size += file.stat().st_size
     try:
         yield paths

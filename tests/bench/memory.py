@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from tests.bench.bench import Bench
@@ -11,6 +12,8 @@ from tests.bench.side import Keeping
 
 #: Containers that run at the same time; what their keepers share counts for each in part.
 _COUNT = 20
+#: Seconds in which what a start has needed is given back.
+_SETTLING = 2.0
 
 
 def measure(bench: Bench) -> Iterator[Measurement]:
@@ -26,6 +29,7 @@ def measure(bench: Bench) -> Iterator[Measurement]:
 
 def _held(side: Keeping) -> list[float]:
     with side.running(_COUNT, "none") as (ids, _):
+        time.sleep(_SETTLING)
         return [pss(side.keeper(id)) for id in ids]
 
 

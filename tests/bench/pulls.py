@@ -10,7 +10,7 @@ from pathlib import Path
 
 from containerkit import Engine, Image
 from tests import servers
-from tests.bench.alternating import in_turns
+from tests.bench.alternating import in_turns, once
 from tests.bench.bench import Bench
 from tests.bench.layered import archives, layered
 from tests.bench.peers.host import HOST
@@ -51,7 +51,7 @@ def _pulled(bench: Bench, references: list[str], place: Path) -> dict[str, list[
     works = {bench.ours.name: _one_by_one(ours, references)}
     for peer in bench.clients:
         works[peer.name] = _one_by_one(partial(peer.call, "pull", "-q", *peer.pull_options), references)
-    times = in_turns(bench, works, len(references) - 1)
+    times = in_turns(bench, works, len(references) - 1, once)
     engine.close()
     return times
 

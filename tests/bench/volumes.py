@@ -1,4 +1,7 @@
-"""P14: a volume of mixed files is backed up and restored, beside the usual recipe with docker and tar."""
+"""P14: a volume of mixed files is backed up and restored, beside the usual recipe with docker and tar.
+
+And beside the floor: tar and zstd alone, without a container, a manifest or a checksum.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from itertools import count
 from pathlib import Path
 
 from containerkit import Backup, Engine, Volume
-from tests.bench.alternating import in_turns
+from tests.bench.alternating import in_turns, once
 from tests.bench.bench import Bench
 from tests.bench.files import mixed
 from tests.bench.peers.docker import Docker
+from tests.bench.peers.host import run
 from tests.bench.samples import Measurement
 from tests.bench.side import Work
 
@@ -43,10 +47,11 @@ def _measured(bench: Bench, id: str, size: int, place: Path) -> Iterator[Measure
     for peer in bench.peers:
         if isinstance(peer, Docker):
             sides[peer.name] = _recipe(peer, id, files, out)
+    sides["tar | zstd"] = _alone(id, files, out)
     compressed: dict[str, list[float]] = {}
     for step in ("", "-restore", "-plain", "-directory", "-again"):
         works = {name: Work(steps[step], before=os.sync) for name, steps in sides.items() if step in steps}
-        times = in_turns(bench, works, _RUNS)
+        times = in_turns(bench, works, _RUNS, once)
         compressed = compressed or times
         if step == "-again":  # the recipe has no such thing: it would write all of it again
             times = {**compressed, **times}
@@ -87,6 +92,21 @@ def _ours(volume: Volume, out: Path, engine: Engine) -> dict[str, Callable[[], o
         "-plain": lambda: volume.backup(out / "ours.tar", compression="none", progress=None),
         "-directory": anew,
         "-again": lambda: volume.backup(places[-1], progress=None),
+    }
+
+
+def _alone(id: str, files: Path, out: Path) -> dict[str, Callable[[], object]]:
+    backup = out / "alone.tar.zst"
+    restored = (out / f"{id}-restored-{number}" for number in count())
+
+    def restore() -> None:
+        place = next(restored)
+        place.mkdir()
+        run("sh", "-ec", f"zstd -qdc {backup} | tar -xf - -C {place}")
+
+    return {
+        "": lambda: run("sh", "-ec", f"tar -cf - -C {files} . | zstd -q -1 -T0 -f -o {backup}"),
+        "-restore": restore,
     }
 
 

@@ -1,0 +1,1 @@
+"""Widgets in JupyterLab, in headless Chromium (lab.py); screenshots.py makes the pictures of the notebooks."""

@@ -1,0 +1,1 @@
+"""The exercises of the course, with Debian images that are made here."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import containerkit as ck
-from containerkit.linux.process import start_time
+from containerkit.linux.process import readable, start_time
 from containerkit.supervise.client import spawner
+from tests.processes import descendants, parent
 
-Whom = Literal["init", "monitor", "spawner"]
+Whom = Literal["init", "starter", "relief", "spawner"]
 WHOM: tuple[Whom, ...] = get_args(Whom)
 
 
@@ -28,9 +29,10 @@ def kill_before(engine: ck.Engine, number: int, whom: Whom) -> int:
         for _ in range(number - 1):
             stepper.next(timeout=20)
         init = stepper._pid
-        target = {"init": init, "monitor": _monitor(), "spawner": spawner.pid}[whom]
+        starter = _starter()
+        target = {"init": init, "starter": starter, "relief": parent(starter), "spawner": spawner.pid}[whom]
         if target is not None:
-            os.kill(target, signal.SIGKILL)
+            _kill(target)
         try:
             stepper.run(timeout=20)
         except ck.RuntimeFailure as error:
@@ -38,7 +40,7 @@ def kill_before(engine: ck.Engine, number: int, whom: Whom) -> int:
             assert "box" not in engine.containers, f"not started, and there as {engine.containers['box']!r}"
         else:
             # The init may have been killed when it was the program already; nobody needs the spawner any more.
-            assert target is None or whom != "monitor", "nobody has noticed"
+            assert target is None or whom not in ("starter", "relief"), "nobody has noticed"
             assert whom == "init" or stepper.container.exec("true").exit_code == 0
     assert init is None or start_time(init) is None, "the init lives on"
     assert not engine.containers and list(engine.paths.containers.iterdir()) == [] and not engine.volumes
@@ -46,8 +48,17 @@ def kill_before(engine: ck.Engine, number: int, whom: Whom) -> int:
     return len(stepper.plan)
 
 
-def _monitor() -> int:
-    """The spawner's child that has children, or is not the one that waits for the next request."""
-    children = [int(child) for child in Path(f"/proc/{spawner.pid}/task/{spawner.pid}/children").read_text().split()]
-    titles = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    return next(child for child in children if b"containerkit-monitor" in titles[child])
+def _starter() -> int:
+    """The process that starts it, a child of its relief."""
+    titles = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in descendants(spawner.pid)}
+    return [child for child, title in titles.items() if b"containerkit-monitor" in title][-1]
+
+
+def _kill(pid: int) -> None:
+    """Kill it, and wait until it has ended: until then those who end with it go on."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert readable(pidfd, 10), f"{pid} has not ended"
+    finally:
+        os.close(pidfd)

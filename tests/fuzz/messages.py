@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
+from containerkit.linux import passing
 from containerkit.linux.loop import Loop
 from containerkit.oci import codec
 from containerkit.oci.runtime_spec import Mount, Process
@@ -72,7 +73,7 @@ def _reply(data: bytes) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, open(os.devnull) as file:
         ours.settimeout(5)
-        ours.send(data[:60_000]) if len(data) % 2 else messages.send(ours, data[:60_000], [file.fileno()])
+        ours.send(data[:60_000]) if len(data) % 2 else passing.send(ours, data[:60_000], [file.fileno()])
         _, descriptors = messages.receive_reply(theirs)
         for one in descriptors:
             os.close(one)
@@ -101,7 +102,7 @@ def _control(case: list[tuple[bytes, int]]) -> None:
             client.setblocking(False)
             for data, count in case:
                 try:
-                    messages.send(client, data[:60_000] or b"x", [file.fileno()] * count)
+                    passing.send(client, data[:60_000] or b"x", [file.fileno()] * count)
                 except (BrokenPipeError, BlockingIOError, ConnectionResetError):
                     break
                 for _ in range(2):

@@ -14,6 +14,7 @@ import pytest
 
 from containerkit import BuildError, Engine, Image, InvalidArgument, NotFound, Timeout, Unsupported
 from containerkit.progress import Shown
+from tests.waiting import eventually
 
 ALL = """\
 FROM busybox
@@ -392,17 +393,13 @@ def test_kill_9_of_a_build_leaves_nothing(build: Builder, moment: float) -> None
     assert process.stdin is not None
     process.stdin.write(text)
     process.stdin.close()
-    deadline = time.monotonic() + 30
-    while not os.listdir(engine.paths.containers) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    assert eventually(lambda: os.listdir(engine.paths.containers))
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.wait()
     engine.close()  # the next use sweeps
-    while ([*engine.containers] or os.listdir(engine.paths.containers)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not [*engine.containers] and len([*engine.images]) == before
-    assert not os.listdir(engine.paths.tmp) and not os.listdir(engine.paths.containers)
+    assert eventually(lambda: not [*engine.containers] and not os.listdir(engine.paths.containers))
+    assert len([*engine.images]) == before and not os.listdir(engine.paths.tmp)
     assert build(text).call("cat f19").stdout == "19\n"
 
 

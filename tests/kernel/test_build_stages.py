@@ -11,7 +11,7 @@ import pytest
 
 from containerkit import BuildError, Engine, Image, NotFound
 from containerkit.progress import Shown
-from containerkit.registry import client
+from containerkit.registry import finding
 from tests import registry_stub, tars
 from tests.registry_stub import Asked, Layer, Stub, digest, layer
 
@@ -97,7 +97,7 @@ def test_a_base_that_is_removed_when_it_has_just_been_found_is_missing(
     engine: Engine, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image.tag("127.0.0.1:1/base")
-    find = client.obtain
+    find = finding.obtain
 
     def found_and_removed(*args: object, **options: object) -> object:
         found = find(*args, **options)  # type: ignore[arg-type]
@@ -105,6 +105,6 @@ def test_a_base_that_is_removed_when_it_has_just_been_found_is_missing(
         engine.prune(all=True)
         return found
 
-    monkeypatch.setattr(client, "obtain", found_and_removed)
+    monkeypatch.setattr(finding, "obtain", found_and_removed)
     with pytest.raises(NotFound, match="FROM 127.0.0.1:1/base: image 127.0.0.1:1/base.* not found"):
         build(engine, "FROM 127.0.0.1:1/base\nCMD true\n")

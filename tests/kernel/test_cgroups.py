@@ -29,6 +29,7 @@ from containerkit.oci.runtime_spec import (
     Resources,
     ThrottleDevice,
 )  # fmt: skip
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make cgroups")
 
@@ -260,13 +261,6 @@ def test_device_rules_can_be_changed_and_tell_reading_from_writing(cgroup: Cgrou
     assert Child(cgroup, lambda: refused("/dev/kmsg", os.O_WRONLY)).wait() == 0
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 class Clock:
     """Memory that a child counts up in."""
 
@@ -286,14 +280,14 @@ class Clock:
 def test_frozen_processes_stand_still_until_they_are_thawed(cgroup: Cgroup) -> None:
     clock = Clock()
     child = Child(cgroup, clock.run)
-    wait_for(clock.moves)
+    assert eventually(clock.moves)
     cgroup.freeze()
     cgroup.freeze()
     assert cgroup.is_frozen()
     assert not clock.moves()
     cgroup.thaw()
     assert not cgroup.is_frozen()
-    wait_for(clock.moves)
+    assert eventually(clock.moves)
     cgroup.kill()
     child.wait()
 
@@ -321,7 +315,7 @@ def fork_tree() -> None:
 
 def test_kill_ends_the_whole_tree(cgroup: Cgroup) -> None:
     child = Child(cgroup, fork_tree)
-    wait_for(lambda: len(cgroup.pids()) == 8)
+    assert eventually(lambda: len(cgroup.pids()) == 8)
     cgroup.kill()
     assert cgroup.pids() == []
     assert child.wait() == -signal.SIGKILL
@@ -348,7 +342,7 @@ def test_an_exec_is_killed_alone_with_all_it_started(cgroup: Cgroup) -> None:
     main = Child(cgroup, sleep)
     group = cgroup.sub("exec-1")
     child = Child(cgroup, fork_tree, join=group.attach_self)
-    wait_for(lambda: len(group.pids()) == 8 and {main.pid, *group.pids()} == set(cgroup.pids()))
+    assert eventually(lambda: len(group.pids()) == 8 and {main.pid, *group.pids()} == set(cgroup.pids()))
     group.kill()
     assert child.wait() == -signal.SIGKILL
     assert (group.pids(), cgroup.pids()) == ([], [main.pid])
@@ -439,7 +433,7 @@ def test_stats_tell_of_the_work_done(cgroup: Cgroup) -> None:
 
     child = Child(cgroup, work)
     with StatsReader(cgroup) as reader:
-        wait_for(has_worked)
+        assert eventually(has_worked)
         last, stats = reader.sample(), reader.stats()
     assert last.cpu_usage_ns < 600_000_000
     assert stats.cpu_usage_seconds == pytest.approx(last.cpu_usage_ns / 1e9, abs=0.01)

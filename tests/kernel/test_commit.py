@@ -16,6 +16,7 @@ from containerkit import Container, Engine, Image
 from containerkit.layers import writable
 from containerkit.store.store import Store
 from tests import trees
+from tests.waiting import eventually
 
 ODD = (b"new\nline", b"n" * 255, b"not-utf8-\xff\xfe", b" ", b"-rf")
 #: Everything that a container can do to files which an image has.
@@ -299,10 +300,7 @@ ck.Engine(sys.argv[1], sys.argv[2]).containers["box"].commit("app")
         assert process.stdout is not None and process.stdout.readline() == "there\n"
         assert box.status == ("paused" if moment == "reading" else "running")
         process.kill()
-    deadline = time.monotonic() + 5
-    while box.status != "running" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert box.status == "running" and box.exec("true") and "app" not in engine.images
+    assert eventually(lambda: box.status == "running") and box.exec("true") and "app" not in engine.images
     assert "made" in members(box.commit("app"))
     assert list(engine.paths.tmp.iterdir()) == [] and len(list(engine.paths.blobs.iterdir())) == len(before) + 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -16,15 +16,9 @@ from containerkit.notebook.dashboard import Dashboard
 from containerkit.notebook.logview import LogView
 from containerkit.notebook.panel import ContainerPanel
 from containerkit.notebook.terminal import Terminal
+from tests.waiting import eventually
 
 FOREVER = "sleep 600"
-
-
-def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return bool(holds())
 
 
 @contextmanager

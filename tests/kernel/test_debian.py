@@ -19,6 +19,7 @@ from containerkit.layers import debianlayer
 from containerkit.layers.pack import Packer
 from containerkit.linux import isolated
 from containerkit.progress import Progress
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     shutil.which("mmdebstrap") is None, reason="mmdebstrap is not installed (Debian package mmdebstrap)"
@@ -162,10 +163,7 @@ ck.Image.from_debian(engine=ck.Engine(sys.argv[1], sys.argv[2]), progress=Told()
                 break
         assert len(left(engine)) > 1
         process.kill()
-    deadline = time.monotonic() + 5
-    while len(left(engine)) > 1 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(left(engine)) == 1, "its files alone, which the next call sweeps"
+    assert eventually(lambda: len(left(engine)) == 1), "its files alone, which the next call sweeps"
     with engine.store.ingest():
         pass
     assert left(engine) == []

@@ -12,6 +12,7 @@ import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
 from tests.hosts import Host, get, web
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_containers_of_a_macvlan_are_hosts_of_the_outer_network(engine: Engine, 
     assert client.exec(["ping", "-c1", "-W2", parent.address])
     assert 64 <= int(str(server.ip_address).rpartition(".")[2]) < 128 and net.gateway == parent.address
     server.stop(timeout=0).start()
-    assert hosts.eventually(lambda: parent.get(f"http://{server.ip_address}/") == "web")
+    assert eventually(lambda: parent.get(f"http://{server.ip_address}/") == "web")
     with pytest.raises(ck.Unsupported, match="on a macvlan"):
         sleeper(engine, network="outer", ports=["80"])
     client.remove(force=True)

@@ -15,6 +15,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
+from tests.waiting import eventually
 
 
 def test_a_life_in_events(engine: Engine, image: Image) -> None:
@@ -175,12 +176,11 @@ def test_out_of_memory_is_told_at_the_moment_and_the_container_goes_on(engine: E
 def test_what_is_run_in_a_container_is_in_its_events(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60", name="web") as container:
         container.exec(["sh", "-c", "exit 3"])
-        deadline = time.monotonic() + 10
-        while not (ended := list(engine.events(filters={"event": "exec_die"}))) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert eventually(lambda: list(engine.events(filters={"event": "exec_die"})))
+        (ended,) = engine.events(filters={"event": "exec_die"})
         (began,) = engine.events(filters={"event": "exec_start"})
-        assert began.action == "exec_start: sh -c exit 3" and ended[0].attributes["exitCode"] == "3"
-        assert began.attributes["execID"] == ended[0].attributes["execID"] and began.name == "web"
+        assert began.action == "exec_start: sh -c exit 3" and ended.attributes["exitCode"] == "3"
+        assert began.attributes["execID"] == ended.attributes["execID"] and began.name == "web"
 
 
 def test_an_exec_does_not_wait_until_its_events_are_written(engine: Engine, image: Image) -> None:
@@ -189,9 +189,7 @@ def test_an_exec_does_not_wait_until_its_events_are_written(engine: Engine, imag
             somebody.execute("BEGIN IMMEDIATE")
             assert container.exec("echo on").stdout == "on\n"
             somebody.execute("ROLLBACK")
-        deadline = time.monotonic() + 10
-        while not list(engine.events(filters={"event": "exec_die"})) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert eventually(lambda: list(engine.events(filters={"event": "exec_die"})))
         found = [event.action.partition(":")[0] for event in engine.events()]
         assert found[-2:] == ["exec_start", "exec_die"]
 

@@ -16,6 +16,8 @@ import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.linux.process import start_time
 from containerkit.supervise.client import spawner
+from tests.processes import descendants
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -257,6 +259,7 @@ print(container._record().monitor)
     assert os.readlink(monitor / "cwd") == "/"
     assert not any("held" in os.readlink(entry) for entry in (monitor / "fd").iterdir())
     assert engine.containers["lent"].exec("ls -ld / /made").stdout.count("drwxr-xr-x") == 2
+    assert engine.containers["lent"].exec("cat /etc/hosts /etc/hostname /etc/resolv.conf").exit_code == 0
 
 
 def test_a_name_longer_than_any_message(engine: Engine, image: Image) -> None:
@@ -362,10 +365,7 @@ def test_the_sdk_process_is_killed_at_some_moment(engine: Engine, image: Image, 
     time.sleep(delay)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
-    while len(engine.containers) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(engine.containers) == 0 and not list(engine.paths.containers.iterdir())
+    assert eventually(lambda: len(engine.containers) == 0) and not list(engine.paths.containers.iterdir())
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.04])
@@ -385,7 +385,7 @@ for n in range(50):
     assert process.stdout is not None
     root = int(process.stdout.readline())
     time.sleep(delay)
-    for pid in [*_children(root), root]:
+    for pid in [*descendants(root), root]:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -397,14 +397,6 @@ for n in range(50):
         assert container.status in ("created", "running", "exited")
         container.remove(force=True)
     assert len(engine.containers) == 0 and not list(engine.paths.containers.iterdir())
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found.append(int(child))
-    return found
 
 
 def test_a_removal_waits_for_somebody_who_only_looks(engine: Engine, image: Image) -> None:

@@ -16,6 +16,7 @@ from containerkit import Container, Engine, Image, Network
 from tests import hosts
 from tests.engines import emptied
 from tests.hosts import SILENCE, Host, elements, get, has_firewall, nft, reached, web
+from tests.waiting import eventually
 
 PATIENCE = 0.5
 
@@ -177,7 +178,7 @@ def test_from_an_internal_network_nothing_is_reached(engine: Engine, image: Imag
     ((_, port),) = open_one.port(80)
     assert hosts.ask(client, "web") == "web" and hosts.ask(client, str(server.networks["inside"].ip6_address)) == "web"
     with outside.program(sys.executable, "-m", "http.server", "8000"):
-        assert hosts.eventually(lambda: hosts.get(f"http://{outside.address}:8000/") is not None)
+        assert eventually(lambda: hosts.get(f"http://{outside.address}:8000/") is not None)
         places: list[str | tuple[str, int]] = [
             (outside.address, 8000), (outside.address6, 8000), (str(open_one.ip_address), 80), (outside.here, port),
             (str(net.gateway), port), (str(net.gateway6), port),
@@ -272,7 +273,7 @@ def test_a_container_ends_well_without_the_firewall(engine: Engine, image: Image
     container.stop(timeout=0)
     assert container.status == "exited" and not has_firewall(engine)
     ((address, port),) = container.start().port(80)
-    assert hosts.eventually(lambda: get(f"http://{address}:{port}/", patience=SILENCE) == "web")
+    assert eventually(lambda: get(f"http://{address}:{port}/", patience=SILENCE) == "web")
 
 
 def test_rules_are_constant_however_many_ports_are_published(engine: Engine, image: Image) -> None:

@@ -26,6 +26,7 @@ import containerkit as ck
 from containerkit import Engine, Image, InvalidArgument, MapFailed, Mount, OutOfMemory, ProcessFailed, Timeout
 from containerkit.functions import sending
 from containerkit.linux import process
+from tests.processes import parent
 
 
 @pytest.fixture
@@ -369,12 +370,15 @@ def test_an_interrupt_ends_all_that_run(engine: Engine) -> None:
 
 def test_a_second_interrupt_ends_the_wait_and_no_less(engine: Engine) -> None:
     found: list[Any] = []
+    stopped: list[int] = []
 
     def inputs() -> Any:
         yield from (60, 60)
         while [one.state for one in found] != ["running", "running"]:
             found[:] = engine.store.containers.list()
-        os.kill(found[0].monitor, signal.SIGSTOP)  # the first that is waited for
+        stopped[:] = {found[0].monitor, parent(found[0].pid)}  # of the first that is waited for: it starts, or has
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
         again.start()
         raise KeyboardInterrupt
 
@@ -383,7 +387,8 @@ def test_a_second_interrupt_ends_the_wait_and_no_less(engine: Engine) -> None:
         engine.function(time.sleep).map(inputs(), parallel=3)
     again.join()
     assert [one.id for one in engine.store.containers.list()] == [found[0].id]
-    os.kill(found[0].monitor, signal.SIGCONT)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
     until = time.monotonic() + 20
     while engine.store.containers.list() and time.monotonic() < until:
         time.sleep(0.05)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 from containerkit import Engine, Image
+from tests.processes import children
 
 CELLS = """
 import asyncio, threading
@@ -98,13 +98,13 @@ def test_lines_followed_from_a_loop_that_goes_on(engine: Engine, image: Image) -
 def test_nothing_is_forked_from_this_process(engine: Engine, image: Image) -> None:
     """No child comes while containers are run: a fork would copy locks that other threads hold."""
     engine.call("busybox", "true")  # the spawner is there now, and those before it that tests have killed
-    before = _children()
-    children: set[str] = set()
+    before = set(children("self"))
+    seen: set[int] = set()
     done = threading.Event()
 
     def look() -> None:
         while not done.is_set():
-            children.update(_children())
+            seen.update(children("self"))
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -114,14 +114,4 @@ def test_nothing_is_forked_from_this_process(engine: Engine, image: Image) -> No
         engine.call("busybox", "true")
     done.set()
     watcher.join()
-    assert children - before == set() and forks == []
-
-
-def _children() -> set[str]:
-    found: set[str] = set()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            found.update(Path(f"/proc/self/task/{task}/children").read_text().split())
-        except OSError:
-            continue  # a thread that has just ended
-    return found
+    assert seen - before == set() and forks == []

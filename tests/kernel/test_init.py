@@ -12,6 +12,7 @@ import pytest
 
 from containerkit import Engine, Image
 from containerkit.supervise.client import spawner
+from tests.processes import descendants
 
 
 @pytest.fixture
@@ -21,12 +22,12 @@ def traced(engine: Engine, image: Image, tmp_path: Path) -> str:
         pytest.fail("strace is not installed (Debian package strace)")
     engine.call("busybox", "true")
     output = tmp_path / "trace"
-    command = ["strace", "-ff", "-qq", "-e", "trace=%file,execve", "-o", str(output), "-p", str(spawner.pid)]
+    command = ["strace", "-ff", "-qq", "-e", "trace=%file,execve", "-o", str(output)]
+    for pid in (spawner.pid, *descendants(spawner.pid)):
+        command += ["-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     time.sleep(0.5)
-    # The spare that waits now was forked before strace came: the next one is seen whole.
-    for _ in range(2):
-        engine.call("busybox", "true", user="web", workdir="/tmp")
+    engine.call("busybox", "true", user="web", workdir="/tmp")
     tracer.terminate()
     tracer.wait()
     texts = [path.read_text() for path in tmp_path.glob("trace.*")]

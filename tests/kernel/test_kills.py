@@ -12,6 +12,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
+from tests.processes import descendants
 
 WORKER = """
 import random, sys, threading
@@ -32,22 +33,6 @@ threads = [threading.Thread(target=work) for _ in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
-
-
-def descendants(pid: int) -> list[int]:
-    """The spawner, spares, monitors, inits, helpers and programs below a process."""
-    found: list[int] = []
-    pending = [pid]
-    while pending:
-        parent = pending.pop()
-        try:
-            for task in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{task}/children") as file:
-                    pending += (children := [int(child) for child in file.read().split()])
-                    found += children
-        except OSError:
-            continue  # it has just ended
-    return found
 
 
 def kill_some(worker: subprocess.Popen[str], seconds: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 import containerkit as ck
 from containerkit import Engine, Image
 from containerkit.linux.cgroups import detect
+from tests.waiting import eventually
 
 
 def test_run_stop_start_remove(engine: Engine, image: Image) -> None:
@@ -275,9 +276,7 @@ def test_an_exec_does_not_outlive_its_helper(engine: Engine, image: Image) -> No
         helper = int(Path(f"/proc/{process.pid}/stat").read_text().split(") ")[1].split()[1])
         os.kill(helper, 9)
         assert process.wait(timeout=5) == 137
-        deadline = time.monotonic() + 5
-        while "sleep 50" in container.exec("ps").stdout:
-            assert time.monotonic() < deadline
+        assert eventually(lambda: "sleep 50" not in container.exec("ps").stdout)
 
 
 def test_communicate_with_a_terminal_and_in_time(engine: Engine, image: Image) -> None:

@@ -15,7 +15,7 @@ from containerkit import Container, Engine, Image
 from containerkit.notebook.logview import COUNT, LogView
 from containerkit.reading.logpages import LogPages
 from containerkit.supervise.output.log import LogWriter
-from tests.kernel.test_dashboard import eventually
+from tests.waiting import eventually
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from containerkit import Container, Engine, Image, Network
 from containerkit.linux import nftables
 from containerkit.supervise.networks import bridging
 from tests.hosts import elements, get, web
+from tests.waiting import eventually
 
 
 def sleeper(engine: Engine, name: str | None = None, **options: object) -> Container:
@@ -46,9 +46,7 @@ def test_the_port_of_a_container_whose_monitor_was_killed_can_be_published_at_on
 def test_networks_can_change_while_the_restart_policy_waits(engine: Engine, image: Image) -> None:
     own = Network.create("own", engine=engine)
     box = engine.run("busybox", ["sh", "-c", "sleep 0.2; exit 1"], name="box", restart="always")
-    deadline = time.monotonic() + 20
-    while box.status != "restarting" and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert eventually(lambda: box.status == "restarting")
     own.connect(box)
     own.disconnect(box)
     own.connect(box)

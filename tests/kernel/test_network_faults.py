@@ -17,7 +17,8 @@ import pytest
 import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
-from tests.hosts import Host, cables, elements, eventually, get, web
+from tests.hosts import Host, cables, elements, get, web
+from tests.waiting import eventually
 
 OPTIONS = """
 import os, signal, sys, threading, time

@@ -12,7 +12,8 @@ import pytest
 from containerkit import Container, Engine, Image
 from containerkit.notebook import limits
 from containerkit.notebook.panel import ContainerPanel
-from tests.kernel.test_dashboard import FOREVER, eventually
+from tests.kernel.test_dashboard import FOREVER
+from tests.waiting import eventually
 
 BUSY = ["sh", "-c", "while true; do :; done"]
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
-
-
-def eventually(condition: Callable[[], object], timeout: float = 10) -> bool:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
+from tests.waiting import eventually
 
 COUNTING = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.02; done"]
 
@@ -106,6 +96,12 @@ def test_a_value_that_the_kernel_refuses_changes_nothing(engine: Engine, image: 
             container.update(memory="128m", cpuset_cpus="4000")
         assert container.stats().memory_limit_bytes == 64 << 20
         assert container.inspect()["HostConfig"]["Memory"] == 64 << 20
+
+
+def test_a_log_is_followed_through_restarts(engine: Engine, image: Image) -> None:
+    container = engine.run("busybox", ["sh", "-c", "sleep 0.1; echo again; exit 3"], restart="on-failure:2")
+    assert [line.text for line in container.log_lines(follow=True)] == ["again"] * 3
+    assert container.status == "exited" and container.wait() == 3
 
 
 def test_on_failure_starts_again_so_many_times(engine: Engine, image: Image) -> None:

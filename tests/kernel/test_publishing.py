@@ -13,8 +13,9 @@ import pytest
 import containerkit as ck
 from containerkit import Engine, Image
 from tests import hosts
-from tests.hosts import SILENCE, Host, elements, eventually, get, web
+from tests.hosts import SILENCE, Host, elements, get, web
 from tests.servers import free_port
+from tests.waiting import eventually
 
 
 def test_published_port_is_reachable_from_another_host(engine: Engine, image: Image, outside: Host) -> None:

@@ -69,6 +69,15 @@ def test_a_quiet_recording_has_no_marks_and_no_limits(engine: Engine, image: Ima
         assert recording.frame()["cpu_limit_percent"].isna().all()
 
 
+def test_what_is_shorter_than_the_interval_is_measured_whole(engine: Engine, image: Image) -> None:
+    with engine.run("busybox", "sleep 60", name="short") as container:
+        with container.record(interval=30) as recording, engine.record(interval=30) as recordings:
+            container.exec(["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"])
+        for one in recording, recordings["short"]:
+            assert len(one) == 2 and one.rows()[0]["cpu_percent"] > 10
+            assert len(one.stop()) == 2
+
+
 def test_several_are_measured_at_once(engine: Engine, image: Image) -> None:
     busy = engine.run("busybox", BUSY, name="busy", cpus=0.5)
     quiet = engine.run("busybox", "sleep 60", name="quiet", memory="16m")

@@ -10,6 +10,7 @@ import pytest
 
 import containerkit as ck
 from containerkit import Engine, Image
+from tests.waiting import eventually
 
 DOCKER_CAPABILITIES = "00000000a80425fb"
 
@@ -140,18 +141,9 @@ def test_a_terminal(engine: Engine, image: Image) -> None:
 
 def test_writes_go_to_the_container_s_own_layer(engine: Engine, image: Image) -> None:
     with engine.run("busybox", ["sh", "-c", "echo mine >/etc/motd; rm /etc/passwd; sleep 60"]) as first:
-        assert _eventually(lambda: first.exec("cat /etc/motd").stdout == "mine\n")
+        assert eventually(lambda: first.exec("cat /etc/motd").stdout == "mine\n")
         assert not first.exec("cat /etc/passwd")
         assert not call(engine, "cat /etc/motd") and call(engine, "cat /etc/passwd")
-
-
-def _eventually(condition: object, timeout: float = 5) -> bool:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_memory_limit_ends_the_program_and_is_told(engine: Engine, image: Image) -> None:

@@ -11,7 +11,7 @@ import pytest
 from containerkit import Engine, Image, InvalidArgument
 from containerkit.notebook.runform import kind, parse
 from containerkit.options import RunOptions
-from tests.kernel.test_dashboard import eventually
+from tests.waiting import eventually
 
 
 def test_it_stands_for_a_line_of_python(engine: Engine, image: Image) -> None:

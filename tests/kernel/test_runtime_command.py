@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.bundles import NAMESPACES, Runtime, change, configure, make
+from tests.waiting import eventually
 
 SCHEMAS = Path(__file__).parents[2].parent / "shared" / "reference" / "runtime-spec"
 
@@ -36,10 +37,7 @@ def runtime(nothing_is_left: None, tmp_path: Path) -> Iterator[Runtime]:
 
 
 def wait_for(runtime: Runtime, id: str, status: str) -> None:
-    deadline = time.monotonic() + 10
-    while runtime.state(id)["status"] != status:
-        assert time.monotonic() < deadline, runtime.state(id)
-        time.sleep(0.02)
+    assert eventually(lambda: runtime.state(id)["status"] == status), runtime.state(id)
 
 
 def matches(schema: str, found: object) -> None:
@@ -488,9 +486,7 @@ def test_a_process_outside_decides_on_system_calls(runtime: Runtime, bundle: Pat
     (found,) = told
     assert (found["fds"], found["metadata"], found["state"]["id"]) == (["seccompFd"], "meta", "box")
     assert found["pid"] == runtime.state("box")["pid"]
-    deadline = time.monotonic() + 5
-    while "1\n" not in (tmp_path / "out").read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    assert eventually(lambda: "1\n" in (tmp_path / "out").read_text())
     assert "Text file busy" in (tmp_path / "out").read_text(), "errno 26 is what the agent answered"
 
 

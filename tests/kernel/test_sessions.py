@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 from containerkit import Container, ContainerkitError, Engine, Image, InvalidState, Network, Volume
 from containerkit.linux import procfs
+from tests.waiting import eventually
 
 #: A process with a session, and all that there may be in one.
 SCRIPT = """
@@ -39,13 +39,6 @@ sys.stdin.read()
 
 def names(engine: Engine) -> set[str]:
     return {container.name for container in engine.containers}
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -206,7 +199,7 @@ def test_a_killed_process_leaves_nothing(engine: Engine, image: Image) -> None:
     with process(engine) as running:
         assert names(engine) == {"outside", "created", "ended", "again", "paused", "running"}
         running.kill()
-    eventually(lambda: not watchdogs(engine.paths.root))
+    assert eventually(lambda: not watchdogs(engine.paths.root))
     assert_only_what_was_outside_is_left(engine)
 
 
@@ -219,7 +212,7 @@ for _ in range(1100):
 """
     with process(engine, many) as running:
         running.kill()
-    eventually(lambda: not watchdogs(engine.paths.root))
+    assert eventually(lambda: not watchdogs(engine.paths.root))
     assert_only_what_was_outside_is_left(engine)
 
 
@@ -234,7 +227,7 @@ def test_when_its_watchdog_is_killed_too_the_next_one_who_looks_ends_it(engine: 
     with process(engine) as running:
         (watchdog,) = watchdogs(engine.paths.root)
         os.kill(watchdog, signal.SIGKILL)
-        eventually(lambda: not watchdogs(engine.paths.root))
+        assert eventually(lambda: not watchdogs(engine.paths.root))
         sweeper = Engine(engine.paths.root, engine.paths.run)
         assert len(sweeper.containers) == 6  # its process lives
         running.kill()
@@ -258,7 +251,7 @@ def test_what_an_interrupted_end_has_left_goes_all_the_same(engine: Engine, imag
     timer.join()
     assert names(engine) == {"older", "newer"}
     os.close(somebody)
-    eventually(lambda: not watchdogs(engine.paths.root))
+    assert eventually(lambda: not watchdogs(engine.paths.root))
     assert names(engine) == set()
 
 
@@ -277,7 +270,7 @@ def test_a_forked_child_that_lives_on_holds_nothing_back(engine: Engine, image: 
         child = int(running.stdout.readline())
         running.wait()
         try:
-            eventually(lambda: not watchdogs(engine.paths.root))
+            assert eventually(lambda: not watchdogs(engine.paths.root))
             assert names(engine) == set() and Path(f"/proc/{child}").exists()
         finally:
             os.kill(child, signal.SIGKILL)

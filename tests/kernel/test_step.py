@@ -17,6 +17,7 @@ import pytest
 import containerkit as ck
 from containerkit import Engine, Image, Stepped, Stepper
 from containerkit.notebook.stepperpanel import StepperPanel
+from tests.processes import parent
 
 
 def named(steps: list[Stepped], operation: str) -> dict[tuple[str, str], tuple[str, str]]:
@@ -183,9 +184,8 @@ def test_when_the_walker_is_killed_nothing_is_left(engine: Engine, image: Image,
 def test_when_somebody_is_killed_the_next_step_says_so(engine: Engine, image: Image, who: str) -> None:
     stepper = engine.step("busybox", "sleep 60", name="box", network="none")
     stepper.run(until="MountOverlay")
-    status = Path(f"/proc/{stepper._pid}/status").read_text()
-    parent = int(re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)[1])  # type: ignore[index]  # it is there
-    os.kill(parent if who == "monitor" else stepper._pid or -1, signal.SIGKILL)
+    init = stepper._pid or -1
+    os.kill(parent(init) if who == "monitor" else init, signal.SIGKILL)
     with pytest.raises(ck.RuntimeFailure, match="killed"):
         stepper.run()
     assert stepper.is_over and not engine.containers.rows(all=True)

@@ -12,7 +12,8 @@ import pytest
 
 from containerkit import Container, Engine, Image, InvalidState, RuntimeFailure
 from containerkit.notebook.terminal import Terminal
-from tests.kernel.test_dashboard import FOREVER, eventually
+from tests.kernel.test_dashboard import FOREVER
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -18,6 +19,8 @@ import containerkit as ck
 from containerkit import Backup, Backups, Container, Engine, Image, Progress, Volume
 from containerkit.views import text
 from tests.backups import look, make_tree
+from tests.processes import descendants
+from tests.waiting import eventually
 
 #: Writes to two files in step: the second never has more than the first, and at most one line less.
 WRITER = "i=0; while :; do i=$((i+1)); echo $i >>/data/first; echo $i >>/data/second; done"
@@ -39,9 +42,7 @@ def volume(engine: Engine, image: Image, tmp_path: Path) -> Volume:
 @pytest.fixture
 def writer(engine: Engine, image: Image) -> Container:
     container = engine.run("busybox", sh(WRITER), volumes=["busy:/data"], name="writer")
-    deadline = time.monotonic() + 10
-    while not os.path.exists(f"{engine.volumes['busy'].path}/second") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert eventually(lambda: os.path.exists(f"{engine.volumes['busy'].path}/second"))
     return container
 
 
@@ -394,8 +395,10 @@ def test_a_restore_that_is_killed_leaves_the_old_content(engine: Engine, image: 
     assert os.listdir(engine.paths.tmp) == []
 
 
-def test_a_worker_whose_caller_is_gone_before_it_begins_ends(engine: Engine, image: Image, tmp_path: Path) -> None:
-    Volume.create("busy", engine=engine)
+@pytest.mark.parametrize("moment", ["before it begins", "while it works"])
+def test_a_worker_whose_caller_is_gone_ends(engine: Engine, image: Image, tmp_path: Path, moment: str) -> None:
+    volume = Volume.create("busy", engine=engine)
+    Path(volume.path, "large").write_bytes(os.urandom(100 << 20))
     work = f"""if True:
         from containerkit.supervise.client import spawner
         spawner.ensure()
@@ -405,24 +408,36 @@ def test_a_worker_whose_caller_is_gone_before_it_begins_ends(engine: Engine, ima
     words = [sys.executable, "-c", DOING.format(work=work), str(engine.paths.root), str(engine.paths.run)]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], text=True)
     assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    worker = _stopped_worker(int(child.stdout.readline()))
+    worker = _stopped_worker(int(child.stdout.readline()), works=moment == "while it works")
     child.kill()
     child.wait()
     child.stdout.close()
     time.sleep(0.3)  # its spawner ends
-    os.kill(worker, signal.SIGCONT)
+    if moment == "before it begins":
+        os.kill(worker, signal.SIGCONT)
     time.sleep(1)
     assert not os.path.exists(f"/proc/{worker}/exe")
     engine.close()
     assert len(engine.volumes) == 1 and os.listdir(engine.paths.tmp) == [] and not (tmp_path / "b").exists()
 
 
-def _stopped_worker(spawner: int) -> int:
-    """The worker that a spawner has just made, stopped before it has begun."""
+def _stopped_worker(spawner: int, *, works: bool) -> int:
+    """The worker that a spawner has just made, stopped before it has begun, or when it has what it tells by."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        for pid in map(int, Path(f"/proc/{spawner}/task/{spawner}/children").read_text().split()):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"containerkit-worker"):
-                os.kill(pid, signal.SIGSTOP)
-                return pid
+        for pid in reversed(descendants(spawner)):  # its relief is called so, too
+            with contextlib.suppress(OSError):  # it is not that one, and has just ended
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"containerkit-worker"):
+                    if works and not any(link.endswith("/told") for link in _links(pid)):
+                        continue
+                    os.kill(pid, signal.SIGSTOP)
+                    return pid
     raise AssertionError("no worker was made")
+
+
+def _links(pid: int) -> list[str]:
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found

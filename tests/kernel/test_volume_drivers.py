@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from containerkit import Engine, Image, Volume
 from containerkit.linux import loopdev
 from containerkit.store.trees import remove_tree
 from tests import shelves
+from tests.waiting import eventually
 
 TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=7,mode=750"}
 
@@ -148,10 +148,7 @@ def test_it_stays_mounted_between_two_starts(engine: Engine, image: Image) -> No
     Volume.create("memory", options=TMPFS, engine=engine)
     container = engine.run("busybox", sh("echo x >> /m/f; [ $(wc -l < /m/f) = 3 ] && sleep 60; false"),
                            volumes=["memory:/m"], restart="always")  # fmt: skip
-    deadline = time.monotonic() + 20
-    while container.restart_count < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert container.restart_count == 2 and mounted(engine) == ["memory"]
+    assert eventually(lambda: container.restart_count == 2) and mounted(engine) == ["memory"]
     container.stop(timeout=0)
     assert mounted(engine) == []
 

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from containerkit import Backups, Engine, Image, Volume
 from containerkit.notebook.volumepanel import VolumePanel
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -32,13 +33,6 @@ def shown(volume: Volume, directory: Path | None = None, interval: float = 0) ->
     with closing(VolumePanel(volume._engine, volume.name, directory, interval)) as panel:
         yield panel
     assert set(threading.enumerate()) <= before
-
-
-def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return bool(holds())
 
 
 def write_large(volume: Volume) -> None:

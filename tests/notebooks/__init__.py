@@ -1,0 +1,1 @@
+"""Every notebook, executed and compared with what is stored; and their index."""

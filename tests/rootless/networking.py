@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from containerkit import Container, Engine
 from containerkit.linux.routes import own_address
 from containerkit.network import Network
 from containerkit.supervise import control
+from tests.waiting import eventually
 
 SERVE = ["sh", "-c", "echo content of $HOSTNAME >/tmp/x; exec httpd -f -p 80 -h /tmp"]
 ECHO = (
@@ -85,15 +86,6 @@ def keeper(engine: Engine) -> int:
         return int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for it."""
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("time is up")
-
-
 def ours() -> list[tuple[str, int]]:
     """Processes of this user that networks need: names and pids."""
     found = []
@@ -134,7 +126,7 @@ def default_network(engine: Engine, here: Path, users: int) -> None:
     box.remove(force=True)
     other.remove(force=True)
     # Not with the last container, but soon after: the next one would need it again.
-    until(lambda: not ours())
+    assert eventually(lambda: not ours())
     assert not Path(engine.paths.keeper).exists()
 
 
@@ -219,7 +211,7 @@ def processes(engine: Engine, here: Path, users: int) -> None:
     words = [sys.executable, "-m", "tests.rootless.scenarios", "_start_many", str(here)]
     others = [subprocess.Popen([*words], env={**os.environ, "NAME": name}) for name in ("a1", "b1", "c1")]
     assert [other.wait() for other in others] == [0, 0, 0]
-    assert len(ours()) == 2, ours()
+    assert len(ours()) == 3, ours()  # one keeper, its relief, and the program
     for name in ("a1", "b1", "c1"):
         for other in ("a1", "b1", "c1"):
             assert fetch(engine.containers[name], other) == f"content of {other}"
@@ -257,7 +249,7 @@ def killed_keeper(engine: Engine, here: Path, users: int) -> None:
         web = engine.run("busybox", SERVE, name="web", hostname="web", network="mine", ports=["80"])
         first, outside = keeper(engine), ours()
         os.kill(first, signal.SIGKILL)
-        until(lambda: not ours())
+        assert eventually(lambda: not ours())
         assert get("127.0.0.1", web.ports["80/tcp"][0][1]) == "content of web", outside
         assert not hears(web, address, port)
         # What only looks, or removes, works too; and so does a process that was not there.
@@ -268,10 +260,10 @@ def killed_keeper(engine: Engine, here: Path, users: int) -> None:
         # The program alone: it is there again after a while.
         (program,) = (pid for name, pid in ours() if not name.startswith("containerkit"))
         os.kill(program, signal.SIGKILL)
-        until(lambda: hears(box, address, port))
+        assert eventually(lambda: hears(box, address, port))
     box.remove(force=True)
     web.remove(force=True)
-    until(lambda: not ours())
+    assert eventually(lambda: not ours())
 
 
 def killed_others(engine: Engine, here: Path, users: int) -> None:
@@ -295,7 +287,7 @@ def killed_others(engine: Engine, here: Path, users: int) -> None:
     assert fetch(box, "orphan") == "content of orphan"
     for container in engine.containers:
         container.remove(force=True)
-    until(lambda: not ours())
+    assert eventually(lambda: not ours())
 
 
 def _endless(engine: Engine, here: Path, users: int) -> None:
@@ -314,11 +306,11 @@ def ways_out(engine: Engine, here: Path, users: int) -> None:
         environment = {"PATH": str(programs), "PORT": str(port)}
         told = run_other("_look_out", here, **environment)
         assert "outside: False" in told and "RuntimeWarning" in told and "apt-get install passt" in told, told
-        until(lambda: not ours())
+        assert eventually(lambda: not ours())
         (programs / "slirp4netns").symlink_to("/usr/bin/slirp4netns")
         told = run_other("_look_out", here, **environment)
         assert "outside: True" in told and "Warning" not in told, told
-        until(lambda: not ours())
+        assert eventually(lambda: not ours())
 
 
 def _look_out(engine: Engine, here: Path, users: int) -> None:

@@ -13,14 +13,18 @@ import sys
 import tarfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import containerkit as ck
 from containerkit import Engine
+from containerkit.store import rights
 from tests import archives as layered
 from tests.bundles import Runtime, change
-from tests.rootless import building, functions, keeping, looking, networking, volumes
+from tests.rootless import building, functions, handing, keeping, looking, networking, volumes
 from tests.tars import info, tar
+from tests.waiting import eventually
 
 
 def everyday(engine: Engine, here: Path, users: int) -> None:
@@ -42,6 +46,29 @@ def everyday(engine: Engine, here: Path, users: int) -> None:
         assert error.exit_code == 127
     else:
         raise AssertionError("an absent program was run")
+
+
+def plain_start(engine: Engine, here: Path, users: int) -> None:
+    """What a start needs of other users' files is nothing: no process is asked for it."""
+    asked: list[object] = []
+    delegate = rights.delegate
+    assert delegate is not None and engine.call("busybox", "true").exit_code == 0
+
+    def noting(function: Callable[..., Any], *arguments: Any) -> Any:
+        asked.append(function)
+        return delegate(function, *arguments)
+
+    rights.delegate = noting
+    try:
+        assert engine.call("busybox", "stat -c %u:%a / /etc/hosts").stdout.split() == ["0:755", "0:644"]
+        with engine.run("busybox", "sleep 60", stop_timeout=0) as box:
+            box.restart()
+            box.exec(["sh", "-c", "chmod 0 /etc/hosts"], check=True)
+            box.restart()
+            assert box.exec("cat /etc/hosts").stdout.startswith("127.0.0.1")
+    finally:
+        rights.delegate = delegate
+    assert len(asked) == 1, asked  # for the file that even its owner may not write
 
 
 def places(engine: Engine, here: Path, users: int) -> None:
@@ -298,10 +325,7 @@ def session(engine: Engine, here: Path, users: int) -> None:
     assert not engine.containers and "wires" not in engine.networks and not engine.volumes
     words = [sys.executable, "-m", "tests.rootless.scenarios", "_abandon", str(here)]
     assert subprocess.run(words, check=False).returncode == -9
-    deadline = time.monotonic() + 30
-    while engine.containers or "wires" in engine.networks:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert eventually(lambda: not engine.containers and "wires" not in engine.networks)
     assert list((here / "root/containers").iterdir()) == []
 
 
@@ -363,7 +387,7 @@ def main(name: str, directory: str) -> None:
     from containerkit.linux import confinement
 
     users = sum(size for *_, size in confinement.id_maps()[0])
-    modules = (networking, keeping, volumes, building, functions, looking)
+    modules = (networking, keeping, handing, volumes, building, functions, looking)
     scenario = {**globals(), **{name: one for module in modules for name, one in vars(module).items()}}[name]
     if name.startswith("_"):
         scenario(engine, here, users)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests import busybox, leftovers
-from tests.rootless import building, functions, keeping, looking, networking, volumes
+from tests.rootless import building, functions, handing, keeping, looking, networking, volumes
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (
     "everyday",
+    "plain_start",
     "files",
     "commit",
     "debian",
@@ -35,6 +36,7 @@ SCENARIOS = (
     "runtime",
     *networking.SCENARIOS,
     *keeping.SCENARIOS,
+    *handing.SCENARIOS,
     *building.SCENARIOS,
     *functions.SCENARIOS,
     *volumes.SCENARIOS,

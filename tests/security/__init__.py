@@ -1,0 +1,1 @@
+"""Containers, images, archives and backups that mean harm."""

@@ -1,0 +1,1 @@
+"""Grammars, plans and formats: no kernel, no root, no network."""

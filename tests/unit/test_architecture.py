@@ -68,11 +68,32 @@ def test_a_start_needs_neither_archives_nor_programs() -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
         "from containerkit import Engine, Image, engine; from containerkit.running import starting;"
-        "from containerkit.store import store; from containerkit.supervise import abandoned; print(*sys.modules)"
+        "from containerkit.store import store; from containerkit.supervise import abandoned;"
+        "from containerkit.registry import finding; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
     # A first container waits for each of them.
-    late = {"containerkit.layers.tar", "platform", "shutil", "subprocess", "tempfile", "zstandard"}
+    late = {
+        "containerkit.layers.tar",
+        "http",
+        "platform",
+        "shutil",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "urllib3",
+        "zstandard",
+    }
+    assert not late & set(done.stdout.split())
+
+
+def test_who_unpacks_a_layer_of_gzip_needs_little() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from containerkit.store import unpacking; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # Each layer of a pull is unpacked by a process that imports this first.
+    late = {"containerkit.configuration", "containerkit.options", "containerkit.store.layers", "secrets", "zstandard"}
     assert not late & set(done.stdout.split())
 
 

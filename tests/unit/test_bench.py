@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import groups, history, report
-from tests.bench.alternating import in_turns, timed
+from tests.bench import groups, history, machine, report
+from tests.bench.alternating import in_turns, once, timed
 from tests.bench.bench import Bench
 from tests.bench.figures import FIGURES, Figure, Goal
 from tests.bench.machine import Run
@@ -71,16 +71,25 @@ def test_sides_take_turns_and_the_first_round_is_not_counted() -> None:
     done: list[str] = []
     a, b = Counting("containerkit", done), Counting("docker", done)
     works = {side.name: side.works()["P1"] for side in (a, b)}
-    times = in_turns(bench(a, b), works, runs=3)
+    times = in_turns(bench(a, b), works, 3, once)
     assert done == ["before containerkit", "containerkit", "before docker", "docker"] * 4
     assert {name: len(values) for name, values in times.items()} == {"containerkit": 3, "docker": 3}
+
+
+def test_what_takes_milliseconds_is_done_six_times_in_a_turn() -> None:
+    done: list[str] = []
+    found = list(timed("P1")(bench(Counting("containerkit", done), Counting("docker", done))))
+    turn = [word for name in ("containerkit", "docker") for word in (f"before {name}", name) * 6]
+    turns = len(done[4:]) // len(turn)
+    assert done[4:] == turn * turns and [one.figure.id for one in found] == ["P1", "P1-cold"]
+    assert [(one.ours.count, one.others["docker"].count) for one in found] == [(5 * turns, 5 * turns), (turns, turns)]
 
 
 def test_a_peer_that_cannot_or_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     done: list[str] = []
     sides = Counting("containerkit", done), Counting("docker", done), Counting("podman", done, fails=2)
-    (found,) = timed("P1")(bench(*sides, absent=("runc",)))
-    assert list(found.others) == ["docker"] and found.missing == ("runc", "podman")
+    found, cold = timed("P1")(bench(*sides, absent=("runc",)))
+    assert list(found.others) == ["docker"] and found.missing == cold.missing == ("runc", "podman")
     assert "not measured: podman: it cannot" in capsys.readouterr().out
     assert "podman             missing" in report.details(found)
 
@@ -125,7 +134,8 @@ class Sleeping(Keeping):
         return os.getpid()
 
 
-def test_growth_is_measured_up_to_500_and_beside_the_peers_up_to_50() -> None:
+def test_growth_is_measured_up_to_500_and_beside_the_peers_up_to_50(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "populate", lambda size: None)  # 10 s, and nothing is started here
     ours, docker = Sleeping("containerkit", []), Sleeping("docker", [])
     found = list(groups.measured(bench(ours, docker), "P15"))
     assert [one.figure.id for one in found] == ["P15", "P15-bridge", "P15-50"]

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from containerkit.linux import passing
 from containerkit.linux.loop import Loop
-from containerkit.supervise import control, messages
+from containerkit.supervise import control
 from containerkit.supervise.output.log import LogWriter
 from containerkit.supervise.output.streams import Streams
 
@@ -51,7 +52,7 @@ def _speak(tmp_path: Path, words: list[bytes], descriptors: int = 0) -> tuple[Lo
     )
     client = control.connect(str(tmp_path / "control"))
     for word in words:
-        messages.send(client, word, [client.fileno()] * descriptors)
+        passing.send(client, word, [client.fileno()] * descriptors)
         loop.turn()
     loop.turn()
     return loop, listening, client

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from containerkit.errors import AlreadyExists, InvalidArgument, InvalidState, NotFound, RuntimeFailure
+from containerkit.linux import passing
 from containerkit.oci import codec, users
 from containerkit.oci.runtime_spec import Mount, Process, Spec
 from containerkit.results import Chunk, Result, split_lines
@@ -152,7 +155,7 @@ def test_requests_and_descriptors_travel_together() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = messages.Start("id", "name", "/db", "/b", Mount("/", "overlay"), "/log", "/control", remove=True)
     with ours, theirs, open(os.devnull) as file:
-        messages.send(ours, messages.encode(request), (file.fileno(), ours.fileno()))
+        passing.send(ours, messages.encode(request), (file.fileno(), ours.fileno()))
         data, descriptors = messages.receive(theirs)
         assert messages.decode(data) == request
         assert os.fstat(descriptors[0]).st_rdev == os.stat(os.devnull).st_rdev and len(descriptors) == 2
@@ -182,7 +185,7 @@ def test_who_talks_nonsense_has_hung_up(data: bytes) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = len(os.listdir("/proc/self/fd"))
     with ours, theirs:
-        messages.send(ours, data, (ours.fileno(),))
+        passing.send(ours, data, (ours.fileno(),))
         assert messages.receive_reply(theirs) == (None, [])
         assert len(os.listdir("/proc/self/fd")) == before
         failed = messages.Failed("a file \udcff", 126, 2)
@@ -207,6 +210,23 @@ def test_replies_and_descriptors_travel_together(reply: messages.Reply) -> None:
         found, descriptors = messages.receive_reply(theirs)
         assert found == reply and len(descriptors) == 1
         os.close(descriptors[0])
+
+
+@pytest.mark.parametrize("receive", [passing.receive, messages.receive, messages.receive_reply, inits.receive])
+def test_descriptors_that_there_is_no_room_for_are_an_error(receive: Callable[[socket.socket], object]) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        passing.send(ours, b"word", (ours.fileno(), theirs.fileno()))
+        before, limit = os.listdir("/proc/self/fd"), resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(ours.fileno())  # the lowest number, where one of the two goes
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limit[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                receive(theirs)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 @pytest.mark.parametrize("data", [b"x", b"[]", b"{}", b'{"kind": "failed"}', b'{"kind": []}', b"[" * 9999])

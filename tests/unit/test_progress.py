@@ -21,6 +21,7 @@ import pytest
 from containerkit import progress
 from containerkit.errors import InvalidArgument
 from containerkit.progress import Bars, Progress, Shown, choose
+from tests.waiting import eventually
 
 
 class Screen:
@@ -385,10 +386,7 @@ def test_work_that_is_forgotten_is_not_drawn_for_ever(monkeypatch: pytest.Monkey
     assert set(threading.enumerate()) - before
     del bars
     gc.collect()
-    deadline = time.monotonic() + 10
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not set(threading.enumerate()) - before
+    assert eventually(lambda: not set(threading.enumerate()) - before)
 
 
 def test_what_came_last_is_drawn_and_time_passes_though_nothing_is_told(

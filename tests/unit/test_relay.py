@@ -12,13 +12,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from containerkit.linux.loop import Loop
 from containerkit.net.relay import Relay
+from tests.waiting import eventually
 
 MiB = 1 << 20
 RESET = struct.pack("ii", 1, 0)
@@ -64,14 +65,7 @@ class Running:
         return client
 
     def await_count(self, count: int) -> None:
-        await_that(lambda: self.relay.count == count)
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+        assert eventually(lambda: self.relay.count == count)
 
 
 def bound(kind: socket.SocketKind, address: str = "127.0.0.1") -> socket.socket:

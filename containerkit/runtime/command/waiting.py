@@ -38,6 +38,6 @@ def wait(child: Child) -> int:
             terminals.copy(child.terminal, child.pidfd)
         os.close(child.terminal)
         child.terminal = None
-    _, status = os.waitpid(child.pid, 0)
+    status = child.reap(child.pid)
     os.close(child.pidfd)
     return process.exit_code(status)

@@ -12,7 +12,7 @@ and in the monitor, which keeps one container's networks as long as it runs::
     bridging.py     what containers share, bridges and the firewall, when it is not there: under one lock
     segments.py     rows become what net/ takes; pure
     inside.py       an ordinary user's monitor goes where its networks are
-    keeping.py      a child of the spawner becomes the keeper of that place (net/keeper.py)
+    keeping.py      a spare becomes the keeper of that place (net/keeper.py)
 
 The kernel's side is :mod:`containerkit.net`; rows are store/networks and store/leasing.
 """

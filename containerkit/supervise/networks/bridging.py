@@ -1,16 +1,14 @@
 """What the networks of an engine's containers share: bridges, and the firewall; made as the rows say, under one lock.
 
-Done by monitors, when a start finds something missing, and by children of the spawner for the SDK. Nothing here is
+Done by monitors, when a start finds something missing, and by workers for the SDK. Nothing here is
 remembered: what is to be there is in the rows, and what is there the kernel is asked.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from containerkit.errors import RuntimeFailure
-from containerkit.linux import process
 from containerkit.linux.files import locked
 from containerkit.net import links
 from containerkit.net.firewall import Firewall
@@ -20,9 +18,6 @@ from containerkit.store.leases import Leases
 from containerkit.store.netrows import NetworkRecord, PublishedPort, ports_of
 from containerkit.store.networks import Networks
 from containerkit.supervise.networks import segments
-
-#: Seconds that a killed process has to end.
-_DYING = 5
 
 
 def make(networks: Networks, root: str, id: str, *, again: bool = False) -> None:
@@ -90,17 +85,9 @@ def published(database: Database, root: str) -> Iterator[tuple[str, str, list[Pu
             yield record.name, record.id, ports_of(record.ports)
 
 
-def await_killed(database: Database, root: str) -> bool:
-    """Wait for the ends of monitors that were killed; False when none was.
-
-    The kernel closes a dying process's descriptors one by one: its lease may be free and its ports not yet.
-    """
-    killed = [record for record, is_held in _publishing(database, root) if not is_held]
-    for record in killed:
-        if (monitor := process.pidfd(record.monitor, record.monitor_started)) is not None:
-            process.readable(monitor, _DYING)
-            os.close(monitor)
-    return bool(killed)
+def killed(database: Database, root: str) -> list[PublishedPort]:
+    """The published ports of containers whose monitor was killed, and nobody has cleaned up yet."""
+    return [port for record, is_held in _publishing(database, root) if not is_held for port in ports_of(record.ports)]
 
 
 def _publishing(database: Database, root: str) -> Iterator[tuple[ContainerRecord, bool]]:

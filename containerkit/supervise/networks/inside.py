@@ -1,4 +1,5 @@
-"""A monitor of an ordinary user's container goes into the network namespace where its networks are, for good.
+"""A monitor of an ordinary user's container goes into the network namespace where its networks are, for good; as does
+its relief, before a row tells of it.
 
 Before that it has bound the published ports, and it takes along sockets from which its resolver asks the host's
 servers: a socket stays in the namespace that it was made in. TCP takes a new one each time: the keeper makes it.
@@ -14,21 +15,42 @@ from containerkit.linux import namespaces as ns
 from containerkit.linux import process
 from containerkit.net import keeper
 from containerkit.net.forwarding import new_stream
+from containerkit.values import frozen
+
+
+@frozen
+class Place:
+    """What another process that is there needs to go on."""
+
+    keeper: socket.socket
+    asks: bool
+    sockets: tuple[tuple[int, socket.socket], ...]
 
 
 class Inside:
     """Its place there.
 
     Args:
-        network: the namespace's descriptor.
+        network: the namespace's descriptor; -1: this process is there.
         connection: to the keeper, to be held.
     """
 
-    def __init__(self, network: int, connection: int) -> None:
-        self._network, self._keeper = network, socket.socket(fileno=connection)
+    def __init__(self, network: int, connection: socket.socket) -> None:
+        self._network, self._keeper = network, connection
         self._asks = True
         self._is_known = False
         self._sockets: dict[int, socket.socket] = {}
+
+    @classmethod
+    def resume(cls, place: Place) -> Inside:
+        """Go on where another process has been."""
+        found = cls(-1, place.keeper)
+        found._asks, found._sockets, found._is_known = place.asks, dict(place.sockets), True
+        return found
+
+    def portable(self) -> Place:
+        """For another process to go on with."""
+        return Place(self._keeper, self._asks, tuple(self._sockets.items()))
 
     def enter(self) -> None:
         """Go in; a second time is no error.

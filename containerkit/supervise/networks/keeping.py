@@ -1,11 +1,10 @@
-"""A child of the spawner becomes the keeper of an ordinary user's networks (net/keeper.py)."""
+"""A spare becomes the keeper of an ordinary user's networks (net/keeper.py)."""
 
 from __future__ import annotations
 
 import os
 import socket
 
-from containerkit.linux import process
 from containerkit.net import keeper
 from containerkit.net.outside import Outside, new_namespace
 from containerkit.supervise.messages import Keep, Kept, send_reply
@@ -18,7 +17,6 @@ def run(request: Keep, channel: socket.socket, descriptors: list[int]) -> None:
         OSError: the kernel refuses.
     """
     lock, *there = descriptors
-    process.set_title("containerkit-networks")
     users = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     network = there[0] if there else new_namespace()
     outside = Outside(network)

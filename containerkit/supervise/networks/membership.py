@@ -2,7 +2,7 @@
 
 A new one is designed in ``design.py``.
 
-What is done to the kernel is done by a child of the spawner (worker.py): a network namespace is a process's, and the
+What is done to the kernel is done by a worker (worker.py): a network namespace is a process's, and the
 user's process has threads.
 """
 

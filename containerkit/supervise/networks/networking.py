@@ -6,6 +6,7 @@
     go_in           an ordinary user's: to where its networks are
     connect         while the init mounts: cables, addresses, the resolver's sockets
     publish         once the row says which ports: whoever finds the monitor killed knows what to undo
+    portable        to another process (supervise/relief.py), which resumes
     refresh         a network more or less, while it runs
     disconnect      the run has ended; ports stay taken while the restart policy waits
     close
@@ -17,6 +18,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from containerkit.errors import RuntimeFailure
@@ -38,11 +40,15 @@ from containerkit.store.netrows import DEFAULT_NETWORK, Endpoint, NetworkRecord,
 from containerkit.store.networks import Networks
 from containerkit.supervise.messages import Networked
 from containerkit.supervise.networks import bridging, segments
-from containerkit.supervise.networks.inside import Inside
+from containerkit.supervise.networks.inside import Inside, Place
+from containerkit.supervise.relief import Descriptor
+from containerkit.values import frozen
 
 _NAMES_PORT = 53
 #: Seconds after which a start is well over.
 _SETTLE = 0.2
+#: Seconds that a killed process takes to end, at most, and between two looks.
+_DYING, _PAUSE = 5.0, 0.05
 #: What a monitor has besides, and connections that it relays.
 _DESCRIPTORS = 512
 _REDIRECT = """
@@ -54,6 +60,26 @@ table ip containerkit_resolver {{
     }}
 }}
 """
+
+
+@frozen
+class Laid:
+    """What is there of a running container's networks.
+
+    Args:
+        network: its network namespace, or -1.
+        answering: the resolver's sockets, UDP and TCP.
+        place: where an ordinary user's are.
+    """
+
+    network: Descriptor
+    plugs: tuple[Plug, ...]
+    records: tuple[NetworkRecord, ...]
+    bound: tuple[Bound, ...]
+    translations: tuple[Translation, ...]
+    ports: tuple[PublishedPort, ...]
+    answering: tuple[socket.socket, ...]
+    place: Place | None
 
 
 class Names:
@@ -99,6 +125,7 @@ class Networking:
         self._bound: list[Bound] = []
         self._relays: list[Relay] = []
         self._relayed: list[tuple[str, int]] = []
+        self._answering: tuple[socket.socket, ...] = ()
         self._resolver: Resolver | None = None
         self._network = -1
         self._plugs: list[Plug] = []
@@ -117,14 +144,38 @@ class Networking:
         ports = self._request.ports
         if self._bound or not ports:
             return
-        # For each its socket, its relay's, and connections.
-        process.allow_descriptors(2 * len(ports) + _DESCRIPTORS)
+        self._allow_descriptors()
         try:
             self._bound = publishing.bind(ports, self._holder)
         except RuntimeFailure as error:
-            if error.errno != errno.EADDRINUSE or not bridging.await_killed(self._database, self._request.root):
+            if error.errno != errno.EADDRINUSE or not self._was_killed():
                 raise
-            self._bound = publishing.bind(ports, self._holder)
+            self._bound = self._bind_soon()
+
+    def _was_killed(self) -> bool:
+        """Whether one of the ports is that of a container whose monitor was killed."""
+        dying = bridging.killed(self._database, self._request.root)
+        return any(
+            port.protocol == wanted.protocol and (wanted.first <= port.host_port <= wanted.last)
+            for port in dying
+            for wanted in self._request.ports
+        )
+
+    def _bind_soon(self) -> list[Bound]:
+        """The kernel closes a dying process's descriptors one by one: its lease may be free and its ports not yet."""
+        deadline = time.monotonic() + _DYING
+        while time.monotonic() < deadline:
+            try:
+                return publishing.bind(self._request.ports, lambda *_: "")
+            except RuntimeFailure as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            time.sleep(_PAUSE)
+        return publishing.bind(self._request.ports, self._holder)
+
+    def _allow_descriptors(self) -> None:
+        # For each port its socket, its relay's, and connections.
+        process.allow_descriptors(2 * len(self._request.ports) + _DESCRIPTORS)
 
     def go_in(self) -> None:
         """From here on this process is in the network namespace where its networks are.
@@ -183,18 +234,23 @@ class Networking:
     def _answer(self) -> None:
         """The resolver, at an address of the container's own loopback; it is there once it is needed."""
         is_needed = self._request.has_names or any(one.name != DEFAULT_NETWORK for one in self._names.records)
-        if self._resolver is not None or not is_needed:
+        if self._answering or not is_needed:
             return
         with inside_network(self._network):
             try:
                 # Where it serves names itself, that port is left to it.
-                udp, tcp = _listening(0 if self._request.serves_names else _NAMES_PORT)
+                found = _listening(0 if self._request.serves_names else _NAMES_PORT)
             except OSError:
-                udp, tcp = _listening(0)  # it does, and did not say so
-            places = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
-            if places["udp"] != _NAMES_PORT:
-                rules = _REDIRECT.format(address=RESOLVER, **places)
+                found = _listening(0)  # it does, and did not say so
+            udp, tcp = (one.getsockname()[1] for one in found)
+            if udp != _NAMES_PORT:
+                rules = _REDIRECT.format(address=RESOLVER, udp=udp, tcp=tcp)
                 self._apart(lambda: nftables.run(rules))
+        self._answering = found
+        self._resolve()
+
+    def _resolve(self) -> None:
+        udp, tcp = self._answering
         if self._inside is None:
             self._resolver = Resolver(self._loop, udp, tcp, self._names, self._upstreams())
         else:
@@ -274,6 +330,30 @@ class Networking:
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 
+    def portable(self) -> Laid | None:
+        """For another process to go on with; None while somebody is served."""
+        is_idle = self._resolver is None or self._resolver.is_idle
+        if not is_idle or any(relay.count for relay in self._relays):
+            return None
+        return Laid(
+            Descriptor(self._network), tuple(self._plugs), tuple(self._names.records), tuple(self._bound),
+            tuple(self._laid), tuple(self.ports), self._answering,
+            None if self._inside is None else self._inside.portable(),
+        )  # fmt: skip
+
+    def resume(self, found: Laid) -> None:
+        """Go on with what another process has made."""
+        if found.place is not None:
+            self._inside = Inside.resume(found.place)
+        self._network, self._plugs, self._names.records = found.network, [*found.plugs], [*found.records]
+        self._bound, self._laid, self.ports = [*found.bound], [*found.translations], [*found.ports]
+        self._answering = found.answering
+        if self._bound:
+            self._allow_descriptors()
+        if self._answering:
+            self._resolve()
+        self._relay()
+
     def refresh(self) -> None:
         """Do what the rows say that is not so yet: networks that it has been connected to, or taken off.
 
@@ -302,7 +382,7 @@ class Networking:
         """The run has ended: nothing of its namespace is held any more."""
         if self._resolver is not None:
             self._resolver.close()
-            self._resolver = None
+            self._answering, self._resolver = (), None
         self._close_relays()
         if self._network >= 0:
             if self._plugs and self._containers.has_joiners(self._id):
@@ -313,7 +393,7 @@ class Networking:
             self._network = -1
 
     def close(self) -> None:
-        """Give the ports back. This process is about to end."""
+        """Give the ports back. It has ended for good."""
         self.disconnect()
         if self._laid:
             self._firewall.remove(self._laid)
@@ -321,6 +401,7 @@ class Networking:
         for bound in self._bound:
             bound.socket.close()
         self._bound = []
+        self._firewall.keep()
 
 
 def _listening(port: int) -> tuple[socket.socket, socket.socket]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from containerkit.errors import RuntimeFailure
+from containerkit.errors import ContainerkitError, RuntimeFailure, about
 from containerkit.linux import process
 from containerkit.linux.files import locked
 from containerkit.options import Settings
@@ -94,7 +94,12 @@ def _connect(store: Store) -> Place | None:
 
 def _welcomed(connection: socket.socket) -> Place | None:
     """What the keeper gives; None when it has gone."""
-    reply, descriptors = messages.receive_reply(connection)
+    try:
+        with about("networks"):
+            reply, descriptors = messages.receive_reply(connection)
+    except ContainerkitError:
+        connection.close()
+        raise
     if isinstance(reply, messages.Kept):
         if reply.problem:
             _warn(reply.problem)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from containerkit.errors import InvalidArgument, InvalidState
+from containerkit.errors import InvalidArgument, InvalidState, about
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.store import Store
 from containerkit.supervise import control, ending, messages
@@ -108,7 +108,8 @@ def attach(store: Store, record: ContainerRecord, streams: Sequence[int]) -> Att
             attachment.outputs.append(reader)
             theirs.append(writer)
         messages.send_reply(channel, messages.Attach(tuple(streams)), theirs)
-        reply, descriptors = messages.receive_reply(channel)
+        with about(f"container {record.name}"):
+            reply, descriptors = messages.receive_reply(channel)
         if not isinstance(reply, messages.Attached):
             raise gone
         if descriptors:

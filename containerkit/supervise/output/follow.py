@@ -1,4 +1,4 @@
-"""Reading a log that still grows, without polling: inotify for its directory, a pidfd for the end."""
+"""Reading a log that still grows, without polling: inotify for its directory, pidfds for the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Protocol
 from containerkit.linux import inotify
 from containerkit.results import Chunk
 from containerkit.supervise.output.logfiles import LogFiles, Reader
+
+#: Milliseconds until a writer that is about to end is asked for again.
+_SOON = 5
 
 
 class Waits(Protocol):
@@ -23,34 +26,40 @@ class Waits(Protocol):
 
 
 class Follower:
-    """Waits until the log at ``path`` has grown or its writer is gone.
+    """Waits until the log at ``path`` has grown or its writer has ended.
 
-    ``ended`` gives a descriptor that is readable once the writer is gone, or None when it is; the follower closes it.
+    ``ends`` gives descriptors, one of which is readable when the writer may have ended, or None when it has; none when
+    it is about to end. The follower closes them.
     """
 
-    def __init__(self, path: str, ended: Callable[[], int | None]) -> None:
+    def __init__(self, path: str, ends: Callable[[], tuple[int, ...] | None]) -> None:
         # The directory and not the file: when the log is rotated, what grows is another file.
         self._watch = inotify.watch(os.path.dirname(path), inotify.IN_MODIFY | inotify.IN_CREATE)
-        self._end = ended()
+        self._ask = ends
+        self._ends = ends()
 
     def wait(self) -> bool:
-        if self._end is None:
+        if self._ends is None:
             return False
         poll = select.poll()
-        poll.register(self._watch, select.POLLIN)
-        poll.register(self._end, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll()}
+        for descriptor in (self._watch, *self._ends):
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(None if self._ends else _SOON)}
         inotify.drain(self._watch)
-        if self._end in ready:
-            # What it wrote last is there by now: one more look, then the end.
-            os.close(self._end)
-            self._end = None
+        if not self._ends or not ready.isdisjoint(self._ends):
+            self._let_go()
+            # When it has ended, what it wrote last is there by now: one more look, then the end.
+            self._ends = self._ask()
         return True
 
     def close(self) -> None:
         os.close(self._watch)
-        if self._end is not None:
-            os.close(self._end)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for descriptor in self._ends or ():
+            os.close(descriptor)
+        self._ends = None
 
 
 def chunks(path: str, block: int = 0, follower: Waits | None = None) -> Iterator[Chunk]:

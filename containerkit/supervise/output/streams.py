@@ -13,6 +13,8 @@ from collections import deque
 
 from containerkit.linux.loop import GONE, WRITABLE, Loop
 from containerkit.supervise.output.log import READ_SIZE, LogWriter
+from containerkit.supervise.relief import Descriptor
+from containerkit.values import frozen
 
 _MiB = 1 << 20
 #: Bytes that are kept for a client that does not read.
@@ -84,6 +86,15 @@ class Client:
             self._descriptor = -1
 
 
+@frozen
+class Flows:
+    """The descriptors of a run's streams: of each output with its number (1, 2), and of its input, which may be -1."""
+
+    outputs: tuple[tuple[Descriptor, int], ...]
+    input: Descriptor
+    has_terminal: bool
+
+
 class Streams:
     """The streams of one run of a container."""
 
@@ -123,6 +134,19 @@ class Streams:
         self._follow(master, 1)
         if keep_open:
             self.input = os.dup(master)
+
+    def portable(self) -> Flows | None:
+        """For another process to go on with; None while somebody is attached."""
+        if any(client.is_open for client in (*self._clients[1], *self._clients[2], *self._ending)):
+            return None
+        outputs = tuple((Descriptor(one), stream) for one, stream in self._outputs.items())
+        return Flows(outputs, Descriptor(self.input), self.has_terminal)
+
+    def resume(self, flows: Flows) -> None:
+        """Go on with those that another process has copied until now."""
+        self.input, self.has_terminal = flows.input, flows.has_terminal
+        for descriptor, stream in flows.outputs:
+            self._follow(descriptor, stream)
 
     def _follow(self, descriptor: int, stream: int) -> None:
         os.set_blocking(descriptor, False)
