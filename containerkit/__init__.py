@@ -5,7 +5,8 @@
 >>> ck.call("hello", "echo hello").stdout
 'hello\\n'
 
-A map of this tree, from what a user holds to the kernel; imports go downward only:
+A map of this tree, from what a user holds to the kernel; imports go downward (a noun's own widget is imported when it
+is opened):
 
 ================================  ==================================================================
 ``notebook/`` ``testing/``        widgets and magics; pytest fixtures for users
@@ -25,7 +26,7 @@ A map of this tree, from what a user holds to the kernel; imports go downward on
 ``builder/``                      a Dockerfile, or a recipe, becomes an image: contexts, steps, the cache
 ``supervise/``                    spawner, monitor, helper; networks, volumes, output; out of memory; after a kill
 ``runtime/``                      a bundle becomes processes: plan, operations, init; ``containerkit-runtime``
-``net/``                          bridges, addresses, published ports, names
+``net/``                          bridges, addresses, published ports, names; who does what: ``supervise/networks/``
 ``archives/``                     images as one file: docker-archives, OCI layouts
 ``backup/``                       a tree of files becomes a backup, and a tree again
 ``registry/``                     images from and to afar: the distribution protocol

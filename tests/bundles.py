@@ -68,7 +68,7 @@ class Runtime:
 
     def __call__(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.words(*arguments), capture_output=True, text=True, timeout=30, check=False, **options
+            self.words(*arguments), capture_output=True, text=True, timeout=60, check=False, **options
         )
 
     def ok(self, *arguments: object, **options: Any) -> str:
@@ -80,7 +80,7 @@ class Runtime:
     def detached(self, *arguments: object) -> None:
         """As :meth:`ok`, for one whose streams a container keeps."""
         null = subprocess.DEVNULL
-        done = subprocess.run(self.words(*arguments), stdin=null, stdout=null, stderr=null, timeout=30, check=False)
+        done = subprocess.run(self.words(*arguments), stdin=null, stdout=null, stderr=null, timeout=60, check=False)
         assert done.returncode == 0, f"{arguments}: {done.returncode}"
 
     def state(self, id: str) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def echo(engine: Engine, **options: object) -> Container:
     """A container that answers datagrams at port 5000 with what they say, and the client's address."""
     Image.from_host("perl", tag="echo", engine=engine)
     container = engine.run("echo", ["perl", "-e", _ECHO], **options)  # type: ignore[arg-type]  # as they come
-    return container.wait_for(ck.until.port(5000, "udp"), timeout=10)
+    return container.wait_for(ck.until.port(5000, "udp"), timeout=60)
 
 
 _DATAGRAM = """
@@ -184,7 +184,7 @@ def web_command(text: str) -> list[str]:
 def web(engine: Engine, name: str, **options: object) -> Container:
     """A container with a web server that says its name."""
     container = engine.run("busybox", web_command(name), name=name, **options)  # type: ignore[arg-type]  # as they come
-    return container.wait_for(ck.until.port(80), timeout=10)
+    return container.wait_for(ck.until.port(80), timeout=60)
 
 
 def ask(container: Container, address: str, *, port: int = 80, path: str = "/", patience: float = 5) -> str | None:

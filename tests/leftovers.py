@@ -44,8 +44,13 @@ def look() -> Machine:
     )
 
 
-def left(before: Machine, timeout: float = 3.0, look: Callable[[], Machine] = look) -> list[str]:
-    """What is there now and was not ``before``, one line each. The kernel is given time to finish."""
+def left(
+    before: Machine, *, apart_from: str | None = None, timeout: float = 60, look: Callable[[], Machine] = look
+) -> list[str]:
+    """What is there now and was not ``before``, one line each, but what is named ``apart_from``.
+
+    The kernel is given time to finish.
+    """
     deadline = time.monotonic() + timeout
     while True:
         now = look()
@@ -53,6 +58,7 @@ def left(before: Machine, timeout: float = 3.0, look: Callable[[], Machine] = lo
             f"{field.name}: {name}"
             for field in fields(Machine)
             for name in sorted(getattr(now, field.name) - getattr(before, field.name))
+            if apart_from is None or apart_from not in name
         ]
         if not found:
             return []

@@ -28,7 +28,7 @@ def own_engine(place: Path) -> Iterator[dict[str, str]]:
     root, run = place / "root", place / "run"
     with emptied(root, run):
         yield {**os.environ, "CONTAINERKIT_ROOT": str(root), "CONTAINERKIT_RUN": str(run), "JUPYTER_PLATFORM_DIRS": "1"}
-    found = leftovers.left(before, timeout=10)
+    found = leftovers.left(before)
     assert not found, "left behind:\n" + "\n".join(found)
 
 

@@ -247,7 +247,7 @@ def _running(words: list[str], port: int, place: Path) -> Iterator[None]:
     with open(place / "output", "ab") as output:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{words[0]}: does not start:\n{(place / 'output').read_text()[-2000:]}")

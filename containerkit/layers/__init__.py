@@ -12,7 +12,7 @@ its content; :class:`pack.Packer` makes the one stream of them, hashes it, compr
 Onto the disk: :mod:`compression` gives the uncompressed stream of a blob; :class:`tar.Reader` cuts it into entries,
 within bounds; :mod:`apply` makes files of them, below one directory whatever the archive says, with whiteouts in the
 form overlayfs reads; what is implied is as :mod:`below` finds it in the layers below. Whoever wants a layer on the disk
-asks ``store/layers``: it is unpacked once among all processes, and checked against its chain id.
+asks ``store/layers``: it is unpacked (``store/unpacking``) once among all processes, and checked against its chain id.
 
 =================  ======================================================================
 ``tar``            the format: headers, pax records, old GNU names

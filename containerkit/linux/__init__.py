@@ -1,7 +1,8 @@
-"""The kernel, one file per facility; the only place with ctypes.
+"""The kernel, one file per facility; the only place that calls it with ctypes.
 
 A wrapper has the system call's own name, does one thing, and raises ``OSError`` with errno and the path it was about.
-Constants keep the kernel's names. Nothing here knows what a container is.
+Constants keep the kernel's names. Nothing here knows what a container is; ``cgroups`` knows the runtime specification's
+limits.
 
 =================  ==========================================================================
 ``libc``           the C library, and how a result becomes an ``OSError``

@@ -1,6 +1,6 @@
 """What all containers of an engine are and use, looked at together and again and again.
 
-One look is a query of the last event's number and a few reads of cgroup files for each container that runs. What
+One look is a query of the last event's number and a reading of the gauge of each container that runs. What
 containers there are is asked for anew when something has happened, and every few seconds: one whose monitor was killed
 tells nobody.
 """

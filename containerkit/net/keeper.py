@@ -27,8 +27,9 @@ from containerkit.net.outside import Outside
 LINGER = 2.0
 #: Seconds after which a way out that has ended is made again.
 _PAUSE = 1.0
-#: Seconds that a guest waits for a socket.
-_PATIENCE = 1.0
+#: Seconds that a guest waits for a socket, and does nothing else: once, for a keeper that is held up. One that was
+#: killed is not waited for.
+_PATIENCE = 10.0
 
 
 def listen(path: str) -> socket.socket:

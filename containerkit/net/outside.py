@@ -38,8 +38,8 @@ _PROGRAMS = {
 TUN = "/dev/net/tun"
 #: What makes that device, as root.
 MAKE_TUN = f"modprobe tun; mkdir -p /dev/net; mknod -m 666 {TUN} c 10 200"
-#: Seconds that a program has until there is a way out.
-_PATIENCE = 3.0
+#: Seconds that a program has until there is a way out; one that cannot make it ends, which is seen sooner.
+_PATIENCE = 10.0
 _RTMGRP_ROUTES = 0x40 | 0x400
 
 

@@ -1,4 +1,4 @@
-"""Widgets and magics. Uses public names only: what a button does, a line of Python does too.
+"""Widgets and magics. What a button does, a line of Python does too: with public names.
 
 Every widget's state and buttons work without a browser: ``panel.stop_button.click()`` stops the container, and
 ``panel.status`` says so.

@@ -1,4 +1,4 @@
-"""Values and grammars of the OCI specifications: no input or output, no kernel.
+"""Values and grammars of the OCI specifications: no input or output.
 
 Words: *digest* (``sha256:<hex>`` of some bytes), *descriptor* (media type, digest and size of a blob), *manifest*
 (descriptors of a config and its layers), *index* (descriptors of manifests), *diff_id* (digest of a layer's

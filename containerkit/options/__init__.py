@@ -3,6 +3,10 @@
 Options are written as a person writes them (:class:`RunOptions`) and kept as the machine needs them
 (:class:`Settings`): bytes, seconds, lists. Whatever cannot be right is refused here, before anything is touched.
 
+A new option of ``run`` is a line each in :class:`RunOptions` (with its help), :class:`Settings` and ``readers``; forms,
+magics and ``help`` follow. What it does is in supervise/configure; what ``update`` may change is a
+:class:`ResourceOptions`, too.
+
 ``values`` has the grammar of single values, ``policies``, ``devices``, ``mounts``, ``ports``, ``networks`` and
 ``users`` that of the larger ones, ``readers`` the table of which option is read how. ``builds`` has the options of
 builds; ``names`` is about what options are called, and ``foreign`` about what others call them.

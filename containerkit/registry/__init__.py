@@ -24,9 +24,10 @@ One pull::
 One push walks the same way: :mod:`push` asks which blobs are there, mounts what a sister repository has, uploads the
 rest side by side, and puts the manifest last.
 
-Around these: :mod:`finding` looks here before any of this begins, :mod:`client` is what an engine does with all of it;
-:mod:`accounts` logs in and out, :mod:`catalogue` searches; :mod:`names` says what a short name may stand for,
-:mod:`deadline` when a call has to be over; :mod:`recompress` has gzip ready for those who read no zstd.
+Around these: :mod:`finding` looks here before any of this begins, :mod:`client` is what an engine does with all of it,
+:mod:`sessions` what one call has with it (configuration, deadline, the API of each host); :mod:`accounts` logs in and
+out, :mod:`catalogue` searches; :mod:`names` says what a short name may stand for, :mod:`deadline` when a call has to be
+over; :mod:`recompress` has gzip ready for those who read no zstd.
 
 What comes from a registry is a stranger's: texts are bounded before they are read, digests and sizes are checked before
 anything gets a name, and neither credentials nor requests go where a registry has no business to send them.

@@ -1,7 +1,7 @@
 """A runtime-spec bundle becomes processes.
 
-This package knows the runtime specification and the kernel, and nothing of images, names, logs or networks: it can be
-lifted out and used on any bundle.
+This package knows the runtime specification and the kernel, and nothing of images, names, logs or networks: it is used
+on any bundle (``containerkit-runtime``).
 
 Words: a *bundle* is a directory with ``config.json``; its *rootfs* is what the container sees as ``/``. A *plan* is the
 list of *operations* that a start consists of; an operation is a value that can ``describe()`` and ``execute()`` itself.

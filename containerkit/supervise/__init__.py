@@ -1,11 +1,15 @@
 """What keeps a container: the processes around it, its output, and what happens when any of them is killed.
 
-Words: the *spawner* is a fresh interpreter, one per SDK process, that forks; the user's own process never does. A
-*spare* waits for a request, and becomes what that asks for. A *monitor* looks after one container from start to end. A
-*helper* looks after one exec'd process. Those whose container or process has ended soon are spares once more; of a
-container that lives on, the *relief* that the spare was forked from becomes the monitor, and the spare ends. An
-*understudy* (runtime/understudy.py) waits beside each spare of root's, and becomes the process that it starts; the
-relief is the parent of both. A *lease* (store/leases.py) says that a container has a monitor.
+Words, of processes: the *spawner* is a fresh interpreter, one per SDK process, that forks; the user's own process never
+does. A *spare* waits for a request; the *relief* that it was forked from waits beside it, and so does an *understudy*
+(runtime/understudy.py), the relief's other child, which becomes the process that is started.
+
+Words, of duties, which a spare takes on with a request: a *monitor* looks after one container from start to end, a
+*helper* after one exec'd process, a *worker* does what takes rights that the SDK has not, a *keeper* holds the networks
+of an ordinary user. When a duty ends soon, who had it is a spare once more. A container that lives on is handed over
+after a moment: the relief is its monitor from then on, and the spare ends. A *lease* (store/leases.py) says that a
+container has a monitor. In ``ps`` a monitor is ``containerkit-monitor NAME``, a worker ``containerkit-worker``, a
+keeper ``containerkit-networks``, anybody else ``containerkit-spawner``.
 
 ::
 
@@ -16,9 +20,9 @@ relief is the parent of both. A *lease* (store/leases.py) says that a container 
 
 One ``run`` comes from ``engine`` and ``starting``, which have read its options, and walks through the files like this::
 
-    networks/membership.py   which networks it wants to be on (the default one is made when it is not there)
     launch.py                the order of steps:
     reserving.py             lease, row (state creating, addresses leased), bundle on disk
+      networks/membership.py   which networks it wants to be on (the default one is made when it is not there)
       names.py                 a name for a container that was given none
       configure/               options and image config become a runtime-spec configuration; devices.py helps
       volumes/settling.py      what is mounted: volumes get their names before the row, their first content after it
@@ -33,16 +37,19 @@ One ``run`` comes from ``engine`` and ``starting``, which have read its options,
       networks/networking.py   published ports bound; while the init mounts, cables and addresses; then, translations
     linux/loop.py            the monitor waits here, for descriptors and moments:
       output/streams.py        output goes into the log (log.py) and to whoever is attached; input stays open
-      control.py               others speak to the monitor: attach, close the input, stay ended, other networks
+      control.py               others speak to the monitor: attach, close the input, stay ended, hold still, networks
       health.py                probes
-      watch.py                 out of memory: the notice of linux/cgroups/oom.py becomes an event, and a mark
+      watch.py                 out of memory: the notice of linux/cgroups/oom.py becomes an event, at once
       networks/networking.py   questions for names; what comes to published ports and is not translated
     relief.py                a moment later: a process that has not grown by all of that goes on
-    watch.py                 exit code, cgroup removed
+    watch.py                 exit code, whether memory was why (the cgroup's counter), cgroup removed
     monitor.py               row (state exited, or gone), reply "exited"
     restarts.py              or the restart policy: wait, and once more from the start
     awaiting.py              the SDK hears of the start, and of the end
     recover.py               when a monitor was killed instead: whoever looks next does its last step
+
+One ``exec`` goes from running/execution.py to ``processes.py``, as an Enter message (``messages.py``) to a spare, which
+becomes its helper: ``helper.py`` has an understudy become the process (runtime/enter.py), and tells of its end.
 
 What others have left is swept when an engine is opened (``engine``), and by who needs the room: sessions by
 ``abandoned``, volumes and their drivers' mounts by ``volumes/drivers`` and store/volumes, work by store/workspace,
@@ -56,7 +63,7 @@ SDK's side:
 ================================  ==================================================================
 ``ending``                        signals, the wait for the end, removal
 ``pausing`` ``updating``          freezer; other limits
-``processes``                     exec and popen: a helper's other end
+``processes``                     exec and popen, the SDK's end: it sends the request, a helper carries it out
 ``committing``                    its changes become a layer of an image
 ``rootfs``                        a descriptor of its root, for copies and paths
 ``longwork``                      work of a worker that tells how far it is
@@ -66,14 +73,14 @@ SDK's side:
 
 An ordinary user's spawner makes a user namespace, and spares go into it (linux/confinement.py), with a container the
 relief, too: there they have the rights that a monitor needs. What the SDK itself has to do with such rights, layers to
-unpack and files to copy, it hands to a *worker*: ``worker.py``, by way of store/rights.py. Where a container has other
+unpack and files to copy, it hands to a worker: ``worker.py``, by way of store/rights.py. Where a container has other
 users than these, or than root's, ``userns.py`` says which.
 
 Where root's containers are on networks of the host's network namespace, an ordinary user's are on networks of another
 one, which all containers of an engine share: ``networks/sharing.py`` finds it from the SDK's side, or has a keeper made
-that holds it; with the Start message it comes to the monitor, which goes in for good (``networks/inside.py``), once it
-has bound the host's ports. The keeper ends when its last monitor has; when it is killed, the next start makes another,
-in the namespace that monitors are still in.
+(``networks/keeping.py``) that holds it; with the Start message it comes to the monitor, which goes in for good
+(``networks/inside.py``), once it has bound the host's ports. The keeper ends when its last monitor has; when it is
+killed, the next start makes another, in the namespace that monitors are still in.
 
 There is no daemon. Containers outlive the process that started them: a monitor holds nothing of the spawner, which ends
 with that process, and with it end those who wait for a request.

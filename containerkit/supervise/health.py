@@ -1,8 +1,8 @@
 """Health checks: a command that is run in the container again and again, and what its exit codes add up to.
 
-A probe is an exec like any other: the monitor forks a helper, reads what the command writes, and ends it when its time
-is up. ``starting`` until the first success or enough failures, then ``healthy`` or ``unhealthy``. While the container
-is paused nothing is asked.
+A probe is an exec like any other, but its helper is the monitor's own fork: the monitor reads what the command writes,
+and ends it when its time is up. ``starting`` until the first success or enough failures, then ``healthy`` or
+``unhealthy``. While the container is paused nothing is asked.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Started as ``python -I -S -c "…spawner.main()"`` with its socket as descriptor
 waits.
 
 The fork comes before the request: a *spare* (spare.py) waits on the socket, and when it takes a request the spawner
-forks the next. What forks cost (page tables, the first writes to shared pages) nobody waits for then; and most requests
-cost no fork at all, for a spare whose container has ended soon comes back. One has the socket; another one rests, until
-there is more to do at once::
+forks the next, by way of its *relief* (relief.py). What forks cost (page tables, the first writes to shared pages)
+nobody waits for then; and most requests cost no fork at all, for a spare whose container has ended soon comes back.
+One has the socket; another one rests, until there is more to do at once::
 
     SDK ── request ──> socket <── spare: takes it, says so, becomes monitor, helper, …
                                      │ TAKEN             │ FREE

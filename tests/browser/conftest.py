@@ -35,7 +35,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with emptied(place / "root", place / "run") as engine:
         Image.import_(busybox.build_tar(place / "busybox.tar"), tag="busybox", engine=engine)
         yield engine
-    found = leftovers.left(before, timeout=10)
+    found = leftovers.left(before)
     assert not found, "left behind:\n" + "\n".join(found)
 
 

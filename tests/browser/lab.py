@@ -25,7 +25,7 @@ from tests.servers import free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _TOKEN = "secret"
-_WAIT = 30
+_WAIT = 120
 _SETTINGS = {
     "themes": {"theme": "JupyterLab Light"},
     # Nothing is asked of the internet.
@@ -46,7 +46,7 @@ class Lab:
         self.driver.execute_script("window.jupyterapp.commands.execute('application:toggle-left-area')")
         self.driver.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         last = ".jp-CodeCell:last-of-type .jp-InputPrompt"
-        self.until(lambda: [one for one in self.all(".jp-InputPrompt") if one.text.strip() == "[*]:"] == [], 60)
+        self.until(lambda: [one for one in self.all(".jp-InputPrompt") if one.text.strip() == "[*]:"] == [])
         self.until(lambda: self.all(last))
 
     def _kernel(self) -> Any:

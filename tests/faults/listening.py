@@ -75,7 +75,7 @@ def submit(filter: bytes) -> int:
     return seccomp.load_filter_with_listener(filter, _WAIT_KILLABLE)
 
 
-def taken(pid: int, timeout: float = 10.0) -> int:
+def taken(pid: int, timeout: float = 60) -> int:
     """The descriptor of a process that has called :func:`submit`: pidfd_getfd(2)."""
     pidfd = os.pidfd_open(pid)
     try:

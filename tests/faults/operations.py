@@ -50,7 +50,7 @@ def _runs(scene: Scene) -> bool:
     """Whether it is there; then it runs, or can be started."""
     if "box" not in scene.engine.containers:
         return False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             if scene.box.status != "running":

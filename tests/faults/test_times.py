@@ -84,7 +84,7 @@ def _switch_off(engine: Engine) -> None:
         for pid in (record.monitor, record.pid):
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while os.path.ismount(engine.volumes["disk"].path):
         assert time.monotonic() < deadline
         try:

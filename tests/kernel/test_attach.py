@@ -18,8 +18,8 @@ def test_input_stays_open_until_a_client_closes_it(engine: Engine, image: Image)
         one.stdin.write(b"first\n")
         assert one.stdout.readline() == b"first\n"
     assert container.status == "running"
-    assert container.attach().communicate(b"second\n", timeout=10) == (b"second\n", b"")
-    assert container.wait(timeout=5) == 0
+    assert container.attach().communicate(b"second\n", timeout=60) == (b"second\n", b"")
+    assert container.wait(timeout=60) == 0
     assert container.logs() == "first\nsecond\n"
 
 
@@ -39,7 +39,7 @@ def test_several_clients_see_the_same_from_now_on(engine: Engine, image: Image) 
             assert client.stdout.readline() == b"hello\n" and client.stderr.readline() == b"err hello\n"
         container.kill()
         for client in (*clients, quiet):
-            assert client.wait(timeout=5) == 137
+            assert client.wait(timeout=60) == 137
             client.close()
 
 
@@ -59,7 +59,7 @@ def test_a_terminal_with_resize_and_detach_keys(engine: Engine, image: Image) ->
         with container.attach() as again:
             assert again.stdin
             again.stdin.write(b"exit 4\n")
-            assert again.wait(timeout=5) == 4
+            assert again.wait(timeout=60) == 4
 
 
 def test_a_client_that_does_not_read_holds_nobody_up(engine: Engine, image: Image) -> None:
@@ -68,7 +68,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(engine: Engine, image: Imag
         lazy = container.attach(stderr=False)
         assert lazy.stdin
         lazy.stdin.write(b"go\n")
-        assert container.wait(timeout=20) == 0
+        assert container.wait(timeout=60) == 0
         assert container.logs(stdout=False).endswith("done\n")
         lazy.close()
 
@@ -78,7 +78,7 @@ def test_output_that_is_read_late_is_whole(engine: Engine, image: Image) -> None
     client = container.attach(stderr=False)
     assert client.stdin and client.stdout
     client.stdin.write(b"go\n")
-    assert container.wait(timeout=20) == 0
+    assert container.wait(timeout=60) == 0
     total = 0
     while data := client.stdout.read(1 << 20):
         total += len(data)
@@ -91,9 +91,9 @@ def test_attach_in_a_thread_and_to_what_has_ended(engine: Engine, image: Image) 
     got: list[bytes] = []
     thread = threading.Thread(target=lambda: got.append(container.attach().communicate(b"x" * 100_000)[0]))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert got == [b"x" * 100_000]
-    container.wait(timeout=5)
+    container.wait(timeout=60)
     with pytest.raises(ck.InvalidState, match="container ended: cannot attach: it is exited"):
         container.attach()
     with pytest.raises(ck.InvalidArgument, match="detach_keys"):

@@ -363,7 +363,7 @@ def test_a_writer_that_is_killed_leaves_no_name_and_the_next_one_tidies_up(tmp_p
     (tmp_path / "tree" / "big").write_bytes(os.urandom(8 << 20) * 32)
     code = "import sys; from containerkit.backup.write import write; write(sys.argv[1], sys.argv[2])"
     child = subprocess.Popen([sys.executable, "-c", code, tmp_path / "tree", tmp_path / "backup"])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not [path for path in tmp_path.glob("*.part") if path.stat().st_size > 1 << 20]:
         assert time.monotonic() < deadline and child.poll() is None
         time.sleep(0.001)

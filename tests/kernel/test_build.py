@@ -48,6 +48,11 @@ class Builder:
         return Image.from_dockerfile(text, engine=self.engine, progress=None, **options)  # type: ignore[arg-type]
 
 
+def await_file(path: str) -> str:
+    """A command that ends well as soon as there is that file, and with an error after a minute."""
+    return f"for _ in $(seq 600); do test -e {path} && break; sleep 0.1; done; test -e {path}"
+
+
 def outcomes(image: Image) -> list[str]:
     return [step.outcome for step in image.explain() if step.outcome != "config"]
 
@@ -154,19 +159,11 @@ def test_stages_that_nobody_needs_are_not_built(build: Builder) -> None:
 
 
 def test_independent_stages_run_side_by_side(build: Builder) -> None:
-    text = "\n".join(
-        [
-            *(
-                f"FROM busybox AS s{n}\nRUN cat /proc/uptime > /began; sleep 1; cat /proc/uptime > /ended"
-                for n in (1, 2)
-            ),
-            "FROM busybox",
-            *(f"RUN --mount=from=s{n},target=/m cat /m/began /m/ended > /s{n}" for n in (1, 2)),
-        ]
-    )
-    image = build(text)
-    one, two = ([*map(float, image.call(f"cat /s{n}").stdout.split()[::2])] for n in (1, 2))
-    assert one[0] < two[1] and two[0] < one[1]
+    text = "FROM busybox\nCOPY --from=s1 /s1 /\nCOPY --from=s2 /s2 /\n"
+    for own, other in (("s1", "s2"), ("s2", "s1")):
+        run = f"touch /{own} /c/{own}; {await_file(f'/c/{other}')}"
+        text = f"FROM busybox AS {own}\nRUN --mount=type=cache,target=/c {run}\n" + text
+    assert build(text).call("ls /s1 /s2").stdout == "/s1\n/s2\n"
 
 
 def test_a_stage_on_a_stage_has_its_files_and_variables(build: Builder) -> None:
@@ -274,7 +271,7 @@ def test_a_build_that_takes_too_long_is_ended(build: Builder) -> None:
     began = time.monotonic()
     with pytest.raises(Timeout, match="not finished after 1 s"):
         build("FROM busybox\nRUN echo begun; sleep 1000\n", timeout=1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100
     assert not [*build.engine.containers]
 
 
@@ -489,15 +486,17 @@ def test_the_first_step_that_fails_ends_the_others_and_is_the_only_one_that_is_s
     build: Builder,
 ) -> None:
     seen, began = Seen(), time.monotonic()
-    text = "FROM busybox AS slow\nRUN sleep 100\nFROM busybox AS bad\nRUN sleep 0.5; echo so; exit 4\nFROM busybox\n"
+    mount = "--mount=type=cache,target=/c"
+    text = f"FROM busybox AS slow\nRUN {mount} touch /c/slow; sleep 1000\n"
+    text += f"FROM busybox AS bad\nRUN {mount} {await_file('/c/slow')} && echo so; exit 4\nFROM busybox\n"
     with pytest.raises(BuildError, match="exit code 4"):
         Image.from_dockerfile(
             text + "COPY --from=slow / /s\nCOPY --from=bad / /x\n", engine=build.engine, progress=seen
         )
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 800
     (failed,) = [part for part in seen.parts if part.is_failed]
     assert failed.title == "stage bad" and [*failed.items.values()][-1].last_lines == ["so"]
-    assert seen.states["stage slow"]["1/1 RUN sleep 100"] == "ended"
+    assert [*seen.states["stage slow"].values()][-1] == "ended"
     assert seen.states["stage 2"]["1/2 COPY --from=slow / /s"] == "ended"
     assert all(part.is_over for part in seen.parts) and seen.summary == "build Dockerfile: failed"
 

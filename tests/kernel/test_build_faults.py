@@ -13,6 +13,7 @@ import pytest
 
 from containerkit import BuildError, Container, Engine, Image, InvalidArgument, NotFound, StorageError, Timeout
 from tests.engines import on_a_small_disk
+from tests.waiting import eventually
 
 
 def build(engine: Engine, text: str | bytes, **options: object) -> Image:
@@ -91,13 +92,14 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_base_that_is_removed_meanwhile_stays_for_the_build(engine: Engine, image: Image) -> None:
     done: list[Image] = []
-    text = "FROM busybox\nRUN sleep 1; echo a > /a\nRUN echo b > /b\n"
-    thread = threading.Thread(target=lambda: done.append(build(engine, text, tag="made")))
+    text = "FROM busybox\nRUN until [ -e /go ]; do sleep 0.05; done; echo a > /a\nRUN echo b > /b\n"
+    thread = threading.Thread(target=lambda: done.append(build(engine, text, tag="made", timeout=120)))
     thread.start()
-    while not [*engine.containers]:
+    while not (running := [one for one in engine.containers if one.status == "running"]):
         assert thread.is_alive()
     Image.get("busybox", engine=engine).remove(force=True)
     engine.prune(all=True)
+    running[0].exec("touch /go", check=True)
     thread.join()
     assert done[0].call("cat /a /b").stdout == "a\nb\n"
 
@@ -202,10 +204,7 @@ def test_a_step_ends_with_its_build_though_a_fork_of_that_lives_on(engine: Engin
         try:
             assert len(engine.containers) == 1
             process.kill()
-            end = time.monotonic() + 30
-            while [*engine.containers] and time.monotonic() < end:
-                time.sleep(0.05)
-            assert not [*engine.containers] and not os.listdir(engine.paths.containers)
+            assert eventually(lambda: not [*engine.containers]) and not os.listdir(engine.paths.containers)
             os.kill(forked, 0)
         finally:
             os.kill(forked, 9)
@@ -227,5 +226,5 @@ def test_an_interrupt_ends_what_runs(engine: Engine, image: Image) -> None:
     while len([one for one in engine.containers if one.status == "running"]) < 2:
         assert process.poll() is None
     process.send_signal(2)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert out == "interrupted 0\n"

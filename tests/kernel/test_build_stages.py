@@ -60,7 +60,7 @@ def test_a_context_is_copied_from_while_another_stage_waits_for_a_url(engine: En
     states: list[str] = []
 
     def wait(_: Asked) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end and "MISS" not in states:
             states[:] = [item.state for part in seen.parts for key, item in part.items.items() if "COPY near" in key]
             time.sleep(0.01)

@@ -103,8 +103,8 @@ def sleep() -> None:
 
 
 def spin(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    """Use so much processor time."""
+    while time.process_time() < seconds:
         pass
 
 
@@ -156,12 +156,14 @@ def test_no_more_processes_than_the_limit(cgroup: Cgroup) -> None:
 def test_a_quota_throttles(cgroup: Cgroup) -> None:
     needs(cgroup, "cpu", "cpuacct" if cgroup.hierarchies.v1 else "cpu")
     cgroup.apply(Resources(cpu=CPU(quota=20_000, period=100_000)))
-    assert Child(cgroup, lambda: spin(1.5)).wait() == 0
+    began = time.monotonic()
+    assert Child(cgroup, lambda: spin(0.4)).wait() == 0
+    # A fifth of the time: two seconds. An emulated machine's clock ticks late, by a period now and then.
+    assert time.monotonic() - began > 0.8
     stats = cgroup.stats()
-    # A fifth of the time; an emulated machine's clock ticks late, by a period now and then.
-    assert 0.05 < stats.cpu_usage_seconds < 0.75
+    assert stats.cpu_usage_seconds > 0.3
     assert stats.throttled_periods >= 5
-    assert stats.throttled_seconds > 0.5
+    assert stats.throttled_seconds > 0.4
 
 
 def test_shares_reach_the_kernel(cgroup: Cgroup) -> None:
@@ -222,17 +224,19 @@ def test_a_device_rate_holds_and_bytes_are_counted(cgroup: Cgroup, disk: tuple[i
     major, minor, path = disk
     limit = BlockIO(throttle_write_bps_device=(ThrottleDevice(major, minor, 2 * MIB),))
     cgroup.apply(Resources(block_io=limit))
-    began = time.monotonic()
-    assert Child(cgroup, lambda: write_direct(path, 2 * MIB)).wait() == 0
-    held = time.monotonic() - began
+
+    def taken() -> float:
+        began = time.monotonic()
+        assert Child(cgroup, lambda: write_direct(path, 2 * MIB)).wait() == 0
+        return time.monotonic() - began
+
+    held = taken()
     assert held > 0.7
     stats = cgroup.stats()
     assert 2 * MIB <= stats.io_write_bytes < 3 * MIB
     assert stats.io_write_ops >= 2
     cgroup.apply(Resources(block_io=BlockIO(throttle_write_bps_device=(ThrottleDevice(major, minor, 0),))))
-    began = time.monotonic()
-    assert Child(cgroup, lambda: write_direct(path, 2 * MIB)).wait() == 0
-    assert time.monotonic() - began < held
+    assert any(taken() < held for _ in range(3))
 
 
 def refused(path: str, flags: int) -> bool:
@@ -367,7 +371,7 @@ def test_what_is_frozen_includes_the_execs(cgroup: Cgroup) -> None:
     cgroup.freeze()
     assert not clock.moves()
     cgroup.thaw()
-    assert clock.moves()
+    assert eventually(clock.moves)
     group.kill()
     child.wait()
 

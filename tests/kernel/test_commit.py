@@ -49,7 +49,7 @@ def base(engine: Engine, busybox_tar: Path, tmp_path: Path) -> Image:
 
 def run_to_the_end(engine: Engine, script: str, **options: object) -> Container:
     container = engine.run("base", ["sh", "-c", script], name="box", **options)  # type: ignore[arg-type]
-    assert container.wait(timeout=30) == 0, container.logs()
+    assert container.wait(timeout=60) == 0, container.logs()
     return container
 
 
@@ -101,9 +101,9 @@ def test_the_next_container_has_the_same_files(engine: Engine, busybox_tar: Path
     script = CHANGES if state == "exited" else f"{CHANGES}touch /ready; exec sleep 60"
     box = engine.run("base", ["sh", "-c", script], name="box", stop_timeout=0)
     if state == "exited":
-        assert box.wait(timeout=30) == 0, box.logs()
+        assert box.wait(timeout=60) == 0, box.logs()
     else:
-        box.wait_for(ck.until.file("/ready"), timeout=30)
+        box.wait_for(ck.until.file("/ready"), timeout=60)
     box.copy_in(trees.build(tmp_path / "everything"), "/everything", archive=True)
     if state == "paused":
         box.pause()
@@ -148,7 +148,7 @@ def test_commits_on_commits(engine: Engine, image: Image, tmp_path: Path) -> Non
         tag = "busybox" if number == 0 else f"app:{number}"
         script = f"echo {number} >/number; touch /f{number}; rm -f /f{number - 2}; ls /d || mkdir /d; touch /d/{number}"
         box = engine.run(tag, ["sh", "-c", script])
-        box.wait(timeout=10)
+        box.wait(timeout=60)
         box.commit(f"app:{number + 1}")
         box.remove()
     last = Image.get("app:5", engine=engine)
@@ -190,7 +190,7 @@ def test_places_for_mounts_are_not_in_it(engine: Engine, busybox_tar: Path, tmp_
 def test_owners_are_those_the_container_knows(engine: Engine, image: Image, tmp_path: Path) -> None:
     script = "touch /made; mkdir /hers; chown 33:44 /hers; rm -r /root; mkdir /root; rm /etc/group"
     box = engine.run("busybox", ["sh", "-c", script], userns="remap", name="box", tmpfs=["/a/place"])
-    assert box.wait(timeout=10) == 0
+    assert box.wait(timeout=60) == 0
     made = box.commit("app")
     assert members(made)["hers/"][1] == "33/44" and members(made)["made"][1] == "0/0"
     assert "a/" not in members(made) and "root/.wh..wh..opq" in members(made)

@@ -70,7 +70,7 @@ def test_a_commit_has_what_is_no_longer_as_it_was_copied(engine: Engine, busybox
     rm -r /directory; ln -s etc /directory; ln /same/as/before /linked; chmod 700 /kept; rm /nnnn*; echo x >>/etc/passwd
     """
     box = engine.run("base", ["sh", "-c", script], name="box", tmpfs=["/a/place", "/etc/place"])
-    assert box.wait(timeout=10) == 0, box.logs()
+    assert box.wait(timeout=60) == 0, box.logs()
     upper = engine.store.snapshots.upper(box.id)
     os.setxattr(upper / "able", "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
     box.path("/put").write_text("from outside")

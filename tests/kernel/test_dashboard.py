@@ -164,7 +164,7 @@ def test_its_buttons_call_the_containers_methods(engine: Engine, image: Image) -
 
 
 def test_a_pages_click_does_not_wait_for_what_it_begins(engine: Engine, image: Image) -> None:
-    web = image.run(["sh", "-c", "trap '' TERM; while true; do sleep 0.1; done"], network="none", stop_timeout=1)
+    web = image.run(["sh", "-c", "trap '' TERM; while true; do sleep 0.1; done"], network="none", stop_timeout=3)
     with shown(engine) as dashboard:
         sent = listened(dashboard)
         say(dashboard, kind="stop", id=web.id)

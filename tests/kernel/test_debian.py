@@ -54,7 +54,7 @@ def left(engine: Engine) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-def test_a_debian_system_is_made_once_and_found_again(engine: Engine) -> None:
+def test_a_debian_system_is_made_once_and_found_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told()
     image = Image.from_debian("bookworm", ["hello"], tag="debian:12", engine=engine, progress=told)
     assert {"downloading packages with apt", "extracting archives", "packing"} <= set(told.items)
@@ -90,9 +90,8 @@ def test_a_debian_system_is_made_once_and_found_again(engine: Engine) -> None:
     days = image.created.timestamp() // 86400
     assert f"root:*:{days:.0f}:" in (root / "etc/shadow").read_text()
     assert left(engine) == []
-    began = time.monotonic()
-    again = Image.from_debian("bookworm", "hello", tag="again", engine=engine)
-    assert again == image and time.monotonic() - began < 1
+    monkeypatch.setenv("PATH", "/nowhere")  # no mmdebstrap is needed any more
+    assert Image.from_debian("bookworm", "hello", tag="again", engine=engine) == image
     assert list(image.tags) == ["again:latest", "debian:12"]
 
 
@@ -174,11 +173,11 @@ def test_an_isolated_program_leaves_no_process_and_no_mount(tmp_path: Path) -> N
     script = f"mount -t tmpfs tmpfs {tmp_path}; (sleep 60) & setsid sleep 61 & echo $$; printf 'a\\rb\\nlast'"
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        isolated.run(["sh", "-c", f"{script}; wait"], os.environ, told.append, timeout=0.5)
-    assert told == ["1", "a", "b"] and time.monotonic() - began < 10
+        isolated.run(["sh", "-c", f"{script}; wait"], os.environ, told.append, timeout=5)
+    assert told == ["1", "a", "b"] and time.monotonic() - began < 50
     # The end of the first process is the end of all.
     assert isolated.run(["sh", "-c", script], os.environ, told.append) == 0 and told[-1] == "last"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert isolated.run(["sh", "-c", "echo end; exit 7"], os.environ, told.append) == 7 and told[-1] == "end"
     assert not os.path.ismount(tmp_path)
 

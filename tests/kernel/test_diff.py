@@ -46,7 +46,7 @@ def lines(changes: list[ck.Change]) -> list[str]:
 def test_what_was_added_to_a_base(engine: Engine, image: Image) -> None:
     script = "echo x >/new; rm /etc/group; rm -r /root; mkdir /root; touch /root/f; echo y >>/etc/passwd; mkdir -p /a/b"
     box = engine.run("busybox", ["sh", "-c", script], name="box")
-    box.wait(timeout=10)
+    box.wait(timeout=60)
     app = box.commit("app")
     assert image.diff(app) == image.diff("app") == box.diff()
     assert lines(image.diff(app)) == [

@@ -67,7 +67,7 @@ def test_a_bridge_that_somebody_has_deleted_is_seen_and_restored(engine: Engine,
     assert box.exec(["ping", "-c1", "-W1", str(bridge.gateway)]).exit_code != 0
     engine.networks.restore()
     assert engine.doctor()["firewall"].ok
-    assert box.exec(["ping", "-c1", "-W1", str(bridge.gateway)]).exit_code == 0
+    assert box.exec(["ping", "-c1", "-W10", str(bridge.gateway)]).exit_code == 0
 
 
 def test_somebody_else_s_firewall_in_the_way_is_named_with_what_mends_it(engine: Engine, image: Image) -> None:

@@ -43,7 +43,7 @@ def test_containers_of_a_macvlan_are_hosts_of_the_outer_network(engine: Engine, 
     server, client = web(engine, "web", network="outer", network_aliases=["www"]), sleeper(engine, network="outer")
     assert parent.get(f"http://{server.ip_address}/cgi-bin/peer") == f"[::ffff:{parent.address}]"
     assert hosts.ask(client, "www", path="/cgi-bin/peer") == f"[::ffff:{client.ip_address}]"
-    assert client.exec(["ping", "-c1", "-W2", parent.address])
+    assert client.exec(["ping", "-c1", "-W10", parent.address])
     assert 64 <= int(str(server.ip_address).rpartition(".")[2]) < 128 and net.gateway == parent.address
     server.stop(timeout=0).start()
     assert eventually(lambda: parent.get(f"http://{server.ip_address}/") == "web")
@@ -137,14 +137,14 @@ def test_containers_of_two_hosts_on_one_vxlan(
             assert process.stdout.readline().strip() == "here"
             assert here.exec("cat /sys/class/net/eth0/mtu").stdout == "1450\n"
             # Much more than one packet.
-            many = here.exec(["sh", "-c", f"ping -c1 -W2 -s 9000 {there}"])
+            many = here.exec(["sh", "-c", f"ping -c1 -W10 -s 9000 {there}"])
             assert many, many.stdout
             process.stdin.close()
-            assert process.stdout.readline().strip() == "wide" and process.wait(timeout=10) == 0
+            assert process.stdout.readline().strip() == "wide" and process.wait(timeout=60) == 0
         finally:
             # Whatever went wrong: it removes what it has made when its input ends.
             process.stdin.close()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
     assert hosts.ask(here, there, patience=0.5) is None
     here.remove(force=True)
     net.remove()

@@ -64,7 +64,7 @@ import containerkit as ck
 engine = ck.Engine({str(engine.paths.root)!r}, {str(engine.paths.run)!r})
 engine.call("busybox", "true", name="elsewhere")
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(ck.__file__).parents[1], timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(ck.__file__).parents[1], timeout=60)
     thread.join(15)
     follower.close()  # type: ignore[attr-defined]  # a generator
     assert seen == ["create", "start", "die", "destroy"]
@@ -91,9 +91,9 @@ def test_top(engine: Engine, image: Image) -> None:
 
 def test_files_that_a_network_brings_are_no_changes(engine: Engine, image: Image) -> None:
     container = engine.run("busybox", "cat /etc/hosts /etc/resolv.conf /etc/hostname")
-    assert container.wait(timeout=10) == 0 and container.diff() == []
+    assert container.wait(timeout=60) == 0 and container.diff() == []
     changed = engine.run("busybox", ["sh", "-c", "echo x >/etc/new; chmod 700 /etc"])
-    changed.wait(timeout=10)
+    changed.wait(timeout=60)
     assert [str(change) for change in changed.diff()] == ["C /etc", "A /etc/new"]
 
 
@@ -102,7 +102,7 @@ def test_diff(engine: Engine, image: Image) -> None:
         "echo x > /new; echo y >> /etc/passwd; rm /etc/group; mkdir -p /a/b; rm -r /root; mkdir /root; touch /root/f"
     )
     container = engine.run("busybox", ["sh", "-c", script])
-    container.wait(timeout=10)
+    container.wait(timeout=60)
     found = {(change.path, change.kind) for change in container.diff()}
     assert found == {
         ("/new", "added"), ("/etc", "changed"), ("/etc/passwd", "changed"), ("/etc/group", "deleted"), ("/a", "added"),
@@ -122,7 +122,7 @@ def test_inspect_with_a_format(engine: Engine, image: Image) -> None:
 def test_prune(engine: Engine, image: Image) -> None:
     running = engine.run("busybox", "sleep 60", name="running")
     for name in ("bb", "aa"):
-        engine.run("busybox", "dd if=/dev/zero of=/big bs=1M count=2", name=name).wait(timeout=10)
+        engine.run("busybox", "dd if=/dev/zero of=/big bs=1M count=2", name=name).wait(timeout=60)
     engine.create("busybox", "true", name="cc")
     report = engine.prune(filters={"name": "aa"})
     assert report.containers == ("aa",) and report.space_reclaimed >= 2 << 20
@@ -164,9 +164,10 @@ def test_out_of_memory_is_told_at_the_moment_and_the_container_goes_on(engine: E
         follower = engine.events(follow=True, filters={"event": "oom"}, until=time.time() + 60)
         with container.attach() as process:
             for _ in range(2):
-                assert process.stdin is not None
+                assert process.stdin and process.stdout
                 process.stdin.write(b"go\n")
-                assert next(follower).name == "survivor"
+                assert next(follower).name == "survivor" and process.stdout.readline() == b"again\n"
+        container.attach().close()  # its monitor answers: it has told of all that was before
         assert container.status == "running"
         follower.close()  # type: ignore[attr-defined]  # a generator
         told = len(list(engine.events(filters={"event": "oom"})))

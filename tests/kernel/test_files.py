@@ -20,7 +20,7 @@ def container(request: pytest.FixtureRequest, engine: Engine, image: Image) -> C
         return engine.run("busybox", "sleep 60", name="box")
     made = engine.create("busybox", "true", name="box")
     if request.param == "exited":
-        made.start().wait(timeout=10)
+        made.start().wait(timeout=60)
     return made
 
 

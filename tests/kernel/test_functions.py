@@ -27,6 +27,7 @@ from containerkit import Engine, Image, InvalidArgument, MapFailed, Mount, OutOf
 from containerkit.functions import sending
 from containerkit.linux import process
 from tests.processes import parent
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -270,14 +271,14 @@ def test_too_much_memory_is_an_exception(engine: Engine) -> None:
 
 
 def test_time_that_is_up_ends_all_of_it(engine: Engine) -> None:
-    @engine.function(timeout="1s")
+    @engine.function(timeout="4s")
     def sleep(seconds: float) -> str:
         print("so far")
         subprocess.Popen(["sleep", "60"])
         time.sleep(seconds)
         return "slept"
 
-    with pytest.raises(Timeout, match="function sleep: still running after 1 s; ended") as raised:
+    with pytest.raises(Timeout, match="function sleep: still running after 4 s; ended") as raised:
         sleep(60)
     assert raised.value.result is not None and raised.value.result.stdout == "so far\n"
     assert len(engine.containers) == 0
@@ -382,17 +383,19 @@ def test_a_second_interrupt_ends_the_wait_and_no_less(engine: Engine) -> None:
         again.start()
         raise KeyboardInterrupt
 
-    again = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    def interrupt() -> None:
+        eventually(lambda: len(engine.store.containers.list()) == 1)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    again = threading.Thread(target=interrupt)
     with pytest.raises(KeyboardInterrupt):
         engine.function(time.sleep).map(inputs(), parallel=3)
     again.join()
     assert [one.id for one in engine.store.containers.list()] == [found[0].id]
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
-    until = time.monotonic() + 20
-    while engine.store.containers.list() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not engine.store.containers.list() and not list(engine.store.paths.tmp.iterdir())
+    assert eventually(lambda: not engine.store.containers.list()) and not list(engine.store.paths.tmp.iterdir())
 
 
 # -- this machine's files ----------------------------------------------------------------------------------------------
@@ -580,10 +583,7 @@ def test_a_killed_caller_leaves_nothing(engine: Engine) -> None:
     caller.kill()
     caller.wait()
     caller.stdout.close()
-    until = time.monotonic() + 20
-    while len(engine.containers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(engine.containers) == 0
+    assert eventually(lambda: len(engine.containers) == 0)
     engine.close()
     assert len(engine.containers) == 0  # opened again, it sweeps
     assert not list(engine.store.paths.tmp.iterdir())

@@ -312,7 +312,7 @@ def test_images_saved_committed_and_compared_have_the_same_tree(
     assert [str(change) for change in base.diff(image)] == ["D /home/gone", "A /tmp/x", "A /usr/lib/y"]
     expected = trees.of_image(image, tmp_path)
     with image.run(["sh", "-c", "echo more >/lib/more"]) as container:
-        container.wait(timeout=10)
+        container.wait(timeout=60)
         assert [str(change) for change in container.diff()] == ["C /usr", "C /usr/lib", "A /usr/lib/more"]
         made = container.commit("made")
     found = trees.of_image(made, tmp_path)

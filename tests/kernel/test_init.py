@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,14 @@ import pytest
 from containerkit import Engine, Image
 from containerkit.supervise.client import spawner
 from tests.processes import descendants
+from tests.waiting import eventually
+
+
+def is_traced(pid: int) -> bool:
+    try:
+        return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True  # it has ended meanwhile
 
 
 @pytest.fixture
@@ -23,10 +30,11 @@ def traced(engine: Engine, image: Image, tmp_path: Path) -> str:
     engine.call("busybox", "true")
     output = tmp_path / "trace"
     command = ["strace", "-ff", "-qq", "-e", "trace=%file,execve", "-o", str(output)]
-    for pid in (spawner.pid, *descendants(spawner.pid)):
+    pids = [spawner.pid, *descendants(spawner.pid)]
+    for pid in pids:
         command += ["-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
+    assert eventually(lambda: all(map(is_traced, pids)))
     engine.call("busybox", "true", user="web", workdir="/tmp")
     tracer.terminate()
     tracer.wait()

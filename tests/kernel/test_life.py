@@ -35,7 +35,7 @@ def test_stop_kills_after_its_timeout(engine: Engine, image: Image) -> None:
     with engine.run("busybox", ["sh", "-c", "trap '' TERM; sleep 60"]) as container:
         began = time.monotonic()
         assert container.stop(timeout=0.3).exit_code == 137
-        assert 0.3 <= time.monotonic() - began < 3
+        assert 0.3 <= time.monotonic() - began < 8  # ten without it
 
 
 def test_create_then_start(engine: Engine, image: Image) -> None:
@@ -65,7 +65,7 @@ def test_a_name_in_use(engine: Engine, image: Image) -> None:
 
 def test_auto_remove_and_wait(engine: Engine, image: Image) -> None:
     container = engine.run("busybox", ["sh", "-c", "sleep .2; exit 9"], remove=True)
-    assert container.wait(timeout=10) == 9
+    assert container.wait(timeout=60) == 9
     assert len(engine.containers) == 0
 
 
@@ -104,7 +104,7 @@ def test_exec_that_cannot_start(engine: Engine, image: Image) -> None:
 def test_exec_timeout_ends_what_it_started(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "sleep 60") as container:
         with pytest.raises(ck.Timeout) as caught:
-            container.exec(["sh", "-c", "echo begun; setsid sleep 77 & sleep 77"], timeout=0.4)
+            container.exec(["sh", "-c", "echo begun; setsid sleep 77 & sleep 77"], timeout=1.5)
         assert caught.value.result is not None and caught.value.result.stdout == "begun\n"
         assert "sleep 77" not in container.exec("ps").stdout
         assert container.status == "running"
@@ -123,10 +123,10 @@ def test_popen_streams(engine: Engine, image: Image) -> None:
             process.stdin.write(b"one\n")
             assert process.stdout.readline() == b"one\n" and process.poll() is None
             process.stdin.close()
-            assert process.wait(timeout=5) == 0
+            assert process.wait(timeout=60) == 0
         with container.popen(["sh", "-c", "sleep 60"]) as process:
             process.terminate()
-            assert process.wait(timeout=5) == 143
+            assert process.wait(timeout=60) == 143
         out, err = container.popen(["sh", "-c", "cat; echo e >&2"]).communicate(b"x" * 300_000)
         assert (len(out), err) == (300_000, b"e\n")
 
@@ -140,7 +140,7 @@ def test_popen_with_a_terminal(engine: Engine, image: Image) -> None:
         while data := process.stdout.read(1024):
             text += data
         assert b"24 100" in text and b"/dev/pts/0" in text
-        assert process.wait(timeout=5) == 5
+        assert process.wait(timeout=60) == 5
 
 
 def test_a_terminal_resized_while_in_use(engine: Engine, image: Image) -> None:
@@ -162,7 +162,7 @@ def test_a_terminal_resized_while_in_use(engine: Engine, image: Image) -> None:
 def test_logs(engine: Engine, image: Image) -> None:
     script = "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; printf end"
     with engine.run("busybox", ["sh", "-c", script]) as container:
-        container.wait(timeout=10)
+        container.wait(timeout=60)
         assert container.logs(stderr=False) == "line 1\nline 2\nline 3\nline 4\nline 5\nend\n"
         assert container.logs(stdout=False) == "bad\n"
         assert container.logs(tail=2, stderr=False) == "line 5\nend\n"
@@ -171,25 +171,28 @@ def test_logs(engine: Engine, image: Image) -> None:
 
 
 def test_following_a_log_ends_with_the_container(engine: Engine, image: Image) -> None:
-    script = "for i in 1 2 3; do echo $i; sleep .1; done"
+    script = "for i in 1 2 3; do echo $i; until [ -e /seen$i ]; do sleep .02; done; done"
     with engine.run("busybox", ["sh", "-c", script]) as container:
-        arrived = [(line.text, time.monotonic()) for line in container.log_lines(follow=True)]
-        assert [text for text, _ in arrived] == ["1", "2", "3"]
-        assert arrived[2][1] - arrived[0][1] > 0.15  # as they came, not at the end
+        arrived = []
+        for line in container.log_lines(follow=True):
+            arrived.append(line.text)
+            container.exec(f"touch /seen{line.text}")  # it goes on when this line has come
+        assert arrived == ["1", "2", "3"]
         assert container.status == "exited"
 
 
 def test_stats_and_record(engine: Engine, image: Image) -> None:
-    with engine.run("busybox", ["sh", "-c", "while :; do :; done"], cpus=0.5, memory="32m") as container:
+    with engine.run("busybox", ["sh", "-c", "while :; do :; done"], cpus=0.2, memory="32m") as container:
         with container.record(interval=0.05) as recording:
             time.sleep(1)
+            assert eventually(lambda: len(recording) >= 10)
         frame = recording.frame()
         assert frame.index.name == "time" and str(frame.index.dtype).endswith("UTC]") and len(frame) >= 10
-        assert 20 < frame["cpu_percent"].iloc[2:].mean() < 80
+        assert 1 < frame["cpu_percent"].iloc[2:].mean() < 50
         assert (frame["memory_limit_bytes"] == 32 << 20).all() and (frame["pids"] == 1).all()
         assert frame["throttled_seconds"].iloc[-1] > 0
         stats = container.stats()
-        assert stats.cpu_usage_seconds > 0.2 and 0 < stats.memory_bytes < 32 << 20 and stats.pids == 1
+        assert stats.cpu_usage_seconds > 0.05 and 0 < stats.memory_bytes < 32 << 20 and stats.pids == 1
         assert recording.plot().get_ylabel().startswith("CPU")
         if os.path.exists("/proc/pressure/cpu") and detect().v2 is not None:
             assert stats.pressure["cpu"].some_seconds > 0, "half of the time it waited for its quota"
@@ -215,7 +218,7 @@ def test_explain_tells_the_start(engine: Engine, image: Image) -> None:
 
 def test_representations(engine: Engine, image: Image) -> None:
     with engine.run("busybox", "echo <b>", name="shown") as container:
-        container.wait(timeout=5)
+        container.wait(timeout=60)
         assert repr(container) == "Container('shown', exited (0), image='busybox')"
         assert "&lt;b&gt;" in container._repr_html_()
         assert "shown" in repr(engine.containers) and "exited" in engine.containers._repr_html_()
@@ -257,7 +260,7 @@ def test_the_image_says_how_to_stop(engine: Engine, busybox_tar: Path) -> None:
 def test_a_line_of_100_mb(engine: Engine, image: Image) -> None:
     command = ["sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x"]
     container = engine.run("busybox", command, log_options={"max_size": -1})
-    container.wait(timeout=30)
+    container.wait(timeout=60)
     (line,) = container.log_lines()
     assert len(line.text) == 100_000_000
 
@@ -275,7 +278,7 @@ def test_an_exec_does_not_outlive_its_helper(engine: Engine, image: Image) -> No
     with engine.run("busybox", "sleep 60") as container, container.popen(["sleep", "50"], user=1000) as process:
         helper = int(Path(f"/proc/{process.pid}/stat").read_text().split(") ")[1].split()[1])
         os.kill(helper, 9)
-        assert process.wait(timeout=5) == 137
+        assert process.wait(timeout=60) == 137
         assert eventually(lambda: "sleep 50" not in container.exec("ps").stdout)
 
 
@@ -285,7 +288,7 @@ def test_communicate_with_a_terminal_and_in_time(engine: Engine, image: Image) -
             assert b"hello" in process.communicate()[0]
         with container.popen(["sh", "-c", "echo so far; sleep 50"]) as process:
             with pytest.raises(ck.Timeout) as caught:
-                process.communicate(timeout=0.3)
+                process.communicate(timeout=1.5)
             assert caught.value.result is not None and caught.value.result.stdout == "so far\n"
 
 

@@ -46,6 +46,7 @@ def test_it_begins_at_the_end_and_follows(image: Image) -> None:
         assert eventually(lambda: texts(view)[-1] == "more")
         view.follow_button.value = False
         web.exec(["sh", "-c", "echo last >/proc/1/fd/1"])
+        assert eventually(lambda: web.logs(tail=1) == "last\n")
         time.sleep(0.6)
         assert texts(view)[-1] == "more"
         view.follow_button.value = True

@@ -181,7 +181,7 @@ def test_a_script_that_fails_is_an_error_without_a_traceback(run: Run, shell: In
     assert shell.user_ns["_result"].exit_code == 3
     assert run("%%container busybox --no-raise-error --quiet\necho x; exit 4\n").text == ""
     assert shell.user_ns["_result"].exit_code == 4
-    cell = run("%%container busybox --timeout 0.5\necho so far\nsleep 60\n")
+    cell = run("%%container busybox --timeout 1.5\necho so far\nsleep 60\n")
     assert isinstance(cell.error, ck.Timeout) and "so far" in cell.text and "Traceback" not in cell.text
     assert shell.user_ns["_result"].stdout == "so far\n"
 
@@ -279,7 +279,7 @@ def test_strange_names_stay_names(run: Run, engine: Engine) -> None:
 
 def test_a_cell_is_measured(run: Run, shell: InteractiveShell, engine: Engine) -> None:
     engine.run("busybox", "sleep 600", name="before")
-    code = "import time\nweb = ck.run('busybox', 'sleep 600', name='web')\ntime.sleep(0.7)\nweb.name\n"
+    code = "import time\nweb = ck.run('busybox', 'sleep 600', name='web')\ntime.sleep(2)\nweb.name\n"
     run("import containerkit as ck")
     cell = run(f"%%ck_profile --interval 0.05 --out mine\n{code}")
     assert cell.error is None, cell.text

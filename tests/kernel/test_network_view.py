@@ -77,7 +77,7 @@ def test_a_network_more_is_an_interface_more(image: Image, front: Network, engin
 def test_neighbours_are_those_it_has_spoken_to(image: Image, front: Network) -> None:
     web, other = (image.run(FOREVER, name=name, network="front") for name in ("web", "other"))
     assert other.ip_address not in {one.address for one in web.neighbours()}
-    assert web.exec(["ping", "-c", "1", "-W", "2", "other"])
+    assert web.exec(["ping", "-c", "1", "-W", "10", "other"])
     (found,) = [one for one in web.neighbours() if one.address == other.ip_address]
     assert (found.mac, found.interface) == (other.networks["front"].mac_address, "eth0")
 

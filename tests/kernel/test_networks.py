@@ -11,6 +11,7 @@ import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
 from tests.hosts import Host, get, web
+from tests.waiting import eventually
 
 
 def links_of(container: Container) -> dict[str, list[str]]:
@@ -44,8 +45,8 @@ def test_a_container_that_names_no_network_is_on_the_bridge(engine: Engine, imag
         assert links_of(container) == {"eth0": [f"{container.ip_address}/{subnet.prefixlen}"]}
         assert default_route(container) == f"default via {bridge.gateway} dev eth0"
     assert one.ip_address != two.ip_address and {one, two} == set(bridge.containers)
-    assert one.exec(["ping", "-c1", "-W2", str(two.ip_address)])
-    assert one.exec(["ping", "-c1", "-W2", str(bridge.gateway)])
+    assert one.exec(["ping", "-c1", "-W10", str(two.ip_address)])
+    assert one.exec(["ping", "-c1", "-W10", str(bridge.gateway)])
     assert f"{bridge.gateway}/{subnet.prefixlen}" in hosts.ip("addr", "show", str(bridge.interface))
 
 
@@ -53,14 +54,14 @@ def test_it_reaches_what_is_outside_by_this_machines_address(engine: Engine, ima
     container = sleeper(engine)
     code = "import socket; s=socket.create_server(('', 8000)); print('ready', flush=True); print(s.accept()[1][0])"
     with outside.program("python3", "-c", code, ready="ready") as server:
-        assert container.exec(["nc", "-w2", outside.address, "8000"], input="").exit_code == 0
+        assert container.exec(["nc", "-w10", outside.address, "8000"], input="").exit_code == 0
         assert server.stdout is not None and server.stdout.read().strip() == outside.here
 
 
 def test_none(engine: Engine, image: Image) -> None:
     container = sleeper(engine, network="none")
     assert links_of(container) == {} and container.ip_address is None and container.networks == {}
-    assert container.exec(["ping", "-c1", "-W1", "127.0.0.1"])
+    assert container.exec(["ping", "-c1", "-W10", "127.0.0.1"])
     with pytest.raises(ck.InvalidState, match="cannot connect: its network is 'none'"):
         engine.networks["bridge"].connect(container)
 
@@ -163,7 +164,7 @@ def test_ipv6(engine: Engine, image: Image, outside: Host) -> None:
     ((_, port),) = [one for one in server.port(80) if one[0] == "::"]
     assert outside.get(f"http://[{outside.here6}]:{port}/cgi-bin/peer") == f"[{outside.address6}]"
     assert get(f"http://[::1]:{port}/") == "web"
-    assert client.exec(["ping", "-6", "-c1", "-W2", outside.address6])
+    assert client.exec(["ping", "-6", "-c1", "-W10", outside.address6])
     only = Network.create("only", subnet="fd00:c6::/64", engine=engine)
     assert only.subnet6 == "fd00:c6::/64" and only.subnet
 
@@ -173,7 +174,7 @@ def test_containers_of_one_network_may_be_kept_apart(engine: Engine, image: Imag
     server = web(engine, "web", network="apart", ports=["8080-8999:80"])
     client = sleeper(engine, network="apart")
     places = (str(server.ip_address), (str(server.ip_address), 80), outside.address)
-    assert hosts.reached(client, *places) == [outside.address]
+    assert eventually(lambda: hosts.reached(client, *places) == [outside.address])
     assert outside.get(f"http://{outside.here}:{server.port(80)[0][1]}/") == "web"
 
 
@@ -208,7 +209,7 @@ def test_connected_and_disconnected_while_it_runs(engine: Engine, image: Image, 
     assert list(links_of(container)) == ["eth1"]
     assert default_route(container) == f"default via {two.gateway} dev eth1"
     assert container.port(80) == [(address, port)] and get(f"http://{address}:{port}/") == "web"
-    assert container.exec(["ping", "-c1", "-W2", outside.address])
+    assert container.exec(["ping", "-c1", "-W10", outside.address])
     hosts_file = container.exec("cat /etc/hosts").stdout
     assert str(before.ip_address) not in hosts_file and str(container.networks["two"].ip_address) in hosts_file
     with pytest.raises(ck.NotFound, match="is not on network one"):

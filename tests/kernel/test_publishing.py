@@ -204,7 +204,7 @@ def test_a_port_is_free_at_once_however_the_container_ends(engine: Engine, image
         assert get(f"http://127.0.0.1:{port}/") == "again"
         if end == "by itself":
             container.exec("killall httpd")
-            container.wait(timeout=5)
+            container.wait(timeout=60)
         elif end == "remove":
             container.remove(force=True)
         else:
@@ -232,7 +232,7 @@ def test_ports_stay_while_a_container_is_started_again(engine: Engine, image: Im
     for count in (1, 2):
         container.exec("killall httpd")
         assert eventually(lambda: container.restart_count == count and container.status == "running")  # noqa: B023
-        container.wait_for(ck.until.port(80), timeout=10)
+        container.wait_for(ck.until.port(80), timeout=60)
         for url in (f"http://127.0.0.1:{port}/", f"http://[::1]:{port}/"):
             assert get(url) == "web"
         assert outside.get(f"http://{outside.here}:{port}/") == "web"
@@ -240,5 +240,5 @@ def test_ports_stay_while_a_container_is_started_again(engine: Engine, image: Im
             socket.create_server(("127.0.0.1", port))
     assert container.ip_address == address and container.restart_count == 2
     container.restart(timeout=0)
-    container.wait_for(ck.until.port(80), timeout=10)
+    container.wait_for(ck.until.port(80), timeout=60)
     assert get(f"http://[::1]:{port}/") == "web"

@@ -22,7 +22,7 @@ def call(engine: Engine, command: object, **options: object) -> ck.Result:
 def test_call_returns_output_and_exit_code(engine: Engine, image: Image) -> None:
     result = call(engine, ["sh", "-c", "echo out; echo err >&2; exit 7"])
     assert (result.exit_code, result.stdout, result.stderr, bool(result)) == (7, "out\n", "err\n", False)
-    assert 0 < result.duration < 5
+    assert 0 < result.duration < 60
     assert len(engine.containers) == 0
 
 
@@ -36,7 +36,7 @@ def test_output_is_exact_bytes(engine: Engine, image: Image) -> None:
 
 
 def test_lines_keep_the_order_of_both_streams(engine: Engine, image: Image) -> None:
-    lines = call(engine, ["sh", "-c", "echo 1; sleep .05; echo 2 >&2; sleep .05; printf 3"]).lines
+    lines = call(engine, ["sh", "-c", "echo 1; sleep .5; echo 2 >&2; sleep .5; printf 3"]).lines
     assert [(line.stream, line.text) for line in lines] == [("stdout", "1"), ("stderr", "2"), ("stdout", "3")]
     assert lines[0].time < lines[1].time < lines[2].time
 
@@ -163,9 +163,9 @@ def test_pids_limit_holds(engine: Engine, image: Image) -> None:
 
 def test_timeout_ends_the_process_tree_and_keeps_the_output(engine: Engine, image: Image) -> None:
     began = time.monotonic()
-    with pytest.raises(ck.Timeout, match="still running after 0.5 s") as caught:
-        call(engine, ["sh", "-c", "echo begun; (setsid sleep 60 &) ; sleep 60"], timeout=0.5)
-    assert time.monotonic() - began < 5
+    with pytest.raises(ck.Timeout, match="still running after 1.5 s") as caught:
+        call(engine, ["sh", "-c", "echo begun; (setsid sleep 60 &) ; sleep 60"], timeout=1.5)
+    assert time.monotonic() - began < 50
     assert caught.value.result is not None and caught.value.result.stdout == "begun\n"
     assert len(engine.containers) == 0
 

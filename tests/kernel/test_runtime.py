@@ -26,7 +26,7 @@ def command(bundle: Path) -> list[str]:
 
 
 def run(bundle: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(bundle), capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command(bundle), capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_bundle(bundle: Path) -> None:

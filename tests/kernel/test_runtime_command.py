@@ -61,7 +61,7 @@ def test_a_life_in_steps(runtime: Runtime, bundle: Path, tmp_path: Path) -> None
     configure(bundle, "echo started; exec sleep 60")
     with out.open("w") as file:
         done = subprocess.run(
-            runtime.words("create", "-b", bundle, "--pid-file", tmp_path / "pid", "box"), stdout=file, timeout=20
+            runtime.words("create", "-b", bundle, "--pid-file", tmp_path / "pid", "box"), stdout=file, timeout=60
         )
     assert done.returncode == 0 and out.read_text() == ""
     state = runtime.state("box")
@@ -252,7 +252,7 @@ def console(path: Path) -> Iterator[list[int]]:
     thread = threading.Thread(target=take)
     thread.start()
     yield masters
-    thread.join(10)
+    thread.join(60)
     listener.close()
     for master in masters:
         os.close(master)
@@ -272,13 +272,13 @@ def test_a_terminal_over_a_console_socket(runtime: Runtime, bundle: Path, tmp_pa
     with console(tmp_path / "console") as masters:
         runtime.detached("create", "-b", bundle, "--console-socket", tmp_path / "console", "box")
         runtime.ok("start", "box")
-        assert b"/dev/" in read_until(masters[0], b"33 99")
+        assert eventually(lambda: masters) and b"/dev/" in read_until(masters[0], b"33 99")
         os.write(masters[0], b"hello\n")
         read_until(masters[0], b"got hello")
     with console(tmp_path / "console2") as masters:
         where = ("-d", "-t", "--console-socket", tmp_path / "console2")
         runtime.detached("exec", *where, "box", "sh", "-c", "tty; sleep 1")
-        read_until(masters[0], b"/dev/pts/")
+        assert eventually(lambda: masters) and read_until(masters[0], b"/dev/pts/")
     configure(bundle, "true")
     refused = runtime("run", "-b", bundle, "--console-socket", tmp_path / "console", "two")
     assert "the process has no terminal" in refused.stderr
@@ -305,7 +305,7 @@ def test_descriptors_are_given_and_no_others(runtime: Runtime, bundle: Path) -> 
         os.close(writer)
     script = f'exec "$@" 3<&{pipes[0][0]} 4<&{pipes[1][0]} 9<&{pipes[2][0]}'
     words = ["bash", "-c", script, "bash", *runtime.words("run", "--preserve-fds", "2", "-b", bundle, "box")]
-    done = subprocess.run(words, capture_output=True, text=True, pass_fds=[r for r, _ in pipes], timeout=20)
+    done = subprocess.run(words, capture_output=True, text=True, pass_fds=[r for r, _ in pipes], timeout=60)
     for reader, _ in pipes:
         os.close(reader)
     assert done.stdout.splitlines() == ["0", "1", "2", "3", "4", "5", "pipe 0", "pipe 1"], done
@@ -339,7 +339,7 @@ def test_hooks_at_their_moments_and_in_their_namespaces(runtime: Runtime, bundle
 
     change(bundle, hooks)
     with (tmp_path / "out").open("w") as out:
-        subprocess.run(runtime.words("create", "-b", bundle, "box"), check=True, stdout=out, timeout=20)
+        subprocess.run(runtime.words("create", "-b", bundle, "box"), check=True, stdout=out, timeout=60)
     lines = told.read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["prestart", "createRuntime", "createContainer"]
     state = json.loads(lines[1][lines[1].index("{") : lines[1].rindex("}") + 1])
@@ -356,6 +356,7 @@ def test_hooks_at_their_moments_and_in_their_namespaces(runtime: Runtime, bundle
     assert [ours in line for line in lines] == [True, True, False] and theirs in lines[2]
     assert not any("inside" in line for line in lines), "createContainer's program is the host's"
     runtime.ok("start", "box")
+    assert eventually(lambda: (tmp_path / "out").read_text().count(theirs) == 2)
     runtime.ok("delete", "-f", "box")
     assert [line.split()[0] for line in told.read_text().splitlines()][3:] == ["poststart", "poststop"]
     seen = (tmp_path / "out").read_text()
@@ -478,9 +479,9 @@ def test_a_process_outside_decides_on_system_calls(runtime: Runtime, bundle: Pat
     }  # fmt: skip
     configure(bundle, "mkdir /tmp/made; echo $?; exec sleep 60", seccomp=seccomp)
     with (tmp_path / "out").open("w") as out:
-        subprocess.run(runtime.words("create", "-b", bundle, "box"), check=True, stdout=out, stderr=out, timeout=20)
+        subprocess.run(runtime.words("create", "-b", bundle, "box"), check=True, stdout=out, stderr=out, timeout=60)
     runtime.ok("start", "box")
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     listener.close()
     (found,) = told

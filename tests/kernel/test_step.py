@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import containerkit as ck
 from containerkit import Engine, Image, Stepped, Stepper
 from containerkit.notebook.stepperpanel import StepperPanel
 from tests.processes import parent
+from tests.waiting import eventually
 
 
 def named(steps: list[Stepped], operation: str) -> dict[tuple[str, str], tuple[str, str]]:
@@ -49,7 +49,7 @@ def test_a_start_is_walked_through(engine: Engine, image: Image) -> None:
         assert named(done, "Execute")["outside", "program"] == ("our init", "sleep 60")
         assert all(one.step.nanoseconds for one in done[:-1]) and all(one.step.calls for one in done)
         assert stepper.container.status == "running" and stepper.container.exec("hostname").stdout == "box\n"
-        assert stepper.container.explain().nanoseconds < 5e9
+        assert stepper.container.explain().nanoseconds < 60e9
     assert not engine.containers
 
 
@@ -127,11 +127,7 @@ def test_what_is_forgotten_is_given_up(engine: Engine, image: Image) -> None:
     assert pid is not None
     del stepper
     gc.collect()
-    for _ in range(200):
-        if not os.path.exists(f"/proc/{pid}") and not engine.containers.rows(all=True):
-            return
-        time.sleep(0.05)
-    pytest.fail("the half-made container is still there")
+    assert eventually(lambda: not os.path.exists(f"/proc/{pid}") and not engine.containers.rows(all=True))
 
 
 def test_a_started_container_stays_when_the_stepper_is_closed(engine: Engine, image: Image) -> None:
@@ -171,13 +167,9 @@ def test_when_the_walker_is_killed_nothing_is_left(engine: Engine, image: Image,
         pid, child = walker.stdout.readline().split()
         assert pid == "None" or os.path.exists(f"/proc/{pid}")
         walker.kill()
-    for _ in range(200):
-        if not engine.containers.rows(all=True):
-            break
-        time.sleep(0.05)
+    assert eventually(lambda: not engine.containers.rows(all=True))
     if forks:
         os.kill(int(child), signal.SIGKILL)  # it has the gates, too
-    assert not engine.containers.rows(all=True)
 
 
 @pytest.mark.parametrize("who", ["init", "monitor"])

@@ -365,9 +365,9 @@ def test_looking_up_an_image_is_quick(engine: Engine) -> None:
     Image.import_(tar_of({"x": b"1"}), tag="one", engine=engine)
     times = []
     for _ in range(200):
-        start = time.perf_counter()
+        start = time.thread_time()
         engine.store.images.get("one")
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     assert sorted(times)[100] < 0.001
 
 

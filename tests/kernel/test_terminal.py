@@ -62,6 +62,12 @@ def test_a_page_that_opens_later_is_told_what_was_written(web: Container) -> Non
         assert sent[-1][0] == {"kind": "library"} and b"export{" in sent[-1][1][0] and b".xterm" in sent[-1][1][1]
 
 
+def has_stopped(sent: list[int]) -> bool:
+    before = len(sent)
+    time.sleep(0.5)
+    return len(sent) == before
+
+
 def test_a_process_waits_for_a_page_that_cannot_draw_so_fast(web: Container) -> None:
     with opened(web, "cat") as terminal:
         sent: list[int] = []
@@ -74,10 +80,8 @@ def test_a_process_waits_for_a_page_that_cannot_draw_so_fast(web: Container) -> 
         terminal.send = lambda content, buffers=None: sent.append(sum(map(len, buffers or [])))
         say(terminal, kind="hello")
         assert eventually(lambda: sum(sent) >= 512 * 1024)
-        time.sleep(0.5)
-        before = len(sent)
-        time.sleep(0.5)
-        assert len(sent) == before and sum(sent) < 640 * 1024 and len(terminal._kept) <= 128 * 1024
+        assert eventually(lambda: has_stopped(sent))
+        assert sum(sent) < 640 * 1024 and len(terminal._kept) <= 128 * 1024
         total = sum(sent)
         for _ in range(2):  # two views of one page
             say(terminal, kind="drawn", turn=1, bytes=total)

@@ -42,9 +42,12 @@ print(ended == {maker: 0, child: signal.SIGKILL}, ended)
 
 @pytest.mark.parametrize("memory", ["shared", "own"])
 def test_who_stood_still_for_a_child_that_was_killed_ends_by_itself(memory: str) -> None:
-    result = subprocess.run([sys.executable, "-c", TAKES_OVER, memory], capture_output=True, text=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", TAKES_OVER, memory], capture_output=True, text=True, timeout=60)
     assert result.stdout.startswith("True"), result
 
+
+#: What a container runs until it is told that it is over.
+UNTIL_OVER = "until [ -e /over ]; do sleep 0.02; done"
 
 RUNS_TWO = r"""
 import errno, os
@@ -75,7 +78,7 @@ print(ended, *sorted(os.read(heard, 4096).decode().splitlines()), sep="|")
 
 
 def test_who_stood_still_for_a_child_that_became_a_program_goes_on_with_what_that_has_left() -> None:
-    result = subprocess.run([sys.executable, "-c", RUNS_TWO], capture_output=True, text=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", RUNS_TWO], capture_output=True, text=True, timeout=60)
     kept = ["before", "one", True, "two", True, True]
     assert result.stdout == f"[0, 0, 7]|{kept!r}|one well|two well\n", result
 
@@ -88,8 +91,9 @@ def test_those_who_have_run_a_container_run_the_next_one(engine: Engine, image: 
             for container in (box, other):
                 assert container.exec("hostname").stdout == f"{container.short_id}\n"
             name = f"made{number}"
-            with engine.run("busybox", "sleep 0.05", name=name, hostname=name) as made:
-                assert made.exec("hostname").stdout == f"{name}\n" and made.wait() == 0
+            with engine.run("busybox", ["sh", "-c", UNTIL_OVER], name=name, hostname=name) as made:
+                assert made.exec("hostname").stdout == f"{name}\n"
+                assert made.exec("touch /over").exit_code == 0 and made.wait() == 0
         with pytest.raises(ck.RuntimeFailure, match="not found"):
             engine.call("busybox", "nothing-of-this-name")
         assert any(_are_used_again(engine) for _ in range(20)), "they are made anew"
@@ -130,12 +134,12 @@ def _watched_to_its_end(engine: Engine) -> int:
     seen: list[str] = []
     threads = [
         threading.Thread(target=lambda: seen.extend(line.text for line in container.log_lines(follow=True))),
-        threading.Thread(target=lambda: seen.append(str(container.wait(timeout=20)))),
+        threading.Thread(target=lambda: seen.append(str(container.wait(timeout=60)))),
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert sorted(seen) == ["0", "over"]
     container.remove()
     return monitor
@@ -213,7 +217,7 @@ def test_a_spawner_without_room_for_descriptors_says_so_and_then_goes_on(engine:
 def _spares(engine: Engine) -> list[tuple[int, int]]:
     """Those who wait for the next request or rest, each with its understudy: children of a relief."""
     engine.call("busybox", "true")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         families = [children(relief) for relief in children(spawner.pid)]
         pairs = [family for family in families if len(family) == 2 and _waits(family[0])]
@@ -233,7 +237,7 @@ def _title(pid: int) -> str:
 
 
 def _ends(pid: int) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while _state(pid) not in "Z":
         if time.monotonic() > deadline:
             return False

@@ -114,7 +114,7 @@ def test_dangling_images_are_listed_and_pruned(engine: Engine, stub: Stub) -> No
 def test_a_prune_of_everything_frees_what_du_says(engine: Engine, stub: Stub, image: Image) -> None:
     script = "mkdir /d; head -c 300000 /dev/urandom >/d/file; ln /d/file /d/second; head -c 100000 /dev/urandom"
     with engine.run("busybox", ["sh", "-c", script], name="ended") as ended:
-        ended.wait(timeout=10)
+        ended.wait(timeout=60)
         engine.create("busybox", "true", name="unstarted")
         # A download that was broken off, and what no image has any more.
         big = layer(noise("x" * 90, "y"), compressed=False)

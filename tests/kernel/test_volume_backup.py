@@ -116,11 +116,10 @@ def test_what_is_written_meanwhile_is_as_of_one_moment(engine: Engine, writer: C
         first, second = (lines(restored, name) for name in ("first", "second"))
         assert len(first) - len(second) in (0, 1) and second == first[: len(second)]
         assert first[-1].endswith("\n") and len(first) > 0
-    assert sorted(frozen)[2] < 0.1
+    assert sorted(frozen)[2] < 1
     assert writer.status == "running"
     before = len(lines(volume, "first"))
-    time.sleep(0.2)
-    assert len(lines(volume, "first")) > before, "it did not go on"
+    assert eventually(lambda: len(lines(volume, "first")) > before), "it did not go on"
 
 
 def test_a_snapshot_is_as_of_one_moment(engine: Engine, writer: Container) -> None:
@@ -356,6 +355,16 @@ def kill_after(engine: Engine, work: str, seconds: float) -> bool:
     return "done" not in rest
 
 
+def _workers() -> list[str]:
+    """Those of killed callers, which are about to end: nobody else has any."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"containerkit-worker"):
+                found.append(process)
+    return found
+
+
 def test_a_backup_that_is_killed_leaves_no_name(engine: Engine, writer: Container, tmp_path: Path) -> None:
     Path(engine.volumes["busy"].path, "large").write_bytes(os.urandom(200 << 20))
     place, cut = tmp_path / "out", 0
@@ -364,13 +373,11 @@ def test_a_backup_that_is_killed_leaves_no_name(engine: Engine, writer: Containe
     for attempt in range(6):
         if kill_after(engine, work, 0.15 + 0.1 * attempt):
             cut += 1
-            time.sleep(0.3)
-            assert not (place / "b").exists()
-        assert writer.status == "running"
+            assert eventually(lambda: not _workers()) and not (place / "b").exists()
+        assert eventually(lambda: writer.status == "running")
     assert cut, "no attempt was early enough to be cut off"
     before = len(lines(engine.volumes["busy"], "first"))
-    time.sleep(0.2)
-    assert len(lines(engine.volumes["busy"], "first")) > before, "the writer is still paused"
+    assert eventually(lambda: len(lines(engine.volumes["busy"], "first")) > before), "the writer is still paused"
     backup = engine.volumes["busy"].backup(place / "b")
     assert os.listdir(place) == ["b"] and backup.verify()
 
@@ -385,7 +392,7 @@ def test_a_restore_that_is_killed_leaves_the_old_content(engine: Engine, image: 
     for attempt in range(6):
         if kill_after(engine, f"Volume.restore({str(tmp_path / 'b')!r}, 'busy', engine=engine)", 0.1 + 0.08 * attempt):
             cut += 1
-            time.sleep(0.3)
+            assert eventually(lambda: not _workers())
         if os.listdir(volume.path) != ["old"]:  # it had come to its end
             assert volume.diff(backup) == []
             break
@@ -408,22 +415,22 @@ def test_a_worker_whose_caller_is_gone_ends(engine: Engine, image: Image, tmp_pa
     words = [sys.executable, "-c", DOING.format(work=work), str(engine.paths.root), str(engine.paths.run)]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], text=True)
     assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    worker = _stopped_worker(int(child.stdout.readline()), works=moment == "while it works")
+    spawner = int(child.stdout.readline())
+    worker = _stopped_worker(spawner, works=moment == "while it works")
     child.kill()
     child.wait()
     child.stdout.close()
-    time.sleep(0.3)  # its spawner ends
+    assert eventually(lambda: not Path(f"/proc/{spawner}/exe").exists())
     if moment == "before it begins":
         os.kill(worker, signal.SIGCONT)
-    time.sleep(1)
-    assert not os.path.exists(f"/proc/{worker}/exe")
+    assert eventually(lambda: not os.path.exists(f"/proc/{worker}/exe"))
     engine.close()
     assert len(engine.volumes) == 1 and os.listdir(engine.paths.tmp) == [] and not (tmp_path / "b").exists()
 
 
 def _stopped_worker(spawner: int, *, works: bool) -> int:
     """The worker that a spawner has just made, stopped before it has begun, or when it has what it tells by."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for pid in reversed(descendants(spawner)):  # its relief is called so, too
             with contextlib.suppress(OSError):  # it is not that one, and has just ended

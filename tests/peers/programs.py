@@ -71,5 +71,5 @@ def dockerd(state: Path, *options: str) -> Iterator[Docker]:
             for below in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
                 below.rmdir()
             place.rmdir()
-    found = leftovers.left(before, timeout=10)
+    found = leftovers.left(before)
     assert not found, "left behind:\n" + "\n".join(found)

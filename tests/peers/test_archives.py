@@ -82,7 +82,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     assert podman("images").returncode == 0
     yield podman
     subprocess.run(["umount", f"{state}/root/overlay"], capture_output=True, check=False)
-    found = [line for line in leftovers.left(before, timeout=10) if "libpod_parent" not in line]
+    found = leftovers.left(before, apart_from="libpod_parent")
     assert not found, "left behind:\n" + "\n".join(found)
 
 

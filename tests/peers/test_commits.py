@@ -14,7 +14,7 @@ def test_a_container_goes_on_elsewhere(
 ) -> None:
     base(engine, busybox_tar, tmp_path)
     box = engine.run("base", ["sh", "-c", CHANGES], name="box")
-    assert box.wait(timeout=30) == 0, box.logs()
+    assert box.wait(timeout=60) == 0, box.logs()
     box.copy_in(trees.build(tmp_path / "everything"), "/everything", archive=True)
     expected = trees.of_container(box, tmp_path)
     made = box.commit(f"{registry.name}/team/committed:1", message="by a test", changes=["CMD cat /tmp/linked"])

@@ -50,7 +50,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     podman("rm", "--all", "--force", "--time", "0")
     # It keeps a cgroup of its own, and mounts its storage onto itself.
     subprocess.run(["umount", f"{state}/root/overlay"], capture_output=True, check=False)
-    found = [line for line in leftovers.left(before, timeout=10) if "libpod_parent" not in line]
+    found = leftovers.left(before, apart_from="libpod_parent")
     assert not found, "left behind:\n" + "\n".join(found)
 
 

@@ -32,7 +32,7 @@ def handed_over(engine: Engine, here: Path, users: int) -> None:
     with box.attach() as client:
         assert client.stdin is not None
         client.stdin.write(b"it\n")
-        assert box.wait(timeout=10) == 7
+        assert box.wait(timeout=60) == 7
     assert sorted(box.logs().split()) == ["err", "got", "it"]
     box.remove()
     script = "echo run; test -e /tmp/was && sleep 60; touch /tmp/was; exit 1"
@@ -120,4 +120,4 @@ def _box(engine: Engine, ports: Any) -> Container:
 
 def _kill(box: Container, pid: int | None) -> None:
     os.kill(pid or 0, signal.SIGKILL)
-    assert box.wait(timeout=10) == 137 and box.status == "exited"
+    assert box.wait(timeout=60) == 137 and box.status == "exited"

@@ -52,7 +52,7 @@ def kept_as_another(engine: Engine, here: Path, users: int) -> None:
     row = "jovyan:x:1000:100::/home/jovyan:/bin/sh"
     script = f"mkdir -p /home/jovyan/in; echo {row} >>/etc/passwd; chown -R {her} /home"
     maker = engine.run("busybox", ["sh", "-c", script], name="maker", network="none")
-    maker.wait(timeout=10)
+    maker.wait(timeout=60)
     image = maker.commit("jupyter", changes=["USER jovyan"])
     look = f"id -u; id -g; echo $HOME; touch /home/jovyan/in/x /data/new; {_STAT} /home/jovyan/in/x /data/new /etc"
     options = {"userns": "keep-id:uid=1000,gid=100", "volumes": [f"{data}:/data"], "network": "none"}
@@ -119,7 +119,7 @@ def kept_volumes(engine: Engine, here: Path, users: int) -> None:
     me, other = f"{os.getuid()}:{os.getgid()}", "12:13" if users > 1 else "0:0"
     script = f"mkdir -p /w/part/deep; touch /w/root; chown -R {other} /w/part"
     maker = engine.run("busybox", ["sh", "-c", script], network="none")
-    maker.wait(timeout=10)
+    maker.wait(timeout=60)
     image = maker.commit("stocked")
     maker.remove()
     kept = {"userns": "keep-id", "network": "none"}

@@ -37,7 +37,7 @@ def everyday(engine: Engine, here: Path, users: int) -> None:
     assert box.exec(["sh", "-c", "echo again >/dev/stdout"]).stdout == "again\n"
     with box.popen("tty", tty=True) as process:
         assert process.stdout is not None and process.stdout.read() == b"/dev/pts/0\r\n"
-    assert box.logs() == "up\n" and [one.command for one in box.top()] == ["sleep 60"]
+    assert eventually(lambda: box.logs() == "up\n" and [one.command for one in box.top()] == ["sleep 60"])
     assert box.stop().exit_code == 137 and box.start().status == "running"
     box.kill().remove()
     try:
@@ -349,7 +349,7 @@ def doctor(engine: Engine, here: Path, users: int) -> None:
     # Layers with files of other users, and of this one.
     script = "mkdir -m 700 /hers; echo x >/hers/file" + ("; chown -R 33:33 /hers" if users > 1 else "")
     box = engine.run("busybox", ["sh", "-c", script], name="box")
-    assert box.wait(timeout=10) == 0
+    assert box.wait(timeout=60) == 0
     image = box.commit("committed")
     assert engine.doctor(verify=True)["layers"].ok, engine.doctor(verify=True)["layers"]
     layers = engine.store.layers.ensure(image._record.chain_ids, image._record.layers)

@@ -123,7 +123,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 def nothing_is_left() -> Iterator[None]:
     before = leftovers.look()
     yield
-    found = leftovers.left(before, timeout=10)
+    found = leftovers.left(before)
     assert not found, "left behind:\n" + "\n".join(found)
 
 

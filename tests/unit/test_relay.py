@@ -52,7 +52,7 @@ class Running:
 
     def stop(self) -> None:
         os.close(self._writer)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         assert self.relay.count == 0
         # Nothing of the relay is left in the loop: neither descriptors nor timers.
@@ -61,7 +61,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         client = socket.create_connection(self.address[:2], 5)
-        client.settimeout(5)
+        client.settimeout(60)
         return client
 
     def await_count(self, count: int) -> None:
@@ -75,7 +75,7 @@ def bound(kind: socket.SocketKind, address: str = "127.0.0.1") -> socket.socket:
     except OSError as error:
         found.close()
         pytest.skip(f"{address}: {error}")
-    found.settimeout(5)
+    found.settimeout(60)
     if kind == socket.SOCK_STREAM:
         found.listen(256)
     return found
@@ -111,7 +111,7 @@ def server() -> Iterator[socket.socket]:
 
 def accept(server: socket.socket) -> socket.socket:
     connection, _ = server.accept()
-    connection.settimeout(5)
+    connection.settimeout(60)
     return connection
 
 
@@ -209,7 +209,7 @@ def test_a_slow_reader_stops_the_sender_and_gets_everything(server: socket.socke
         while got := client.recv(MiB):
             digest.update(got)
             count += len(got)
-        thread.join(5)
+        thread.join(60)
         assert (count, digest.digest()) == (len(data), hashlib.sha256(data).digest())
 
 
@@ -276,7 +276,7 @@ def test_a_target_that_does_not_answer_resets_the_client_in_time() -> None:
             client.sendall(b"anybody?")
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
-        assert 0.4 <= time.monotonic() - started < 3
+        assert 0.4 <= time.monotonic() - started < 30
 
 
 def test_a_target_that_has_answered_may_take_its_time(server: socket.socket) -> None:
@@ -361,7 +361,7 @@ def no_more_descriptors() -> Iterator[None]:
 
 def test_without_descriptors_clients_wait_and_the_loop_rests(server: socket.socket) -> None:
     with relaying(server.getsockname()) as running, socket.socket() as client:
-        client.settimeout(5)
+        client.settimeout(60)
         with no_more_descriptors():
             client.connect(running.address)
             client.sendall(b"patient")
@@ -410,13 +410,13 @@ def echo(prefix: bytes = b"") -> Iterator[tuple[str, int]]:
         finally:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
                 last.sendto(b"end", found.getsockname())
-            thread.join(5)
+            thread.join(60)
 
 
 def datagrams_to(address: tuple[str, int]) -> socket.socket:
     """A socket that takes answers from that address only."""
     found = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
-    found.settimeout(5)
+    found.settimeout(60)
     found.connect(address)
     return found
 
@@ -463,33 +463,34 @@ def test_one_socket_that_asks_two_addresses_gets_both_answers() -> None:
 
 
 def test_a_silent_client_is_forgotten() -> None:
-    with echo() as target, relaying(target, socket.SOCK_DGRAM, idle=0.3) as running, ExitStack() as stack:
-        clients = [stack.enter_context(datagrams_to(running.address)) for _ in range(3)]
-        for _ in range(2):
-            for client in clients:
-                client.send(b"x")
-                assert client.recv(10) == b"x"
-            assert running.relay.count == 3
-            running.await_count(0)
+    with echo() as target, ExitStack() as stack:
+        for idle, count in ((600, 3), (0.3, 0)):
+            running = stack.enter_context(relaying(target, socket.SOCK_DGRAM, idle=idle))
+            clients = [stack.enter_context(datagrams_to(running.address)) for _ in range(3)]
+            for _ in range(2):
+                for client in clients:
+                    client.send(b"x")
+                    assert client.recv(10) == b"x"
+                running.await_count(count)
 
 
 def test_who_sends_only_or_hears_only_is_not_silent() -> None:
     with (
         bound(socket.SOCK_DGRAM) as target,
-        relaying(target.getsockname(), socket.SOCK_DGRAM, idle=0.3) as running,
-        datagrams_to(running.address) as client,
+        relaying(target.getsockname(), socket.SOCK_DGRAM, idle=2.2) as running,
+        datagrams_to(running.address) as sender,
+        datagrams_to(running.address) as hearer,
     ):
+        hearer.send(b"x")
+        place = target.recvfrom(10)[1]
         seen = set()
-        for _ in range(10):
-            client.send(b"x")
+        for _ in range(12):
+            sender.send(b"x")
             seen.add(target.recvfrom(10)[1])
-            time.sleep(0.06)
+            target.sendto(b"y", place)
+            assert hearer.recv(10) == b"y"
+            time.sleep(0.2)
         assert len(seen) == 1
-        for _ in range(10):
-            target.sendto(b"y", *seen)
-            assert client.recv(10) == b"y"
-            time.sleep(0.06)
-        running.await_count(0)
 
 
 def test_the_client_that_was_silent_for_longest_makes_room() -> None:
@@ -521,7 +522,7 @@ def test_datagrams_reach_a_target_that_was_not_there_before() -> None:
         client.send(b"early")
         loop.turn()  # it goes, and that nobody was there comes back at once
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
-            late.settimeout(5)
+            late.settimeout(60)
             late.bind(target)
             client.send(b"now")
             loop.turn()

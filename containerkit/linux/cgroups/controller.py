@@ -1,4 +1,4 @@
-"""What a controller's file has to offer, and all of them in a list.
+"""What a controller's file has to offer.
 
 A controller is a module: ``memory.py`` is the memory controller. Its functions are pure, so that a test compares
 writes without root.

@@ -3,8 +3,8 @@
 ::
 
     SDK ──connect──> keeper ──> its user namespace, its network namespace        (net/keeper.py)
-     │ no keeper: under a lock, the spawner's child becomes one; it is given the namespaces of a monitor that lives
-     └──Start + both + the connection──> spawner's child: enters the one, later the other (inside.py), holds the last
+     │ no keeper: under a lock, a spare becomes one; it is given the namespaces of a monitor that lives
+     └──Start + both + the connection──> a spare: enters the one, later the other (inside.py), holds the last
 
 All containers on networks of one engine are so in one user namespace, too, whichever SDK process started them: who
 made it may be gone. Root's networks are where root is, and nothing of this is needed.
