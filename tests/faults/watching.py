@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from containerkit.linux.process import readable
 from tests.faults import listening
 from tests.faults.faults import Fault, Kind, can_hit, error_of, subject
 
@@ -29,13 +30,16 @@ class Watch:
         self._listener, self._fault, self._place, self._worker = listener, fault, place, worker
         self.counts, self.at = dict.fromkeys(Kind, 0), ""
         self._is_over = False
+        self._victim = -1
         self.all_are_gone = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def over(self) -> None:
-        """The operation has ended: what its processes do now goes well. Where all were to be killed, they are."""
+        """The operation has ended: what its processes do now goes well. Whoever was to be killed has ended."""
         self._is_over = True
+        if self._victim >= 0:  # somebody may have heard of its end before all of its files were closed
+            readable(self._victim, _LIMIT)
         if self.at and self._fault is not None and self._fault.kind is Kind.KILL_ALL:
             self.all_are_gone.wait(_LIMIT)
 
@@ -45,7 +49,9 @@ class Watch:
         left = self._thread.is_alive() and descendants(self._worker)
         kill(left or ())
         self._thread.join()
-        os.close(self._listener)
+        for descriptor in (self._listener, self._victim):
+            if descriptor >= 0:
+                os.close(descriptor)
         assert not left, f"still there: {left}"
 
     def _run(self) -> None:
@@ -60,6 +66,7 @@ class Watch:
     def _decide(self, call: listening.Call) -> None:
         hit = None if self._is_over else self._hit(call)
         if hit is Kind.KILL:
+            self._victim = os.pidfd_open(_process(call.thread))
             kill([call.thread])
         elif hit is Kind.KILL_ALL:
             while found := descendants(self._worker):
@@ -80,6 +87,12 @@ class Watch:
             self.at = _shown(call)
         # A disk that is full stays full.
         return kind if count == number or (kind is Kind.NO_SPACE and count > number) else None
+
+
+def _process(thread: int) -> int:
+    """Whose thread it is."""
+    (line,) = (line for line in Path(f"/proc/{thread}/status").read_text().splitlines() if line.startswith("Tgid:"))
+    return int(line.split()[1])
 
 
 def _shown(call: listening.Call) -> str:

@@ -53,8 +53,16 @@ def left(engine: Engine) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(400)
-def test_a_debian_system_is_made_once_and_found_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_tool(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Have this be mmdebstrap."""
+    (place / "mmdebstrap").write_text(f"#!/bin/sh\n{script}\n")
+    (place / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+
+def test_a_debian_system_is_made_once_and_found_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = Told()
     image = Image.from_debian("bookworm", ["hello"], tag="debian:12", engine=engine, progress=told)
     assert {"downloading packages with apt", "extracting archives", "packing"} <= set(told.items)
@@ -90,7 +98,7 @@ def test_a_debian_system_is_made_once_and_found_again(engine: Engine, monkeypatc
     days = image.created.timestamp() // 86400
     assert f"root:*:{days:.0f}:" in (root / "etc/shadow").read_text()
     assert left(engine) == []
-    monkeypatch.setenv("PATH", "/nowhere")  # no mmdebstrap is needed any more
+    use_tool(tmp_path, monkeypatch, "exit 9")  # it is not called any more
     assert Image.from_debian("bookworm", "hello", tag="again", engine=engine) == image
     assert list(image.tags) == ["again:latest", "debian:12"]
 
@@ -131,9 +139,7 @@ def test_a_missing_tool_is_named(engine: Engine, tmp_path: Path, monkeypatch: py
 def test_how_the_tool_failed_is_told(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, kind: type[ck.ContainerkitError]
 ) -> None:
-    (tmp_path / "mmdebstrap").write_text(f"#!/bin/sh\nseq 100\n{words}\n")
-    (tmp_path / "mmdebstrap").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    use_tool(tmp_path, monkeypatch, f"seq 100\n{words}")
     with pytest.raises(kind, match="^from_debian: suite bookworm: ") as caught:
         Image.from_debian(engine=engine)
     assert caught.value.log.splitlines()[0] == "82" and caught.value.log.endswith(words.split(";")[0][5:])
