@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from containerkit import Container
+from containerkit import Container, Engine
+from tests.waiting import eventually
 
-__all__ = ["children", "descendants", "held", "is_handed_over", "own_memory", "parent", "spare_of"]
+__all__ = ["children", "descendants", "held", "is_handed_over", "kill_monitor", "own_memory", "parent", "spare_of"]
 
 
 def children(pid: int | str) -> list[int]:
@@ -41,6 +43,14 @@ def is_handed_over(container: Container) -> bool:
     """Whether its init is a child of the monitor that its row tells of, and that has no other child."""
     record = container._record()
     return children(record.monitor or 0) == [record.pid]
+
+
+def kill_monitor(engine: Engine, container: Container) -> None:
+    """Kill it, and wait until nobody looks after the container: who has started it may do so, for a moment more."""
+    monitor = container._record().monitor
+    assert monitor is not None
+    os.kill(monitor, signal.SIGKILL)
+    assert eventually(lambda: not engine.store.leases.is_held(container.id))
 
 
 def spare_of(container: Container) -> int:

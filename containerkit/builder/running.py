@@ -139,9 +139,9 @@ class Runner:
             chosen = membership.possible(chosen)
         hidden = [f"{name}={value}" for name, value in program.hidden.items()]
         self._store.layers.ensure(image.chain_ids, image.layers, self._ingest)
-        with processes.stdin_of(None) as null:
+        with processes.stdin_of(None) as null, launch.whole(self._store) as id:
             return launch.run(
-                self._store, self._configuration, image, "build", chosen, null, tied=True, hidden=hidden
+                self._store, self._configuration, image, "build", chosen, null, id=id, tied=True, hidden=hidden
             )  # fmt: skip
 
     def _wait(self, running: Running, told: Told) -> None:

@@ -137,10 +137,11 @@ class Call:
             log_options=LogOptions(max_size=-1, max_file=1),  # what is shown is read from it
         )  # fmt: skip
         null = self._stack.enter_context(processes.stdin_of(None))
-        running = launch.run(
-            place.store, place.configuration, place.image, place.reference, settings, null, with_log=True, tied=True,
-            links=place.links,
-        )  # fmt: skip
+        with launch.whole(place.store) as id:
+            running = launch.run(
+                place.store, place.configuration, place.image, place.reference, settings, null, id=id, with_log=True,
+                tied=True, links=place.links,
+            )  # fmt: skip
         self._channel = running.channel
         self._stack.callback(self._await_monitor)
         self._id, self._command, self._log = running.record.id, running.record.command, running.log

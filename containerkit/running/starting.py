@@ -47,9 +47,10 @@ def create(engine: Engine, image: Image, chosen: Settings, options: Mapping[str,
 
 def run(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any]) -> ContainerRecord:
     """A container that has started."""
-    running = _launch(engine, image, chosen, options, None)
-    running.wait_started(engine.store)
-    running.channel.close()
+    with launch.whole(engine.store) as id:
+        running = _launch(engine, image, chosen, options, None, id)
+        running.wait_started(engine.store)
+        running.channel.close()
     if chosen.name:  # it may follow another one that others are linked to
         membership.tell_linked(engine.store, running.record)
     return running.record
@@ -57,7 +58,8 @@ def run(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, An
 
 def walk(engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], gates: Sequence[int]) -> Running:
     """A start that waits at two gates, before each of its operations (runtime/gate.py)."""
-    return _launch(engine, image, chosen, options, None, gates=gates)
+    with launch.whole(engine.store) as id:
+        return _launch(engine, image, chosen, options, None, id, gates=gates)
 
 
 def call(
@@ -65,15 +67,16 @@ def call(
     input: bytes | str | None, seconds: float | None, check: bool,
 ) -> Result:  # fmt: skip
     """What came of a container that ran to its end, and is gone."""
-    running = _launch(engine, image, chosen, options, input, with_log=True)
-    began = time.monotonic()
-    with running.channel:
-        try:
-            started = running.wait_started(engine.store, seconds)
-            ended = running.wait_ended(engine.store, seconds) if started else None
-        except BaseException:
-            os.close(running.log)
-            raise
+    with launch.whole(engine.store) as id:
+        running = _launch(engine, image, chosen, options, input, id, with_log=True)
+        began = time.monotonic()
+        with running.channel:
+            try:
+                started = running.wait_started(engine.store, seconds)
+                ended = running.wait_ended(engine.store, seconds) if started else None
+            except BaseException:
+                os.close(running.log)
+                raise
     last = ended or messages.Exited(-1, time.monotonic() - began)
     output = Output.of_log(running.log)
     result = Result(last.exit_code, last.duration, last.oom_killed, running.record.command, output)
@@ -92,11 +95,11 @@ def start(store: Store, record: ContainerRecord, image: ImageRecord) -> None:
 
 
 def _launch(
-    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], input: bytes | str | None, *,
+    engine: Engine, image: Image, chosen: Settings, options: Mapping[str, Any], input: bytes | str | None, id: str, *,
     with_log: bool = False, gates: Sequence[int] = (),
 ) -> Running:  # fmt: skip
     with processes.stdin_of(input) as stdin:
         return launch.run(
-            engine.store, engine.configuration, image._record, image._reference, chosen, stdin,
+            engine.store, engine.configuration, image._record, image._reference, chosen, stdin, id=id,
             replace=bool(options.get("replace")), with_log=with_log, gates=gates,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from containerkit.configuration import Configuration
-from containerkit.errors import AlreadyExists, ContainerkitError, InvalidArgument, NotFound, RuntimeFailure, about
+from containerkit.errors import AlreadyExists, InvalidArgument, NotFound, RuntimeFailure, about
 from containerkit.layers import lookup
 from containerkit.linux import seccomp_cache
 from containerkit.oci import users as accounts
@@ -18,7 +18,6 @@ from containerkit.runtime import bundle
 from containerkit.store.containers import ContainerRecord
 from containerkit.store.images import ImageRecord
 from containerkit.store.store import Store
-from containerkit.store.trees import remove_tree
 from containerkit.supervise import configjson, ending, etc, names, recover
 from containerkit.supervise.configure.image import inherit
 from containerkit.supervise.configure.limits import asks_for_limits
@@ -30,7 +29,7 @@ from containerkit.supervise.volumes import drivers, settling
 
 
 def reserve(
-    store: Store, configuration: Configuration, image: ImageRecord, reference: str, settings: Settings, *,
+    store: Store, configuration: Configuration, image: ImageRecord, reference: str, settings: Settings, id: str, *,
     replace: bool, starts: bool,
 ) -> tuple[ContainerRecord, int]:  # fmt: skip
     """A row in state ``creating`` and its lease.
@@ -49,7 +48,6 @@ def reserve(
     settings = inherit(settings, image.config.config)
     settings, uses = settling.settle(store, settings, image.config.config)
     command = command_of(settings, image.config.config)
-    id = names.random_id()
     # The owner before the row: a row without an owner is one to clean up.
     lease = store.leases.take(id)
     assert lease is not None
@@ -166,16 +164,6 @@ def identity_in(
         return accounts.resolve(user, passwd, group, tuple(groups))
     except InvalidArgument as error:
         raise RuntimeFailure(f"container {container}: {error.message}") from error
-
-
-def discard(store: Store, record: ContainerRecord) -> None:
-    """Undo what :func:`reserve` and :func:`write_bundle` made, as far as the disk lets us."""
-    try:
-        remove_tree(configjson.directory(store, record.id))
-        store.containers.delete(record.id, volumes=True)
-        release(store, record)
-    except (OSError, ContainerkitError):
-        pass  # the row stays, without an owner: the next call tries again
 
 
 def release(store: Store, record: ContainerRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from containerkit import Engine, Image, Volume
 from containerkit.linux import mounts
+from tests.processes import kill_monitor
 
 _DAY = 24 * 3600.0
 _TIMES = {
@@ -79,11 +81,12 @@ def test_the_machine_is_switched_off(engine: Engine, image: Image) -> None:
 
 def _switch_off(engine: Engine) -> None:
     """What a machine forgets: processes, mounts, the run directory, and which boot it was."""
-    records = [container._record() for container in engine.containers]
-    for record in records:
-        for pid in (record.monitor, record.pid):
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+    for container in [*engine.containers]:
+        init = container.pid
+        kill_monitor(engine, container)
+        assert init is not None
+        with contextlib.suppress(ProcessLookupError):  # it ends with its monitor
+            os.kill(init, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while os.path.ismount(engine.volumes["disk"].path):
         assert time.monotonic() < deadline

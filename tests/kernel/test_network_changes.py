@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 import containerkit as ck
@@ -12,6 +9,7 @@ from containerkit import Container, Engine, Image, Network
 from containerkit.linux import nftables
 from containerkit.supervise.networks import bridging
 from tests.hosts import elements, get, web
+from tests.processes import kill_monitor
 from tests.waiting import eventually
 
 
@@ -35,8 +33,7 @@ def test_the_port_of_a_container_whose_monitor_was_killed_can_be_published_at_on
 ) -> None:
     first = web(engine, "first", ports=["8080-8999:80"])
     ((_, port),) = first.port(80)
-    os.kill(first._record().monitor or 0, signal.SIGKILL)
-    assert eventually(lambda: not engine.store.leases.is_held(first.id))  # its ports may be taken still
+    kill_monitor(engine, first)  # its ports may be taken still
     second = web(engine, "second", ports=[f"{port}:80"])
     assert get(f"http://127.0.0.1:{port}/") == "second"
     assert first.status == "exited" and get(f"http://127.0.0.1:{port}/") == "second"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +16,7 @@ import containerkit as ck
 from containerkit import Container, Engine, Image, Network
 from tests import hosts
 from tests.hosts import Host, cables, elements, get, web
+from tests.processes import kill_monitor
 from tests.waiting import eventually
 
 OPTIONS = """
@@ -131,13 +130,6 @@ def nothing_of_any(engine: Engine, *networks: Network) -> None:
         assert network.containers == [] and network.inspect()["Containers"] == {}
         assert eventually(lambda: cables(network) == []), cables(network)  # noqa: B023
     assert elements(engine) == []
-
-
-def kill_monitor(engine: Engine, container: Container) -> None:
-    record = engine.store.containers.read(container.id)
-    assert record is not None and record.monitor is not None
-    os.kill(record.monitor, signal.SIGKILL)
-    assert eventually(lambda: not os.path.exists(f"/proc/{record.monitor}"))
 
 
 # -- kills -------------------------------------------------------------------------------------------------------------

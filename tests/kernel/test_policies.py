@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 import pytest
 
 import containerkit as ck
 from containerkit import Container, Engine, Image
+from tests.processes import kill_monitor
 from tests.waiting import eventually
 
 COUNTING = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.02; done"]
@@ -149,10 +149,7 @@ def test_a_container_that_waits_for_its_next_start_can_be_stopped_and_removed(en
 def test_a_killed_monitor_of_a_restarting_container(engine: Engine, image: Image) -> None:
     container = engine.run("busybox", "false", restart="always")
     assert eventually(lambda: container.status == "restarting" and container.restart_count >= 3)
-    record = engine.store.containers.read(container.id)
-    assert record is not None and record.monitor is not None
-    os.kill(record.monitor, signal.SIGKILL)
-    assert eventually(lambda: not os.path.exists(f"/proc/{record.monitor}"))
+    kill_monitor(engine, container)
     left = engine.store.containers.read(container.id)
     assert left is not None
     # On a slow machine the next run may just have begun: then it is that one which was killed.

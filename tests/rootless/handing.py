@@ -23,9 +23,13 @@ def handed_over(engine: Engine, here: Path, users: int) -> None:
     script = "until test -e /go; do sleep 0.02; done; read x; echo got $x; echo err >&2; exit 7"
     check = {"test": "test -e /go", "interval": 0.1, "retries": 1000}
     box = engine.run("busybox", ["sh", "-c", script], name="box", stdin_open=True, network="none", healthcheck=check)
-    with held(lambda: engine.run("busybox", "sleep 60", network="none", stop_timeout=0)) as attached, attached:
-        assert eventually(lambda: is_handed_over(box)) and not is_handed_over(attached)
-        assert own_memory(spare_of(attached)) > 1.5 * own_memory(box._record().monitor or 0)
+
+    def idle() -> Container:
+        return engine.run("busybox", "sleep 60", network="none", stop_timeout=0)
+
+    with idle() as other, held(idle) as attached, attached:
+        assert eventually(lambda: is_handed_over(box) and is_handed_over(other)) and not is_handed_over(attached)
+        assert own_memory(spare_of(attached)) > 1.5 * own_memory(other._record().monitor or 0)
     assert box.health == "starting"
     box.exec("touch /go", check=True)
     assert eventually(lambda: box.health == "healthy")
